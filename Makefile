@@ -1,0 +1,54 @@
+# Two commands do everything on a fresh machine: `make compare` and `make test`.
+# The environment is made once in .venv; later runs need no network until pyproject.toml changes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SCENARIO ?=
+
+.PHONY: compare test test-all lint wheel pages clean
+.DELETE_ON_ERROR:
+
+compare: $(VENV)/.installed
+	@$(BIN)/steelyard compare $(SCENARIO)
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-all: lint
+	$(BIN)/python -m pytest -m ""
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+# The built wheel, in an environment of its own, passes the same tests as the checkout.
+wheel: $(VENV)/.installed-dev
+	rm -rf dist $(VENV)-wheel
+	$(BIN)/python -m build --wheel --outdir dist .
+	$(PYTHON) -m venv $(VENV)-wheel
+	$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl pytest pytest-xdist hypothesis
+	$(VENV)-wheel/bin/python -m pytest tests
+
+# Generated pages of the documentation.
+pages: $(VENV)/.installed
+	$(BIN)/python -m steelyard.catalog.pages
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "steelyard needs Python 3.11 or newer; $(PYTHON) is not (try: make PYTHON=python3.12 $(MAKECMDGOALS))" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	@echo "installing steelyard into $(VENV) (once) ..." >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . >&2
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
+	@echo "installing steelyard and its test tools into $(VENV) (once) ..." >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' >&2
+	@touch $(VENV)/.installed $@
+
+clean:
+	rm -rf $(VENV) $(VENV)-wheel dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""From a model record or config.json to parameters and operators."""

@@ -1,0 +1,1 @@
+"""Facts with provenance: loader, schema, search, checks."""

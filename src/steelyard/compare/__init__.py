@@ -1,0 +1,1 @@
+"""Weighs inference against training and the routes against each other, factor by factor."""

@@ -1,0 +1,1 @@
+"""The seven factors, one file each."""

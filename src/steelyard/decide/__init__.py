@@ -1,0 +1,1 @@
+"""Routes month by month, with ranges and advice. Empty until `steelyard decide` exists."""

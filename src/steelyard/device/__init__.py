@@ -1,0 +1,1 @@
+"""From operators to seconds, bytes and joules on one device and across a fabric."""

@@ -1,0 +1,1 @@
+"""Prices usage: rental, ownership, API tokens, energy, carbon. Knows no model."""

@@ -1,0 +1,1 @@
+"""Predicts serving: lengths, KV cache, steady state, fleet size."""

@@ -1,0 +1,1 @@
+"""Frozen records that more than one room uses, and what is read off them."""

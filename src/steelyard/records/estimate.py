@@ -1,0 +1,39 @@
+"""A result with its range: read off draws, never computed with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """p10, p50 and p90 of a result. No arithmetic is defined on it: ranges come from evaluating draws."""
+
+    p10: float
+    p50: float
+    p90: float
+
+    def overlaps(self, other: Estimate) -> bool:
+        """Tell whether the two 80% ranges share a value."""
+        return self.p10 <= other.p90 and other.p10 <= self.p90
+
+    def to_dict(self) -> dict[str, float]:
+        return {"p10": self.p10, "p50": self.p50, "p90": self.p90}
+
+
+def estimate(draws: npt.ArrayLike) -> Estimate:
+    """Return p10, p50 and p90 over all elements of `draws` (linear interpolation; a scalar gives a zero-width range).
+
+    Example:
+        >>> estimate([1.0, 2.0, 3.0]).p50
+        2.0
+    """
+    values: Any = np.asarray(draws, dtype=np.float64)
+    # Nearest-rank keeps infinities (unlimited, never) out of interpolation, where they would become NaN.
+    method = "linear" if np.isfinite(values).all() else "nearest"
+    p10, p50, p90 = (float(value) for value in np.quantile(values, [0.1, 0.5, 0.9], method=method))
+    return Estimate(p10=p10, p50=p50, p90=p90)

@@ -1,0 +1,35 @@
+"""Hardware as the rest of the program sees it: plain SI numbers, with their figures beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from steelyard.records.figure import Figure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accelerator:
+    """One accelerator as printed by its vendor; corrections are never mixed in (see `Efficiency` in `device`).
+
+    `peak_flop_per_s` is the dense rate by compute dtype ("fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8");
+    a dtype that is absent has no hardware rate. Bandwidths are per device, one direction. 0 means "none".
+    """
+
+    id: str
+    name: str
+    vendor: str
+    year: int
+    peak_flop_per_s: Mapping[str, float]
+    hbm_bytes: float
+    hbm_bytes_per_s: float
+    scale_up_bytes_per_s: float  # NVLink, xGMI, ICI; 0 where devices only share PCIe
+    scale_up_devices: int  # devices in one scale-up domain, 1 where there is none
+    scale_out_bytes_per_s: float  # NIC share of one device
+    pcie_bytes_per_s: float
+    tdp_w: float
+    idle_w: float
+    devices_per_node: int
+    figures: Mapping[str, Figure]  # field name (peak_flop_per_s.bf16 for rates) -> figure
+    aliases: tuple[str, ...] = ()
+    notes: str = ""

@@ -1,0 +1,1 @@
+"""Renders results: terminal, Markdown, JSON, HTML."""

@@ -1,0 +1,1 @@
+"""Starts and stops outside programs that train and serve for real. Empty until there are some."""

@@ -1,0 +1,1 @@
+"""Predicts training: layout, memory, step, run, quality."""

@@ -1,0 +1,1 @@
+"""Predictions against published points, and the fit. Empty until `steelyard validate` exists."""

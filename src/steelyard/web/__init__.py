@@ -1,0 +1,1 @@
+"""The local page. Empty until `steelyard web` exists."""
