@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # the catalogue and the command line stay light
+    import numpy as np
+    import numpy.typing as npt
 
-Array: TypeAlias = npt.NDArray[np.float64] | float
+Array: TypeAlias = "npt.NDArray[np.float64] | float"
 """A scalar or an array: every formula takes either and broadcasts."""
 
 SECONDS_PER_HOUR = 3600.0
@@ -153,7 +154,9 @@ _LADDERS: dict[str, list[tuple[float, float, str]]] = {  # from this size on: di
     "w": [(0, 1, "W"), (1e3, 1e3, "kW"), (1e6, 1e6, "MW")],
     "kgco2e": [(0, 1e-3, "g CO2e"), (1, 1, "kg CO2e"), (1e3, 1e3, "t CO2e")],
 }
-_COUNTED = {"bytes": "B", "flop": "FLOP", "token": "tokens", "param": "params", "request": "requests"}
+_PREFIXES_SHOWN = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_MEASURED = {"bytes": "B", "flop": "FLOP"}  # take an SI prefix: 890 GB
+_COUNTED = {"token": "tokens", "param": "params", "request": "requests"}  # are counted: 1.2M requests
 _RATES = {
     "usd_per_token": (1e6, "USD/Mtoken"),
     "usd_per_device_s": (3600.0, "USD/device-h"),
@@ -207,10 +210,14 @@ def format_quantity(value: float, suffix: str) -> str:
         _, divisor, name = next(step for step in reversed(steps) if abs(value) >= step[0])
         return f"{format_number(value / divisor)} {name}"
     base, _, per = suffix.partition("_per_")
-    if base in _COUNTED:
-        for scale, prefix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (0, "")):
-            if abs(value) >= scale:
-                shown = format_number(value / (scale or 1))
-                return f"{shown} {prefix}{_COUNTED[base]}" + (f"/{per.replace('_', '-')}" if per else "")
-    name = {"usd": "USD", "device": "devices", "elo": "Elo", "": ""}.get(base, base.replace("_", " "))
-    return f"{format_number(value)} {name}".rstrip() + (f"/{per.replace('_', '-')}" if per else "")
+    end = f"/{per.replace('_', '-')}" if per else ""
+    if base in _MEASURED or base in _COUNTED:
+        scale, prefix = next((step for step in _PREFIXES_SHOWN if abs(value) >= step[0]), (1.0, ""))
+        shown = format_number(value / scale)
+        if base in _MEASURED:
+            return f"{shown} {prefix}{_MEASURED[base]}{end}"
+        if not per or prefix:
+            prefix = {"G": "B"}.get(prefix, prefix)  # people count in billions
+            return f"{shown}{prefix} {_COUNTED[base]}{end}"
+    name = {"usd": "USD", "device": "devices", "elo": "Elo", "1": "", "nat": "nats"}.get(base, base.replace("_", " "))
+    return f"{format_number(value)} {name}".rstrip() + end

@@ -1,1 +1,38 @@
-"""From operators to seconds, bytes and joules on one device and across a fabric."""
+"""What operators, passes, collectives and idle hours cost on one device: seconds, bytes of memory, watts."""
+
+from steelyard.device.collectives import COLLECTIVES, collective_time
+from steelyard.device.dtypes import effective_compute_dtype, peak_flop_per_s
+from steelyard.device.efficiency import Efficiency
+from steelyard.device.hardware import Device, draw_efficiency, from_accelerator, load
+from steelyard.device.memory import usable_memory_bytes
+from steelyard.device.power import power_w
+from steelyard.device.roofline import PassTime, operator_time, pass_time
+
+NOT_MODELLED: tuple[str, ...] = (
+    "clock throttling under sustained load and differences between units of one device",
+    "reuse of the last-level cache between kernels",
+    "kernels of one device running at the same time",
+    "separate kernels that quantise activations (taken as fused into their neighbours)",
+    "reduction inside the switch (NVLink SHARP): all-reduce is reduce-scatter plus all-gather",
+    "link topology inside a scale-up domain (xGMI mesh, ICI torus): every pair reaches full bandwidth",
+    "congestion and oversubscription of the scale-out network",
+    "sparse (2:4) rates",
+)
+
+__all__ = [
+    "COLLECTIVES",
+    "NOT_MODELLED",
+    "Device",
+    "Efficiency",
+    "PassTime",
+    "collective_time",
+    "draw_efficiency",
+    "effective_compute_dtype",
+    "from_accelerator",
+    "load",
+    "operator_time",
+    "pass_time",
+    "peak_flop_per_s",
+    "power_w",
+    "usable_memory_bytes",
+]

@@ -1,0 +1,138 @@
+"""Seconds of a collective: latency and bandwidth by tier of the network, pipelined across tiers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from steelyard.device.hardware import Device
+from steelyard.device.overlap import power_sum
+from steelyard.errors import UnknownError, unknown
+from steelyard.units import Array
+
+COLLECTIVES = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "point_to_point")
+
+
+def collective_time(
+    kind: str, payload_bytes: Array, ranks: Array, device: Device, *, span: Array | None = None
+) -> Array:
+    """Return the time of one collective, alone on its links [s].
+
+    t = (L^p + T^p)^(1/p), L = sum over tiers of steps * latency, T = max over tiers of bytes / bandwidth.
+    With n ranks, all_gather and reduce_scatter send (n-1)/n of the payload in log2(n) steps, all_reduce is
+    one of each, all_to_all sends (n-1)/n in 2 steps (on all tiers at once), point_to_point sends it once. A
+    group larger than a scale-up domain works by tier: the g members in a domain reduce to 1/g each, then the
+    shards cross domains on all NICs at once.
+
+    Args:
+        kind: One of `COLLECTIVES`.
+        payload_bytes: The whole message of one rank: the tensor reduced, the tensor gathered, or
+            (reduce_scatter, all_to_all) the input of one rank.
+        ranks: Members; 1 costs nothing.
+        device: Gives links and the sizes of their domains.
+        span: Devices over which the members are spread evenly, at least `ranks`: 2 members with a span of 16
+            lie 8 apart and share no domain of 8. Dense when None.
+
+    Returns:
+        Seconds, in the broadcast shape of payload, ranks, span and efficiency.
+
+    Raises:
+        UnknownError: No such collective, or no figure for a link that the group needs.
+
+    Assumes:
+        Trees and recursive halving, so that steps grow with log2(n); chunks flow through all tiers at the
+        same time; p < 1 stands for the protocol changes that make middle sizes slower than either limit.
+
+    Source:
+        Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication Operations in MPICH", IJHPCA
+        19(1), 2005; parameters: catalogue, calibration/device.toml.
+
+    Example:
+        >>> from steelyard.device import load
+        >>> within, across = collective_time("all_reduce", 1e9, np.array([8, 16]), load("h100"))
+        >>> bool(within < across)
+        True
+    """
+    if kind not in COLLECTIVES:
+        raise UnknownError(unknown("collective", kind, COLLECTIVES))
+    ranks = np.maximum(np.asarray(ranks, dtype=np.float64), 1.0)
+    stride = 1.0 if span is None else np.maximum(np.asarray(span, dtype=np.float64) / ranks, 1.0)
+    latency: Array = 0.0
+    transfer: Array = 0.0
+    inner: Array = 1.0  # members already joined by the tiers below
+    for tier in _tiers(device):
+        joined = np.maximum(np.clip(np.floor(tier.size / stride), 1.0, ranks), inner)
+        if not tier.peak_bytes_per_s:
+            _refuse_crossing(device, tier, joined, inner)
+            continue
+        sent_ratio, steps = _traffic(kind, ranks, inner, joined)
+        waited = steps * tier.latency_s
+        latency = np.maximum(latency, waited) if kind == "all_to_all" else latency + waited
+        transfer = np.maximum(
+            transfer, sent_ratio * payload_bytes / (tier.peak_bytes_per_s * tier.link_ratio)
+        )
+        inner = joined
+    return power_sum(latency, transfer, device.efficiency.link_overlap_exponent_ratio)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tier:
+    """One level of the network: the devices that it joins, and one device's share of it."""
+
+    name: str
+    size: float
+    peak_bytes_per_s: float
+    link_ratio: Array
+    latency_s: Array
+
+
+def _tiers(device: Device) -> tuple[_Tier, ...]:
+    """Return the levels from the innermost: scale-up domain, PCIe within a larger node, scale-out."""
+    card, reached = device.accelerator, device.efficiency
+    domain = float(card.scale_up_devices) if card.scale_up_bytes_per_s > 0 else 1.0
+    scale_up = _Tier(
+        name="scale-up",
+        size=domain,
+        peak_bytes_per_s=card.scale_up_bytes_per_s,
+        link_ratio=reached.link_ratio,
+        latency_s=reached.link_latency_s,
+    )
+    pcie = _Tier(
+        name="PCIe",
+        size=float(card.devices_per_node),
+        peak_bytes_per_s=card.pcie_bytes_per_s,
+        link_ratio=reached.pcie_link_ratio,
+        latency_s=reached.pcie_link_latency_s,
+    )
+    scale_out = _Tier(
+        name="scale-out",
+        size=np.inf,
+        peak_bytes_per_s=card.scale_out_bytes_per_s,
+        link_ratio=reached.scale_out_link_ratio,
+        latency_s=reached.scale_out_latency_s,
+    )
+    tiers = (scale_up, pcie) if card.devices_per_node > domain else (scale_up,)
+    return (*tiers, scale_out)
+
+
+def _traffic(kind: str, ranks: Array, inner: Array, joined: Array) -> tuple[Array, Array]:
+    """Return what one device sends over a tier, as a share of the payload, and in how many steps."""
+    group = np.ceil(joined / inner)  # members on this tier; each stands for up to `inner` members below it
+    crosses = np.where(group > 1.0, 1.0, 0.0)
+    if kind == "point_to_point":  # two neighbours meet on the first tier that joins any two
+        first = np.where(np.asarray(inner) <= 1.0, crosses, 0.0)
+        return first, first
+    if kind == "all_to_all":
+        return (joined - inner) / ranks, 2.0 * crosses
+    passes = 2.0 if kind == "all_reduce" else 1.0
+    return passes * (group - 1.0) / group / inner, passes * np.log2(group)
+
+
+def _refuse_crossing(device: Device, tier: _Tier, joined: Array, inner: Array) -> None:
+    if np.any(joined > inner):
+        together = int(np.max(inner))
+        raise UnknownError(
+            f"{device.id}: the catalogue has no {tier.name} bandwidth, which more than {together} together "
+            "need; use fewer devices, or add the figure in a STEELYARD_DATA folder"
+        )

@@ -1,0 +1,62 @@
+"""A device: what its vendor prints, and how much of that is reached."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from steelyard import catalog
+from steelyard.device import efficiency as _efficiency
+from steelyard.device.efficiency import Efficiency
+from steelyard.records.system import Accelerator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One accelerator with its calibrated efficiency."""
+
+    accelerator: Accelerator
+    efficiency: Efficiency
+
+    @property
+    def id(self) -> str:
+        return self.accelerator.id
+
+    @property
+    def name(self) -> str:
+        return self.accelerator.name
+
+
+def load(ref: str) -> Device:
+    """Return the catalogue's device of this id or alias.
+
+    Raises:
+        UnknownError: The catalogue has no such accelerator.
+
+    Example:
+        >>> load("h100").id
+        'h100-sxm5-80gb'
+    """
+    return from_accelerator(catalog.accelerator(ref))
+
+
+def from_accelerator(accelerator: Accelerator) -> Device:
+    """Return a device with the shipped calibration of its vendor."""
+    figures = catalog.calibration("device")
+    return Device(accelerator=accelerator, efficiency=_efficiency.from_figures(figures, accelerator.vendor))
+
+
+def draw_efficiency(device: Device, rng: np.random.Generator, draws: int) -> Device:
+    """Return the device with `draws` joint draws [D] of its efficiency in place of the middle values.
+
+    Every time computed with it has one more axis [D], last.
+
+    Example:
+        >>> many = draw_efficiency(load("h100"), np.random.default_rng(0), 5)
+        >>> many.efficiency.matmul_ratio.shape
+        (5,)
+    """
+    drawn = _efficiency.draw(catalog.calibration("device"), device.accelerator.vendor, rng, draws)
+    return dataclasses.replace(device, efficiency=drawn)
