@@ -1,1 +1,134 @@
-"""Facts with provenance: loader, schema, search, checks."""
+"""Facts with provenance: accelerators, models, workloads, prices, grids, each figure with source and date.
+
+Each kind is read when it is first asked for; folders named by `STEELYARD_DATA` add to it or replace records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from steelyard.catalog.check import Issue, check
+from steelyard.catalog.files import overlay
+from steelyard.catalog.lists import kinds, listing
+from steelyard.catalog.load import (
+    load_accelerators,
+    load_calibration,
+    load_models,
+    load_sources,
+    load_workloads,
+)
+from steelyard.catalog.show import Description, FigureLine, describe
+from steelyard.catalog.tables import Row, Table, load_table, table, table_names
+from steelyard.errors import UnknownError, unknown
+from steelyard.records.figure import Figure, Source
+from steelyard.records.model import ModelRecord
+from steelyard.records.system import Accelerator
+from steelyard.records.workload import Workload
+
+__all__ = [
+    "Description",
+    "FigureLine",
+    "Issue",
+    "Row",
+    "Table",
+    "accelerator",
+    "accelerators",
+    "benchmarks",
+    "calibration",
+    "check",
+    "describe",
+    "kinds",
+    "listing",
+    "model",
+    "models",
+    "quality_scores",
+    "refresh",
+    "source",
+    "sources",
+    "table",
+    "table_names",
+    "workload",
+    "workloads",
+]
+
+
+def accelerator(ref: str) -> Accelerator:
+    """Return an accelerator by id or alias, whatever the case.
+
+    Raises:
+        UnknownError: There is none; the message names the nearest.
+
+    Example:
+        >>> accelerator("H100").id
+        'h100-sxm5-80gb'
+    """
+    return load_accelerators(overlay()).get(ref)
+
+
+def accelerators() -> Mapping[str, Accelerator]:
+    """Return all accelerators by id."""
+    return load_accelerators(overlay()).records
+
+
+def model(ref: str) -> ModelRecord:
+    """Return a model's record by id or alias, Hugging Face names included; UnknownError names the nearest."""
+    return load_models(overlay()).get(ref)
+
+
+def models() -> Mapping[str, ModelRecord]:
+    """Return all models by id."""
+    return load_models(overlay()).records
+
+
+def workload(ref: str) -> Workload:
+    """Return a workload preset by id or alias; UnknownError names the nearest."""
+    return load_workloads(overlay()).get(ref)
+
+
+def workloads() -> Mapping[str, Workload]:
+    """Return all workload presets by id."""
+    return load_workloads(overlay()).records
+
+
+def source(ref: str) -> Source:
+    """Return a source by id; UnknownError names the nearest."""
+    known = load_sources(overlay())
+    if ref not in known:
+        raise UnknownError(unknown("source", ref, known, next_step="see `steelyard catalog list sources`"))
+    return known[ref]
+
+
+def sources() -> Mapping[str, Source]:
+    """Return all sources by id."""
+    return load_sources(overlay())
+
+
+def calibration(name: str) -> Mapping[str, Figure]:
+    """Return the figures of one calibration ("device", "training", "inference") by their dotted names."""
+    known = load_calibration(overlay())
+    if name not in known:
+        raise UnknownError(unknown("calibration", name, known))
+    return known[name]
+
+
+def benchmarks() -> tuple[str, ...]:
+    """Return the ids of the benchmarks that the catalogue has scores of."""
+    return tuple(sorted({row["benchmark"] for row in table("benchmarks").rows}))
+
+
+def quality_scores(benchmark: str) -> tuple[Row, ...]:
+    """Return all scores on one benchmark; scores of two benchmarks, or of versions of one, never mix.
+
+    Raises:
+        UnknownError: The catalogue has no such benchmark; the message names the nearest.
+    """
+    rows = table("benchmarks").where(benchmark=benchmark)
+    if not rows:
+        raise UnknownError(unknown("benchmark", benchmark, benchmarks()))
+    return rows
+
+
+def refresh() -> None:
+    """Forget everything read, so that files that changed meanwhile are read again."""
+    for read in (load_sources, load_accelerators, load_models, load_workloads, load_calibration, load_table):
+        read.cache_clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,6 @@ def estimate(draws: npt.ArrayLike) -> Estimate:
     """
     values: Any = np.asarray(draws, dtype=np.float64)
     # Nearest-rank keeps infinities (unlimited, never) out of interpolation, where they would become NaN.
-    method = "linear" if np.isfinite(values).all() else "nearest"
+    method: Literal["linear", "nearest"] = "linear" if np.isfinite(values).all() else "nearest"
     p10, p50, p90 = (float(value) for value in np.quantile(values, [0.1, 0.5, 0.9], method=method))
     return Estimate(p10=p10, p50=p50, p90=p90)

@@ -30,4 +30,5 @@ class Operator:
     m: Array = 0.0  # rows of the GEMM: tokens; 0 where it is not one
     n: Array = 0.0
     k: Array = 0.0
+    groups: Array = 1.0  # of a grouped GEMM: experts really hit, which share the m rows
     compute_dtype: str = "bf16"  # the rate it runs at

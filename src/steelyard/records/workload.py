@@ -41,3 +41,29 @@ class Objective:
     ttft_percentile: float = 95.0
     tpot_s: float = float("inf")
     tpot_percentile: float = 95.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """A preset of request lengths and arrivals, as read off a real trace.
+
+    The quantiles map a share of requests (0 to 1) to tokens. `length_rank_correlation_ratio` is Spearman's, between
+    prompt and answer length; `peak_to_mean_ratio` is of the request rate; `prefix_hit_ratio` is the share of prompt
+    tokens that a large prefix cache serves (0 where the trace does not tell).
+    """
+
+    id: str
+    name: str
+    isl_quantile_tokens: Mapping[float, float]
+    isl_mean_tokens: float
+    osl_quantile_tokens: Mapping[float, float]
+    osl_mean_tokens: float
+    length_rank_correlation_ratio: float
+    request_rate_per_s: float
+    arrival_cv_ratio: float
+    peak_to_mean_ratio: float
+    prefix_hit_ratio: float = 0.0
+    hourly_shape_ratio: tuple[float, ...] = ()  # 24 rates relative to their mean, or empty
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    note: str = ""
