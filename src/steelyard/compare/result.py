@@ -32,7 +32,13 @@ class Quantity:
 
     def to_dict(self) -> dict[str, Any]:
         value = None if self.value is None else self.value.to_dict()
-        return {"label": self.label, "value": value, "unit": self.unit, "evidence": self.evidence, "note": self.note}
+        return {
+            "label": self.label,
+            "value": value,
+            "unit": self.unit,
+            "evidence": self.evidence,
+            "note": self.note,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +60,7 @@ class Cell:
 class Verdict:
     """Who wins a factor, under which criterion, and why in one sentence.
 
-    `winner` is an activity, a route, `tie`, `not comparable`, `too close to call`, or "" where nobody is in the running.
+    `winner` is an activity, a route, `tie`, `not comparable`, `too close to call`; "" where nobody is in the running.
     """
 
     winner: str
@@ -139,7 +145,9 @@ class RouteSummary:
     """What one route is, costs and needs: the answers to a user's three questions."""
 
     route: str
-    option: str  # what was chosen within the route: "openai/gpt-6-luna", "gpt-oss-120b on 2x h100-sxm5-80gb, reserved_1y"
+    option: (
+        str  # what was chosen within the route: "openai/gpt-6-luna", "gpt-oss-120b on 2x h100-sxm5-80gb, reserved_1y"
+    )
     in_running: bool
     why_not: str  # why it cannot win: unpriced, quality unknown, below the floor, does not fit, misses the objective
     first_month_usd: Estimate | None

@@ -1,0 +1,178 @@
+"""One comparison made concrete: the scenario with names resolved, its demand by month, its draws.
+
+Arrays are [D, M]: D draws (or loads of a break-even curve), M months. A [D, 1] array is one value a draw.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+
+from steelyard import arch, catalog, device, economics, inference
+from steelyard.compare.draws import Draw, Draws
+from steelyard.compare.quality import Score, score_of
+from steelyard.compare.scenario import Scenario, StatedLengths, TraceLengths
+from steelyard.records.figure import Figure
+from steelyard.records.workload import Lengths, Objective, Workload
+from steelyard.units import DAYS_PER_MONTH, SECONDS_PER_MONTH
+
+T = TypeVar("T")
+DEFAULT_WORKLOAD = "chat"  # whose arrival pattern stands in where only lengths are stated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What every route and factor reads. `load_ratio` [D, 1] scales the demand: 1, or the loads of a curve."""
+
+    scenario: Scenario
+    draws: Draws
+    load_ratio: Draw
+    workload: Workload
+    lengths: Lengths
+    objective: Objective
+    memory: dict[Hashable, Any] = field(default_factory=dict)  # what all cases of one scenario share, see `once`
+
+    @property
+    def months(self) -> int:
+        return self.scenario.horizon_months
+
+    @property
+    def today(self) -> date:
+        """Return the day whose prices count: as stated, else that of the newest API price in the catalogue."""
+        return self.scenario.as_of or max(row.as_of for row in catalog.table("api_prices").rows)
+
+    @property
+    def horizon_s(self) -> float:
+        return self.months * SECONDS_PER_MONTH
+
+    @cached_property
+    def growth_per_month_ratio(self) -> Draw:
+        demand = self.scenario.demand
+        drawn = self.draws.shifted(
+            "growth", demand.growth_low_ratio, demand.growth_per_month_ratio, demand.growth_high_ratio
+        )
+        return np.maximum(drawn, -0.99)
+
+    @cached_property
+    def requests(self) -> Draw:
+        """Requests in each month [D, M]."""
+        first = self.scenario.demand.requests_per_day * DAYS_PER_MONTH * self.load_ratio
+        return first * (1 + self.growth_per_month_ratio) ** np.arange(self.months)
+
+    @cached_property
+    def mean_rate_per_s(self) -> Draw:
+        return self.requests / SECONDS_PER_MONTH
+
+    @property
+    def peak_to_mean_ratio(self) -> float:
+        stated = self.scenario.demand.peak_to_mean_ratio
+        return self.workload.peak_to_mean_ratio if stated is None else stated
+
+    @cached_property
+    def peak_rate_per_s(self) -> Draw:
+        return self.mean_rate_per_s * self.peak_to_mean_ratio
+
+    @cached_property
+    def hourly_shape_ratio(self) -> Draw:
+        """Rate in each hour of a day over the mean [24], with the stated peak-to-mean ratio."""
+        shape = np.asarray(self.workload.hourly_shape_ratio, dtype=np.float64)
+        if not shape.size:
+            shape = 1 + np.sin(2 * np.pi * np.arange(24) / 24)  # no shape published: one smooth wave a day
+        shape = shape / shape.mean() - 1
+        stretched = np.maximum(1 + shape * (self.peak_to_mean_ratio - 1) / shape.max(), 0.0)
+        result: Draw = stretched / stretched.mean()
+        return result
+
+    @cached_property
+    def api_price_ratio(self) -> Draw:
+        """API price of a quality in each month over today's [D, M]: buyers move to what gets cheaper."""
+        fall = economics.price_decline()
+        year = self.draws.between("api_price", fall.forward_low_ratio, fall.forward_ratio, fall.forward_high_ratio)
+        return year ** (np.arange(self.months) / 12)
+
+    @cached_property
+    def serving_time_ratio(self) -> Draw:
+        """True over predicted serving time [D + 1, 1]: the scenario's draws, then 1 for the median case.
+
+        Both are asked of the inference room at once, and whatever the load: a replica's capacity does not depend on it.
+        """
+        sigma = catalog.calibration("inference")["time_residual_sigma"].value
+        drawn = Draws(self.scenario.draws, self.scenario.seed).factor("serving_time", sigma)
+        return np.vstack([drawn, np.ones((1, 1))])
+
+    @cached_property
+    def rental_price_ratio(self) -> Draw:
+        """On-demand rental price in each month over today's [D, M]."""
+        return self.assumed("rental_price_year") ** (np.arange(self.months) / 12)
+
+    def drawn(self, name: str, figure: Figure) -> Draw:
+        """Return draws [D, 1] of a figure within its own range; a figure without one is a point."""
+        low = figure.value if figure.low is None else min(figure.low, figure.value)
+        high = figure.value if figure.high is None else max(figure.high, figure.value)
+        return self.draws.between(name, low, figure.value, high)
+
+    def assumed(self, name: str) -> Draw:
+        """Return draws [D, 1] of an assumption of the compare calibration within its range."""
+        return self.drawn(name, catalog.calibration("compare")[name])
+
+    def stated(self, value: float) -> Draw:
+        """Return a value that the user stated, as an array that broadcasts with draws."""
+        return np.full((1, 1), value)
+
+    def at_loads(self, load_ratio: Draw) -> Case:
+        """Return the median case at each of several loads: the same routes, with loads in place of draws."""
+        loads = np.asarray(load_ratio, dtype=np.float64).reshape(-1, 1)
+        return dataclasses.replace(self, draws=Draws(len(loads), None), load_ratio=loads)
+
+    def scaled(self, factor: float) -> Case:
+        """Return the same case, draw by draw, with the demand multiplied."""
+        return dataclasses.replace(self, load_ratio=self.load_ratio * factor)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what `make` returned the first time for this key, in any case of the scenario."""
+        if key not in self.memory:
+            self.memory[key] = make()
+        made: T = self.memory[key]
+        return made
+
+    def model(self, ref: str) -> arch.Model:
+        """Return a model by catalogue name or by a path relative to the scenario file."""
+        path = self.scenario.base_dir / ref
+        return self.once(("model", ref), lambda: arch.load(path if path.exists() else ref))
+
+    def device(self, ref: str) -> device.Device:
+        return self.once(("device", ref), lambda: device.load(ref))
+
+    def score(self, *keys: str) -> Score:
+        """Return the quality of an option known by any of `keys`."""
+        return self.once(("score", keys), lambda: score_of(self.scenario, keys))
+
+
+def build_case(scenario: Scenario) -> Case:
+    """Return the case of a scenario, at its draws."""
+    lengths, workload = _lengths(scenario)
+    return Case(
+        scenario=scenario,
+        draws=Draws(scenario.draws, scenario.seed),
+        load_ratio=np.ones((scenario.draws, 1)),
+        workload=workload,
+        lengths=dataclasses.replace(lengths, cached_input_ratio=scenario.demand.cached_input_ratio),
+        objective=scenario.objective.to_objective(),
+    )
+
+
+def _lengths(scenario: Scenario) -> tuple[Lengths, Workload]:
+    stated = scenario.demand.lengths
+    if isinstance(stated, StatedLengths):
+        lengths = inference.lengths_from_stated(stated.isl.model_dump(), stated.osl.model_dump())
+        return lengths, catalog.workload(DEFAULT_WORKLOAD)
+    if isinstance(stated, TraceLengths):
+        return inference.lengths_from_trace(scenario.base_dir / stated.trace), catalog.workload(DEFAULT_WORKLOAD)
+    workload = catalog.workload(stated)
+    return inference.lengths_from_workload(workload), workload

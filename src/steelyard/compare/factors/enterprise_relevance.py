@@ -1,0 +1,109 @@
+"""Enterprise relevance: which share of the user's FLOP, energy and spend is inference, and which is training."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from steelyard import catalog
+from steelyard.compare.draws import Draw
+from steelyard.compare.result import Cell, FactorResult, Quantity
+from steelyard.compare.routes.outcome import Outcome, median
+from steelyard.compare.verdict import best_of
+from steelyard.compare.view import View, quantity
+from steelyard.records.term import Term, figure_term
+
+
+def weigh(view: View) -> FactorResult:
+    serving, run = view.inference, view.training
+    spend = _share(serving.monthly_usd.sum(axis=1, keepdims=True), run.rented_usd)
+    energy = _share(serving.serving_energy_j.sum(axis=1, keepdims=True), run.energy_j)
+    flop = _share(serving.serving_flop.sum(axis=1, keepdims=True), np.asarray(run.run.training_flop))
+    cells = {}
+    for name, shares in (("inference", (spend, energy, flop)), ("training", (1 - spend, 1 - energy, 1 - flop))):
+        of = zip(("spend", "energy", "FLOP"), shares, strict=True)
+        cells[name] = Cell(
+            quantities=tuple(quantity(f"share of {what}", share, "ratio", "predicted") for what, share in of)
+        )
+    return FactorResult(
+        id="enterprise_relevance",
+        title="Enterprise relevance",
+        activities=cells,
+        ratio=quantity("inference over training, spend", spend / np.maximum(1 - spend, 1e-12), "1", "predicted"),
+        crossover=_crossover(view),
+        activity_verdict=best_of(
+            {"inference": spend, "training": 1 - spend},
+            criterion="larger share of your spend, if you did both",
+            lower_is_better=False,
+            because="published shares of inference run from 29% to 67% depending on who counts what (--explain)",
+        ),
+        routes=view.route_cells(_sunk),
+        route_verdict=best_of(
+            {name: _sunk_ratio(outcome) for name, outcome in view.running().items()},
+            criterion="least share of the spend sunk before the first answer",
+        ),
+        tree=_tree(spend, energy, flop),
+    )
+
+
+def _share(inference: Draw, training: Draw) -> Draw:
+    result: Draw = inference / (inference + training)
+    return result
+
+
+def _sunk_ratio(outcome: Outcome) -> Draw:
+    result: Draw = outcome.upfront_usd / np.maximum(outcome.total_usd, 1e-12)
+    return result + np.zeros_like(outcome.total_usd)
+
+
+def _sunk(outcome: Outcome) -> tuple[Quantity, ...]:
+    total = np.maximum(outcome.total_usd, 1e-12)
+    return (
+        quantity("sunk before the first answer", _sunk_ratio(outcome), "ratio", "predicted"),
+        quantity(
+            "share of spend on training",
+            (outcome.training.usd + outcome.training.refresh_usd) / total,
+            "ratio",
+            "predicted",
+        ),
+        quantity(
+            "share of energy on training",
+            outcome.training.energy_j / np.maximum(outcome.energy_j, 1e-12),
+            "ratio",
+            "predicted",
+        ),
+    )
+
+
+def _crossover(view: View) -> str:
+    """Say in which month the spend on answers passes the spend on the run."""
+    spent = np.median(np.cumsum(view.inference.monthly_usd, axis=1), axis=0)
+    passed = np.nonzero(spent >= median(view.training.rented_usd))[0]
+    if passed.size:
+        return f"spend on answers passes that of the run in month {passed[0] + 1}"
+    return f"spend on answers stays below that of the run over all {view.case.months} months"
+
+
+def _tree(spend: Draw, energy: Draw, flop: Draw) -> Term:
+    anchors = [row for row in catalog.table("anchors").rows if row["factor"] == "enterprise_relevance"]
+    return Term(
+        label="share of spend that is inference",
+        value=median(spend),
+        unit="ratio",
+        formula="serving over the horizon / (serving over the horizon + final run)",
+        children=(
+            Term(
+                label="share of energy",
+                value=median(energy),
+                unit="ratio",
+                formula="as above, facility energy",
+            ),
+            Term(label="share of FLOP", value=median(flop), unit="ratio", formula="as above, model FLOP"),
+            Term(
+                label="published shares, for comparison",
+                value="",
+                children=tuple(
+                    figure_term(row["statement"], row.figures["value"]) for row in anchors if "value" in row.figures
+                ),
+            ),
+        ),
+    )

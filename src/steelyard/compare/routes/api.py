@@ -1,0 +1,153 @@
+"""Route `api`: pay a provider by the token."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from steelyard import arch, catalog, economics
+from steelyard.compare.case import Case
+from steelyard.compare.draws import Draw
+from steelyard.compare.routes.outcome import ZERO, Latency, Outcome, Unpriced, median
+from steelyard.errors import UnknownError
+from steelyard.records.term import Term, explain, figure_term
+from steelyard.records.usage import Usage
+
+
+def evaluate(case: Case) -> list[Outcome | Unpriced]:
+    route = case.scenario.routes.api
+    return [option(case, "api", name) for name in route.options] if route else []
+
+
+def option(case: Case, route: str, name: str) -> Outcome | Unpriced:
+    """Return one API option carrying the whole demand."""
+    score = case.score(name, route)
+    try:
+        price = price_of(case, name)
+    except UnknownError as error:
+        return Unpriced(route=route, option=name, reason=f"unpriced: {error}", score=score)
+    monthly = token_cost(case, price, case.requests)
+    energy = request_energy(case) * case.requests
+    return Outcome(
+        route=route,
+        option=name,
+        score=score,
+        monthly_usd=monthly,
+        upfront_usd=ZERO,
+        devices=np.zeros((1, case.months)),
+        serving_energy_j=energy,
+        serving_flop=serving_flop(case, case.requests),
+        first_answer_s=case.assumed("setup_api"),
+        latency=api_latency(case),
+        to_rent_or_buy="nothing",
+        tree=partial(cost_tree, case, name, price, monthly),
+        energy_evidence="cited",
+        notes=price.warnings(case.today),
+        sources=(price.input.source, price.output.source),
+    )
+
+
+def price_of(case: Case, name: str) -> economics.ApiPrice:
+    """Return the price of an API option: the user's contract, else the catalogue's."""
+    contract = case.scenario.prices.api.get(name)
+    if contract is None:
+        return economics.api_price(name)
+    return economics.stated_api_price(
+        name,
+        input_usd_per_token=contract.input_usd_per_token,
+        output_usd_per_token=contract.output_usd_per_token,
+        cached_input_usd_per_token=contract.cached_input_usd_per_token,
+        as_of=case.today,
+    )
+
+
+def token_cost(case: Case, price: economics.ApiPrice, requests: Draw) -> Draw:
+    """Return USD in each month [D, M] for the given requests at the price as it moves."""
+    return np.asarray(economics.api_cost_usd(usage_of(case, requests), price, price_ratio=case.api_price_ratio))
+
+
+def usage_of(case: Case, requests: Draw) -> Usage:
+    cached = case.lengths.cached_input_ratio
+    tokens_in = requests * case.lengths.mean_isl_tokens
+    return Usage(
+        input_tokens=tokens_in * (1 - cached),
+        cached_input_tokens=tokens_in * cached,
+        output_tokens=requests * case.lengths.mean_osl_tokens,
+        requests=requests,
+    )
+
+
+def api_latency(case: Case) -> Latency:
+    """Return what published probes of hosted APIs measured, over all of them: which option is faster is not known."""
+    return case.once(("api latency", case.draws), lambda: _api_latency(case))
+
+
+def _api_latency(case: Case) -> Latency:
+    table = catalog.table("api_latency").rows
+    ttft = [row.value("ttft_p50") for row in table if "ttft_p50" in row.figures]
+    rate = [row.value("output_rate") for row in table if "output_rate" in row.figures]
+    ttft_s = case.draws.from_sorted("api_ttft", np.sort(ttft))
+    tpot_s = 1 / case.draws.from_sorted("api_rate", np.sort(rate))
+    newest = max(row.as_of for row in table)
+    return Latency(
+        ttft_s=ttft_s,
+        tpot_s=tpot_s,
+        e2e_s=ttft_s + tpot_s * (case.lengths.mean_osl_tokens - 1),
+        evidence="cited",
+        note=f"medians of {len(table)} published probes up to {newest.year}, of other models; measure your own",
+    )
+
+
+def request_energy(case: Case) -> Draw:
+    """Return facility energy of one API request [D, 1], from the published per-prompt figures."""
+    rows = {row["id"]: row for row in catalog.table("anchors").rows}
+    low = rows["energy-gemini-median-prompt"].figures["value"].value
+    high = rows["energy-chatgpt-prompt"].figures["value"].value
+    return case.draws.between("api_energy", low, (low * high) ** 0.5, high)
+
+
+def serving_flop(case: Case, requests: Draw) -> Draw:
+    """Return model FLOP of serving in each month, by the scenario's model (a closed model's are not known)."""
+    tokens = case.lengths.mean_isl_tokens + case.lengths.mean_osl_tokens
+    per_token = arch.flop_per_token(case.model(case.scenario.model), tokens, training=False)
+    return np.asarray(requests * tokens * per_token)
+
+
+def cost_tree(case: Case, name: str, price: economics.ApiPrice, monthly: Draw) -> Term:
+    """Return how the total of an API option comes about, down to its prices."""
+    usage = usage_of(case, case.requests)
+    parts = [
+        ("input tokens", usage.input_tokens, price.input),
+        ("cached input tokens", usage.cached_input_tokens, price.cached_input),
+        ("output tokens", usage.output_tokens, price.output),
+    ]
+    children = []
+    for label, tokens, figure in parts:
+        count = median(np.asarray(tokens).sum(axis=1))
+        children.append(
+            Term(
+                label=f"{label} at today's price",
+                value=count * figure.value,
+                unit="usd",
+                formula="tokens x price",
+                children=(
+                    Term(
+                        label=label,
+                        value=count,
+                        unit="token",
+                        formula="requests x mean length",
+                        source=case.lengths.label,
+                    ),
+                    figure_term("price", figure),
+                ),
+            )
+        )
+    drift = explain(economics.price_decline(), "forward_ratio")
+    return Term(
+        label=f"api: {name}",
+        value=median(monthly.sum(axis=1)),
+        unit="usd",
+        formula="sum over months of tokens x price x price trend",
+        children=(*children, drift),
+    )

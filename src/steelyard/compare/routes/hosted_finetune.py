@@ -1,0 +1,139 @@
+"""Route `hosted_finetune`: a provider tunes an open model and serves it, by the token or on dedicated devices."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import numpy as np
+
+from steelyard import arch, economics
+from steelyard.compare.case import Case
+from steelyard.compare.routes.api import api_latency, request_energy, serving_flop, usage_of
+from steelyard.compare.routes.outcome import Outcome, Training, Unpriced, median
+from steelyard.compare.routes.people import engineer_usd_per_month
+from steelyard.compare.routes.serve import DevicePrice, find_replicas, fleet
+from steelyard.compare.routes.trained import failed
+from steelyard.compare.routes.training_leg import in_months, refresh_months
+from steelyard.compare.scenario import HostedFinetuneRoute, ServeRoute
+from steelyard.errors import DoesNotFitError, UnknownError
+from steelyard.records.term import Term, figure_term
+from steelyard.units import SECONDS_PER_MONTH
+
+NAME = "hosted_finetune"
+
+
+def evaluate(case: Case) -> list[Outcome | Unpriced]:
+    route = case.scenario.routes.hosted_finetune
+    if not route:
+        return []
+    option = f"{route.provider}: {route.model}, {route.method}"
+    try:
+        params = arch.count_params(case.model(route.model)).total_params
+        offer = economics.hosted_finetuning(route.provider, params, route.method, base_model=route.model)
+        served = _by_token(case, offer) if offer.serve_input and offer.serve_output else _dedicated(case, route, offer)
+    except (DoesNotFitError, UnknownError) as error:
+        return [failed(case, NAME, option, str(error))]
+    return [dataclasses.replace(_with_training(case, route, offer, served), option=f"{option}; {served.option}")]
+
+
+def _with_training(
+    case: Case, route: HostedFinetuneRoute, offer: economics.HostedFinetuning, served: Outcome
+) -> Outcome:
+    once = float(economics.training_cost_usd(route.training_tokens, offer)) * route.runs
+    refreshes = refresh_months(case, route.refresh_months)
+    repeats = in_months(case, np.full((1, 1), once + route.data_usd), refreshes)
+    setup_s = case.assumed("setup_hosted_finetune")
+    people = route.engineers * engineer_usd_per_month(case)
+    upfront = once + route.data_usd + people * setup_s / SECONDS_PER_MONTH
+    monthly = served.monthly_usd + repeats + people
+
+    def tree() -> Term:
+        return Term(
+            label=NAME,
+            value=median(upfront + monthly.sum(axis=1, keepdims=True)),
+            unit="usd",
+            formula="training tokens x price x runs + data + refreshes + serving + people",
+            children=(
+                Term(
+                    label="training, once",
+                    value=float(once),
+                    unit="usd",
+                    formula="tokens x price x runs",
+                    children=(figure_term("price of training", offer.training),) if offer.training else (),
+                ),
+                Term(label="refreshes", value=median(repeats.sum(axis=1)), unit="usd"),
+                served.tree(),
+            ),
+        )
+
+    leg = Training(usd=upfront, refresh_usd=repeats.sum(axis=1, keepdims=True), note="on the provider's devices")
+    return dataclasses.replace(
+        served,
+        monthly_usd=monthly,
+        upfront_usd=upfront,
+        first_answer_s=setup_s,
+        training=leg,
+        tree=tree,
+        notes=(*served.notes, *offer.warnings()),
+    )
+
+
+def _by_token(case: Case, offer: economics.HostedFinetuning) -> Outcome:
+    price_in, price_out = offer.serve_input, offer.serve_output
+    assert price_in is not None
+    assert price_out is not None
+    usage = usage_of(case, case.requests)
+    tokens_in = np.asarray(usage.input_tokens) + np.asarray(usage.cached_input_tokens)
+    monthly = tokens_in * price_in.value + np.asarray(usage.output_tokens) * price_out.value
+    return Outcome(
+        route=NAME,
+        option="served by the token",
+        score=case.score(NAME),
+        monthly_usd=monthly,
+        upfront_usd=np.zeros((1, 1)),
+        devices=np.zeros((1, case.months)),
+        serving_energy_j=case.requests * request_energy(case),
+        serving_flop=serving_flop(case, case.requests),
+        first_answer_s=case.assumed("setup_hosted_finetune"),
+        latency=api_latency(case),
+        to_rent_or_buy="nothing",
+        tree=lambda: Term(
+            label="tokens",
+            value=median(monthly.sum(axis=1)),
+            unit="usd",
+            formula="tokens x price of the tuned model",
+            children=(figure_term("input", price_in), figure_term("output", price_out)),
+        ),
+        energy_evidence="cited",
+        sources=(offer.source,),
+    )
+
+
+def _dedicated(case: Case, route: HostedFinetuneRoute, offer: economics.HostedFinetuning) -> Outcome:
+    """Serve on the provider's dedicated devices, by the hour, idle or not; as many as the load needs."""
+    dedicated = offer.dedicated
+    if dedicated is None or not offer.dedicated_device:
+        raise UnknownError(f"unpriced: {route.provider} states no serving price for a tuned {route.model}")
+    settings = ServeRoute(devices=(offer.dedicated_device,))
+    replica = find_replicas(case, settings, route.model, offer.dedicated_device)[0]
+    price = DevicePrice(
+        usd_per_device_s=np.full((1, case.months), dedicated.value),
+        powered_by_user=False,
+        evidence="cited",
+        tree=partial(figure_term, "dedicated endpoint", dedicated),
+        sources=(dedicated.source,),
+    )
+    served = fleet(
+        case,
+        NAME,
+        f"dedicated {replica.name}",
+        replica,
+        price,
+        "on_demand",
+        0.0,
+        case.score(NAME),
+    )
+    least = np.maximum(served.devices, route.endpoint_devices)
+    rent = least * price.usd_per_device_s * SECONDS_PER_MONTH
+    return dataclasses.replace(served, devices=least, monthly_usd=rent)

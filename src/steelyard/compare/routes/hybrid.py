@@ -1,0 +1,161 @@
+"""Route `hybrid`: a base load on one's own fleet, the rest to an API; the split is chosen month by month."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from steelyard import economics
+from steelyard.compare.case import Case
+from steelyard.compare.draws import Draw
+from steelyard.compare.routes import energy
+from steelyard.compare.routes.api import api_latency, price_of, request_energy, serving_flop, token_cost
+from steelyard.compare.routes.outcome import Outcome, Unpriced, median
+from steelyard.compare.routes.people import engineer_usd_per_month
+from steelyard.compare.routes.serve import (
+    COMMITMENT_MONTHS,
+    DevicePrice,
+    Replica,
+    device_price,
+    find_replicas,
+    fleet_energy_j,
+)
+from steelyard.compare.scenario import ServeRoute
+from steelyard.errors import DoesNotFitError, UnknownError
+from steelyard.records.term import Term
+from steelyard.units import SECONDS_PER_MONTH
+
+SPLITS = 24  # base fleets tried, from one replica to the whole peak
+
+
+def evaluate(case: Case) -> list[Outcome | Unpriced]:
+    routes = case.scenario.routes
+    if not routes.hybrid or not routes.serve:
+        return []
+    overflow = [routes.hybrid.api] if routes.hybrid.api else list(routes.api.options if routes.api else ())
+    return [
+        option
+        for device_ref in routes.serve.devices
+        for pricing in routes.serve.pricing
+        for api in overflow
+        for option in _options(case, routes.serve, device_ref, pricing, api)
+    ]
+
+
+def _options(case: Case, serve: ServeRoute, device_ref: str, pricing: str, api: str) -> list[Outcome | Unpriced]:
+    model_ref = serve.model or case.scenario.model
+    scores = [case.score("serve", model_ref), case.score(api, "api")]
+    worst = min(
+        scores,
+        key=lambda score: (score.passes, score.value is not None, score.value.p50 if score.value else 0.0),
+    )
+    try:
+        replicas = find_replicas(case, serve, model_ref, device_ref)
+        rent, price = device_price(case, device_ref, pricing), price_of(case, api)
+    except (DoesNotFitError, UnknownError) as error:
+        name = f"{model_ref} on {device_ref}, {pricing}; overflow to {api}"
+        return [Unpriced(route="hybrid", option=name, reason=str(error), score=worst)]
+    return [
+        dataclasses.replace(
+            _evaluate(case, serve, replica, rent, price, pricing),
+            option=f"{replica.name}, {pricing}; overflow to {api}",
+            score=worst,
+        )
+        for replica in replicas
+    ]
+
+
+def _evaluate(
+    case: Case,
+    serve: ServeRoute,
+    replica: Replica,
+    rent: DevicePrice,
+    price: economics.ApiPrice,
+    pricing: str,
+) -> Outcome:
+    per_replica = rent.usd_per_device_s * SECONDS_PER_MONTH * replica.deployment.num_devices
+    if rent.powered_by_user:
+        full = fleet_energy_j(case, replica, np.full((1, 1), replica.deployment.num_devices), np.full((1, 1), np.inf))
+        per_replica = per_replica + full * energy.electricity_usd_per_j(case)
+    per_request = token_cost(case, price, np.ones((1, case.months)))
+    base = choose_base(case, replica.of("request_rate_per_s"), per_replica, per_request)
+    if pricing in COMMITMENT_MONTHS or pricing == "owned":
+        base = np.maximum.accumulate(base, axis=1)
+    over = overflow_ratio(case, base * replica.of("request_rate_per_s"))
+    devices = base * replica.deployment.num_devices
+    fleet_j = fleet_energy_j(case, replica, devices, case.mean_rate_per_s * (1 - over))
+    rents = devices * rent.usd_per_device_s * SECONDS_PER_MONTH
+    power = fleet_j * energy.electricity_usd_per_j(case) if rent.powered_by_user else np.zeros_like(rents)
+    tokens = token_cost(case, price, case.requests * over)
+    people = serve.engineers * engineer_usd_per_month(case) * np.ones((1, case.months))
+    parts = {"base fleet": rents, "electricity": power, "overflow to the API": tokens, "people": people}
+    hosted = api_latency(case)
+    return Outcome(
+        route="hybrid",
+        option="",
+        score=case.score("hybrid"),
+        monthly_usd=sum(parts.values(), np.zeros((1, 1))),
+        upfront_usd=np.zeros((1, 1)),
+        devices=devices,
+        serving_energy_j=fleet_j + case.requests * over * request_energy(case),
+        serving_flop=serving_flop(case, case.requests),
+        first_answer_s=case.assumed("setup_api"),  # all of it overflows until the fleet stands
+        latency=dataclasses.replace(
+            hosted,
+            ttft_s=np.maximum(hosted.ttft_s, replica.of("ttft_s")),
+            tpot_s=np.maximum(hosted.tpot_s, replica.of("tpot_s")),
+            e2e_s=np.maximum(hosted.e2e_s, replica.of("e2e_s")),
+            note="the slower of fleet and API; " + hosted.note,
+        ),
+        to_rent_or_buy=f"{'buy' if pricing == 'owned' else 'rent'} {int(median(devices[:, -1]))} "
+        f"{replica.device.id} ({pricing}); {median(over):.0%} of answers from the API",
+        tree=lambda: Term(
+            label="hybrid",
+            value=median(sum(part.sum(axis=1) for part in parts.values())),
+            unit="usd",
+            formula="base fleet + electricity + overflow tokens + people; the split of each month costs least",
+            children=(
+                *(Term(label=label, value=median(part.sum(axis=1)), unit="usd") for label, part in parts.items()),
+                Term(
+                    label="answers that overflow",
+                    value=median(over),
+                    unit="ratio",
+                    formula="mean over the hours of a day of max(0, rate - base capacity) / mean rate",
+                ),
+                rent.tree(),
+            ),
+        ),
+        energy_evidence="predicted",
+        sources=(*rent.sources, price.input.source, price.output.source),
+    )
+
+
+def overflow_ratio(case: Case, base_rate_per_s: Draw) -> Draw:
+    """Return the share of answers [..., M] that exceed a base capacity, over the hours of a mean day."""
+    hourly = case.mean_rate_per_s[..., None] * case.hourly_shape_ratio
+    spilled = np.maximum(hourly - np.asarray(base_rate_per_s)[..., None], 0.0).mean(axis=-1)
+    result: Draw = spilled / case.mean_rate_per_s
+    return result
+
+
+def choose_base(case: Case, capacity_per_s: Draw, usd_per_replica: Draw, usd_per_request: Draw) -> Draw:
+    """Return base replicas in each month: those of the least cost at the median draw (at each load of a curve).
+
+    One decides before the draw is known, so the split is the same in every draw.
+    """
+
+    def known(values: Draw) -> Draw:
+        rows = np.asarray(values, dtype=np.float64)
+        return np.median(rows, axis=0, keepdims=True) if case.draws.seed is not None else rows
+
+    rate, capacity = known(case.mean_rate_per_s), known(capacity_per_s)
+    most = np.ceil(rate * case.hourly_shape_ratio.max() / capacity)
+    tried = np.maximum(1.0, np.ceil(most[..., None] * np.linspace(1 / SPLITS, 1.0, SPLITS)))  # [., M, SPLITS]
+    spilled = np.zeros_like(tried)
+    for share in case.hourly_shape_ratio:  # 24 hours: keeps the array at [., M, SPLITS]
+        spilled += np.maximum(rate[..., None] * share - tried * capacity[..., None], 0.0) / len(case.hourly_shape_ratio)
+    cost = tried * known(usd_per_replica)[..., None] + spilled * SECONDS_PER_MONTH * known(usd_per_request)[..., None]
+    best = np.argmin(cost, axis=-1)[..., None]
+    result: Draw = np.take_along_axis(tried, best, axis=-1)[..., 0]
+    return result

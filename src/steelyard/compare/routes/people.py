@@ -1,0 +1,14 @@
+"""People: stated head-counts at a stated or published salary."""
+
+from __future__ import annotations
+
+from steelyard import economics
+from steelyard.compare.case import Case
+from steelyard.compare.draws import Draw
+from steelyard.units import SECONDS_PER_MONTH
+
+
+def engineer_usd_per_month(case: Case) -> Draw:
+    """Return the loaded cost of one engineer: as stated, else a published median salary with overhead."""
+    stated = case.scenario.prices.engineer_usd_per_s
+    return case.stated(economics.engineer_usd_per_s() if stated is None else stated) * SECONDS_PER_MONTH

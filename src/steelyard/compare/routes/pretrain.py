@@ -1,0 +1,60 @@
+"""Route `pretrain`: train a model of this shape from nothing, then serve it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from steelyard.compare.case import Case
+from steelyard.compare.routes.outcome import Outcome, Training, Unpriced
+from steelyard.compare.routes.people import engineer_usd_per_month
+from steelyard.compare.routes.trained import failed, serve_after
+from steelyard.compare.routes.training_leg import Job, train
+from steelyard.compare.scenario import PretrainRoute
+from steelyard.errors import DoesNotFitError, UnknownError
+from steelyard.units import SECONDS_PER_MONTH
+
+
+def evaluate(case: Case) -> list[Outcome | Unpriced]:
+    route = case.scenario.routes.pretrain
+    if not route:
+        return []
+    try:
+        run = train(case, job_of(route))
+    except (DoesNotFitError, UnknownError) as error:
+        return [failed(case, "pretrain", route.model, str(error))]
+    setup_s = case.assumed("setup_pretrain")
+    wall_s = np.asarray(run.run.wall_s)
+    people = route.engineers * engineer_usd_per_month(case) * (setup_s + wall_s) / SECONDS_PER_MONTH
+    leg = Training(
+        usd=run.rented_usd * route.rd_multiplier + people + route.data_usd,
+        wall_s=wall_s,
+        device_s=np.asarray(run.run.device_s) * route.rd_multiplier,
+        energy_j=run.energy_j * route.rd_multiplier,
+        flop=np.full((1, 1), np.asarray(run.run.training_flop).item() * route.rd_multiplier),
+        num_devices=route.num_devices,
+        note=run.description,
+    )
+    return serve_after(
+        case,
+        "pretrain",
+        route.model,
+        leg,
+        run.tree,
+        ready_s=setup_s + wall_s,
+        device=route.device,
+        pricing=route.pricing,
+        engineers=route.engineers,
+    )
+
+
+def job_of(route: PretrainRoute) -> Job:
+    return Job(
+        model_ref=route.model,
+        device_ref=route.device,
+        num_devices=route.num_devices,
+        pricing=route.pricing,
+        tokens=route.tokens,
+        seq_tokens=route.seq_tokens,
+        global_batch_tokens=route.global_batch_tokens,
+        rd_multiplier=route.rd_multiplier,
+    )

@@ -1,0 +1,260 @@
+"""Route `serve`: an open model on devices that are rented or owned, sized for the peak, idle time charged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from steelyard import arch, device, economics, inference
+from steelyard.compare.case import Case
+from steelyard.compare.draws import Draw
+from steelyard.compare.quality import Score
+from steelyard.compare.result import Evidence
+from steelyard.compare.routes import energy
+from steelyard.compare.routes.api import serving_flop
+from steelyard.compare.routes.outcome import ZERO, Latency, Outcome, Tree, Unpriced, median
+from steelyard.compare.routes.people import engineer_usd_per_month
+from steelyard.compare.scenario import ServeRoute
+from steelyard.errors import DoesNotFitError, UnknownError
+from steelyard.records.system import Accelerator
+from steelyard.records.term import Term, explain
+from steelyard.units import SECONDS_PER_MONTH
+
+COMMITMENT_MONTHS = {"reserved_1y": 12, "reserved_3y": 36}
+OWNERSHIP_DRAWN = ("server_usd_per_device", "network_ratio", "rate_ratio", "life_s", "maintenance_per_s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DevicePrice:
+    """What a device costs in each month [D, M] per second it is held, and what stands behind it."""
+
+    usd_per_device_s: Draw
+    powered_by_user: bool  # electricity comes on top
+    evidence: Evidence
+    tree: Tree
+    note: str = ""
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replica:
+    """One replica of a model on some devices, and what it can carry within the objective."""
+
+    model: arch.Model
+    device: device.Device
+    deployment: inference.Deployment
+    capacity: inference.Capacity  # fields [D + 1, 1]: the draws, then the median case
+    rows: slice  # those of this case
+
+    @property
+    def name(self) -> str:
+        return f"{self.model.id} on {self.deployment.num_devices}x {self.device.id}"
+
+    def of(self, field: str) -> Draw:
+        """Return a field of the capacity at this case's draws [D, 1]."""
+        values: Draw = np.asarray(getattr(self.capacity, field))[self.rows]
+        return values
+
+
+def evaluate(case: Case) -> list[Outcome | Unpriced]:
+    route = case.scenario.routes.serve
+    return serve_options(case, route, "serve", route.model or case.scenario.model) if route else []
+
+
+def serve_options(case: Case, route: ServeRoute, route_name: str, model_ref: str) -> list[Outcome | Unpriced]:
+    """Return every device x replica size x pricing option of serving one model."""
+    results: list[Outcome | Unpriced] = []
+    score = case.score(route_name, model_ref) if route_name == "serve" else case.score(route_name)
+    for device_ref in route.devices:
+        try:
+            replicas = find_replicas(case, route, model_ref, device_ref)
+        except (DoesNotFitError, UnknownError) as error:
+            results.append(
+                Unpriced(route=route_name, option=f"{model_ref} on {device_ref}", reason=str(error), score=score)
+            )
+            continue
+        for pricing in route.pricing:
+            try:
+                price = device_price(case, device_ref, pricing)
+            except UnknownError as error:
+                option = f"{model_ref} on {device_ref}, {pricing}"
+                results.append(Unpriced(route=route_name, option=option, reason=str(error), score=score))
+                continue
+            results += [
+                fleet(
+                    case,
+                    route_name,
+                    f"{replica.name}, {pricing}",
+                    replica,
+                    price,
+                    pricing,
+                    route.engineers,
+                    score,
+                )
+                for replica in replicas
+            ]
+    return results
+
+
+def find_replicas(case: Case, route: ServeRoute, model_ref: str, device_ref: str) -> list[Replica]:
+    """Return the replicas of every size that meet the objective: which is cheapest depends on the load.
+
+    Raises:
+        DoesNotFitError: None fits, or none meets the objective.
+    """
+    model, on = case.model(model_ref), case.device(device_ref)
+    found = case.once(
+        ("replicas", model_ref, device_ref, route.weight_dtype, route.kv_dtype, route.max_devices_per_replica),
+        lambda: inference.deployments(
+            model,
+            on,
+            case.lengths,
+            case.objective,
+            max_devices=route.max_devices_per_replica,
+            weight_dtype=route.weight_dtype,
+            kv_dtype=route.kv_dtype,
+            time_ratio=case.serving_time_ratio,
+        ),
+    )
+    rows = slice(0, -1) if case.draws.seed is not None else slice(-1, None)
+    return [
+        Replica(model=model, device=on, deployment=deployment, capacity=capacity, rows=rows)
+        for deployment, capacity in found
+    ]
+
+
+def device_price(case: Case, device_ref: str, pricing: str) -> DevicePrice:
+    """Return the price of a device under one way of paying: the user's contract, ownership, or the rental market."""
+    stated = case.scenario.prices.devices.get(device_ref, {}).get(pricing)
+    if stated is not None:
+        told = Term(label=f"{pricing} price", value=stated, unit="usd_per_device_s", source="stated in the scenario")
+        flat = np.full((1, case.months), stated)
+        return DevicePrice(
+            usd_per_device_s=flat, powered_by_user=pricing == "owned", evidence="stated", tree=lambda: told
+        )
+    accelerator = case.device(device_ref).accelerator
+    return _owned_price(case, accelerator) if pricing == "owned" else _rental_price(case, accelerator.id, pricing)
+
+
+def _owned_price(case: Case, accelerator: Accelerator) -> DevicePrice:
+    inputs = economics.ownership_inputs(accelerator)
+    drawn = {name: case.drawn(f"owned {name}", inputs[name]) for name in OWNERSHIP_DRAWN}
+    owned = economics.ownership(accelerator, site="colocation", **drawn)
+    return DevicePrice(
+        usd_per_device_s=owned.usd_per_device_s * np.ones((1, case.months)),
+        powered_by_user=True,
+        evidence="predicted",
+        tree=partial(explain, owned),
+        sources=owned.sources,
+    )
+
+
+def _rental_price(case: Case, device_id: str, pricing: str) -> DevicePrice:
+    rental = case.once(
+        ("rental", device_id, pricing),
+        lambda: economics.rental_price(device_id, pricing, as_of=case.scenario.as_of),
+    )
+    commitment = max(1.0, COMMITMENT_MONTHS.get(pricing, 0) / case.months)  # paid to its end, used or not
+    trend = case.rental_price_ratio if pricing in ("on_demand", "spot") else 1.0
+    drawn = case.draws.from_sorted("rental", rental.provider_usd_per_device_s) * trend * commitment
+    return DevicePrice(
+        usd_per_device_s=drawn * np.ones((1, case.months)),
+        powered_by_user=False,
+        evidence="cited",
+        tree=partial(explain, rental),
+        note=rental.note,
+        sources=rental.sources,
+    )
+
+
+def replicas_needed(case: Case, replica: Replica, peak_rate_per_s: Draw, pricing: str) -> Draw:
+    """Return replicas held in each month [D, M]; what is reserved or owned is not given back within the horizon."""
+    needed = inference.fleet_size(
+        replica.of("request_rate_per_s"),
+        peak_rate_per_s,
+        arrival_cv_ratio=case.workload.arrival_cv_ratio,
+        batch=replica.of("batch"),
+    )
+    held: Draw = np.asarray(needed, dtype=np.float64)
+    return held if pricing in ("on_demand", "spot") else np.maximum.accumulate(held, axis=1)
+
+
+def fleet_energy_j(case: Case, replica: Replica, devices: Draw, rate_per_s: Draw) -> Draw:
+    """Return energy at the meter in each month for a fleet that carries a mean rate."""
+    carried = np.maximum(devices / replica.deployment.num_devices * replica.of("request_rate_per_s"), 1e-300)
+    busy = np.clip(rate_per_s / carried, 0.0, 1.0)
+    result: Draw = devices * device.power_w(replica.device, busy) * SECONDS_PER_MONTH * energy.pue(case)
+    return result
+
+
+def fleet(
+    case: Case,
+    route_name: str,
+    option: str,
+    replica: Replica,
+    price: DevicePrice,
+    pricing: str,
+    engineers: float,
+    score: Score,
+) -> Outcome:
+    """Return the outcome of carrying the whole demand on one's own fleet."""
+    replicas = replicas_needed(case, replica, case.peak_rate_per_s, pricing)
+    devices = replicas * replica.deployment.num_devices
+    energy_j = fleet_energy_j(case, replica, devices, case.mean_rate_per_s)
+    rent = devices * price.usd_per_device_s * SECONDS_PER_MONTH
+    power = energy_j * energy.electricity_usd_per_j(case) if price.powered_by_user else np.zeros_like(rent)
+    people = engineers * engineer_usd_per_month(case) * np.ones((1, case.months))
+    return Outcome(
+        route=route_name,
+        option=option,
+        score=score,
+        monthly_usd=rent + power + people,
+        upfront_usd=ZERO,
+        devices=devices,
+        serving_energy_j=energy_j,
+        serving_flop=serving_flop(case, case.requests),
+        first_answer_s=case.assumed("setup_serve"),
+        latency=Latency(
+            ttft_s=replica.of("ttft_s"),
+            tpot_s=replica.of("tpot_s"),
+            e2e_s=replica.of("e2e_s"),
+            evidence="predicted",
+        ),
+        to_rent_or_buy=f"{'buy' if pricing == 'owned' else 'rent'} {_counts(devices)} {replica.device.id} ({pricing})",
+        tree=partial(_tree, f"{route_name}: {option}", price, replica, devices, rent, power, people),
+        capacity_tree=partial(explain, replica.capacity),
+        notes=(price.note,) if price.note else (),
+        sources=price.sources,
+    )
+
+
+def _tree(
+    label: str, price: DevicePrice, replica: Replica, devices: Draw, rent: Draw, power: Draw, people: Draw
+) -> Term:
+    held = Term(
+        label="device time held",
+        value=median(devices.sum(axis=1)) * SECONDS_PER_MONTH,
+        unit="device_s",
+        formula="ceil(peak rate / capacity) x devices a replica x time",
+    )
+
+    def total(name: str, usd: Draw, formula: str, children: tuple[Term, ...] = ()) -> Term:
+        return Term(label=name, value=median(usd.sum(axis=1)), unit="usd", formula=formula, children=children)
+
+    return total(
+        label,
+        rent + power + people,
+        "sum over months of devices x price x time + electricity + people",
+        (
+            total("devices", rent, "device time held x price", (held, price.tree(), explain(replica.capacity))),
+            total("electricity", power, "0 where the rent includes it; else energy x price"),
+            total("people", people, "engineers x loaded salary x time"),
+        ),
+    )
+
+
+def _counts(devices: Draw) -> str:
+    first, last = int(median(devices[:, 0])), int(median(devices[:, -1]))
+    return f"{first}" if first == last else f"{first}, {last} by the end,"

@@ -1,0 +1,80 @@
+"""What routes with training in them share: the model is served afterwards, the training is paid before."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import numpy as np
+
+from steelyard.compare.case import Case
+from steelyard.compare.draws import Draw
+from steelyard.compare.routes.outcome import Outcome, Training, Tree, Unpriced, median
+from steelyard.compare.routes.serve import serve_options
+from steelyard.compare.routes.training_leg import in_months
+from steelyard.compare.scenario import ServeRoute
+from steelyard.records.term import Term
+
+
+def failed(case: Case, route: str, option: str, reason: str) -> Unpriced:
+    return Unpriced(route=route, option=option, reason=reason, score=case.score(route))
+
+
+def serve_after(
+    case: Case,
+    route: str,
+    model_ref: str,
+    leg: Training,
+    tree: Tree,
+    *,
+    ready_s: Draw,
+    device: str,
+    pricing: str,
+    engineers: float,
+    refreshes: tuple[int, ...] = (),
+    refresh_usd: Draw | float = 0.0,
+) -> list[Outcome | Unpriced]:
+    """Return the options of serving a trained model, with its training before the first answer and its repeats.
+
+    It is served on the devices of the scenario's serve route, else on the device it was trained on.
+    """
+    settings = case.scenario.routes.serve or ServeRoute(devices=(device,), pricing=(pricing,))
+    settings = settings.model_copy(update={"engineers": engineers, "weight_dtype": None, "model": model_ref})
+    repeats = in_months(case, np.asarray(refresh_usd), refreshes)
+    options: list[Outcome | Unpriced] = []
+    for served in serve_options(case, settings, route, model_ref):
+        if isinstance(served, Unpriced):
+            options.append(served)
+            continue
+        options.append(
+            dataclasses.replace(
+                served,
+                monthly_usd=served.monthly_usd + repeats,
+                upfront_usd=leg.usd,
+                first_answer_s=ready_s,
+                training=dataclasses.replace(leg, refresh_usd=repeats.sum(axis=1, keepdims=True)),
+                to_rent_or_buy=f"{served.to_rent_or_buy}; {leg.num_devices:g} {device} for the training",
+                tree=partial(_tree, route, served, leg, repeats, tree),
+            )
+        )
+    return options
+
+
+def _tree(route: str, served: Outcome, leg: Training, repeats: Draw, run: Tree) -> Term:
+    before = Term(
+        label="before the first answer",
+        value=median(leg.usd),
+        unit="usd",
+        formula="run x repeats of the recipe + data + people",
+        children=(run(),),
+    )
+    after = Term(
+        label="refreshes", value=median(repeats.sum(axis=1)), unit="usd", formula="one run each time, data again"
+    )
+    return Term(
+        label=f"{route}: {served.option}",
+        value=median(served.total_usd + leg.usd + repeats.sum(axis=1, keepdims=True)),
+        unit="usd",
+        formula="before the first answer + refreshes + serving",
+        children=(before, after, served.tree()),
+    )

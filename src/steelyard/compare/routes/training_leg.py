@@ -1,0 +1,167 @@
+"""The training inside a route: one run's time, money, energy and loss at the draws, and its repeats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from steelyard import arch, catalog, economics, training
+from steelyard.compare.case import Case
+from steelyard.compare.draws import Draw
+from steelyard.compare.routes import energy
+from steelyard.compare.routes.outcome import median
+from steelyard.compare.routes.serve import DevicePrice, device_price
+from steelyard.records.estimate import estimate
+from steelyard.records.term import Term, explain
+from steelyard.units import format_quantity
+
+SIGMA = "step_time_residual_sigma"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What is to be trained, where and how it is paid."""
+
+    model_ref: str
+    device_ref: str
+    num_devices: int
+    pricing: str
+    tokens: float
+    seq_tokens: float
+    global_batch_tokens: float
+    method: str = "full"
+    rd_multiplier: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun:
+    """One run of a job; draws are [D, 1]."""
+
+    job: Job
+    plan: training.Plan
+    run: training.Run
+    price: DevicePrice
+    accountings: economics.Accountings
+    loss_nats: Draw
+    energy_j: Draw  # at the facility's meter
+
+    @property
+    def rented_usd(self) -> Draw:
+        result: Draw = np.asarray(self.run.device_s) * self.price.usd_per_device_s[:, :1]
+        return result
+
+    @property
+    def description(self) -> str:
+        job = self.job
+        tokens = format_quantity(job.tokens, "token")
+        return f"{job.model_ref}, {tokens} on {job.num_devices} {job.device_ref}, {job.pricing}"
+
+    @property
+    def layout_text(self) -> str:
+        layout = self.plan.layout
+        ways = [
+            f"{name}{int(getattr(layout, name))}"
+            for name in ("tp", "pp", "dp", "cp", "ep")
+            if getattr(layout, name) > 1
+        ]
+        return " ".join(ways) or "one device"
+
+    def tree(self) -> Term:
+        """Return how the rent of the run comes about."""
+        return Term(
+            label="final run, rented",
+            value=median(self.rented_usd),
+            unit="usd",
+            formula="device time x price",
+            children=(explain(self.run, "device_s"), self.price.tree()),
+        )
+
+
+def train(case: Case, job: Job) -> TrainingRun:
+    """Return one run of a job.
+
+    Raises:
+        DoesNotFitError: The model does not fit that many devices in any layout.
+        UnknownError: The device has no price of that kind, or no purchase price.
+    """
+    model, on = case.model(job.model_ref), case.device(job.device_ref)
+    plan = _plan(case, job)
+    low, mid, high = mtbf_range_s()
+    run = training.run(
+        plan.step,
+        tokens=job.tokens,
+        device=on,
+        reliability=training.reliability(device_mtbf_s=case.draws.between("mtbf", low, mid, high)),
+        checkpoint_bytes=training.checkpoint_bytes(model) if job.method == "full" else 0.0,
+        time_ratio=case.draws.factor("training_time", catalog.calibration("training")[SIGMA].value),
+    )
+    return TrainingRun(
+        job=job,
+        plan=plan,
+        run=run,
+        price=device_price(case, job.device_ref, job.pricing),
+        accountings=economics.training_accountings(
+            run.device_s,
+            run.it_energy_j,
+            on.accelerator,
+            num_devices=job.num_devices,
+            as_of=case.scenario.as_of,
+            pue=energy.pue(case),
+            usd_per_j=energy.electricity_usd_per_j(case),
+        ),
+        loss_nats=np.asarray(training.loss_nats_per_token(arch.count_params(model).active_params, job.tokens)),
+        energy_j=np.asarray(run.it_energy_j) * energy.pue(case),
+    )
+
+
+def _plan(case: Case, job: Job) -> training.Plan:
+    return case.once(
+        ("plan", job),
+        lambda: training.best_layout(
+            case.model(job.model_ref),
+            case.device(job.device_ref),
+            job.num_devices,
+            seq_tokens=job.seq_tokens,
+            global_batch_tokens=job.global_batch_tokens,
+            method=job.method,
+        ),
+    )
+
+
+def least_devices(case: Case, job: Job) -> int:
+    """Return the fewest devices whose memory holds the training of the job."""
+    return training.least_devices(
+        case.model(job.model_ref), case.device(job.device_ref), seq_tokens=job.seq_tokens, method=job.method
+    )
+
+
+def scaling(case: Case, job: Job, growth: float) -> training.Scaling:
+    """Return the same global batch on the job's devices and on `growth` times as many."""
+    return training.scaling(
+        case.model(job.model_ref),
+        case.device(job.device_ref),
+        [job.num_devices, int(job.num_devices * growth)],
+        seq_tokens=job.seq_tokens,
+        global_batch_tokens=job.global_batch_tokens,
+        method=job.method,
+    )
+
+
+def mtbf_range_s() -> tuple[float, float, float]:
+    """Return p10, p50 and p90 of device MTBF over the clusters that published one."""
+    found = estimate(training.mtbf_points())
+    return found.p10, found.p50, found.p90
+
+
+def refresh_months(case: Case, every_months: int | None) -> tuple[int, ...]:
+    """Return the months (0 = the first) in which the training is repeated within the horizon."""
+    return tuple(range(every_months, case.months, every_months)) if every_months else ()
+
+
+def in_months(case: Case, usd: Draw, months: tuple[int, ...]) -> Draw:
+    """Return a cost that falls due in some months, by month [D, M]."""
+    calendar = np.zeros((1, case.months))
+    calendar[:, list(months)] = 1.0
+    result: Draw = usd * calendar
+    return result

@@ -1,0 +1,264 @@
+"""The scenario a user states: demand, objective, quality, routes and prices. Plain SI floats once validated.
+
+Every class is one mapping of the YAML file; where a field is named differently there, its key is the alias.
+`scenario_file.load_scenario` reads one from a file and checks the names in it against the catalogue.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    field_serializer,
+    model_serializer,
+    model_validator,
+)
+
+from steelyard.compare import scenario_fields as fields
+from steelyard.compare.scenario_fields import Text, whole
+from steelyard.compare.scenario_routes import (
+    ApiRoute,
+    FinetuneRoute,
+    HostedFinetuneRoute,
+    HybridRoute,
+    PretrainRoute,
+    Routes,
+    ServeRoute,
+)
+from steelyard.compare.scenario_spec import Spec, at_key, no_such_key, shown
+from steelyard.records.workload import Objective
+
+__all__ = [
+    "ApiPriceSpec",
+    "ApiRoute",
+    "Demand",
+    "FinetuneRoute",
+    "HostedFinetuneRoute",
+    "HybridRoute",
+    "LengthStats",
+    "Limit",
+    "ObjectiveSpec",
+    "PretrainRoute",
+    "Prices",
+    "Quality",
+    "Routes",
+    "Scenario",
+    "Score",
+    "ServeRoute",
+    "StatedLengths",
+    "TraceLengths",
+]
+
+_QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)$")
+
+
+class LengthStats(Spec):
+    """Prompt or answer lengths as a user knows them: any of `mean`, `p50`, `p99`, `max`."""
+
+    mean_tokens: float | None = None
+    quantile_tokens: dict[float, float] = Field(default_factory=dict)  # 0.5 -> tokens; 1.0 is the maximum
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        allowed = ["mean", "p50", "p90", "p95", "p99", "max"]
+        if isinstance(data, cls):
+            return data
+        if not isinstance(data, Mapping) or not data:
+            raise ValueError(f"{shown(data)} stands where lengths belong; allowed: {', '.join(allowed)}")
+        mean, quantiles = None, {}
+        for key, value in data.items():
+            try:
+                tokens = fields.quantity(
+                    value,
+                    "a number of tokens",
+                    ("token",),
+                    low=0,
+                    high=1e8,
+                    allowed="0 to 1e8, for example 1200",
+                )
+            except ValueError as error:
+                raise at_key(str(key), str(error)) from None
+            if key == "mean":
+                mean = tokens
+            elif key == "max":
+                quantiles[1.0] = tokens
+            elif (match := _QUANTILE.match(str(key))) and float(match[1]) > 0:
+                quantiles[float(match[1]) / 100] = tokens
+            else:
+                raise no_such_key(str(key), allowed)
+        ordered = [quantiles[share] for share in sorted(quantiles)]
+        if ordered != sorted(ordered):
+            raise ValueError("the quantiles fall; allowed: each at least as large as the one before")
+        if mean is not None and 1.0 in quantiles and mean > quantiles[1.0]:
+            raise at_key("mean", "larger than max; allowed: a mean up to max")
+        return {"mean_tokens": mean, "quantile_tokens": quantiles}
+
+    @model_serializer
+    def _as_written(self) -> dict[str, float]:
+        named = {"max" if share == 1.0 else f"p{100 * share:g}": n for share, n in self.quantile_tokens.items()}
+        return named if self.mean_tokens is None else {"mean": self.mean_tokens, **named}
+
+
+class StatedLengths(Spec):
+    """Input and output lengths stated by their distribution."""
+
+    isl: LengthStats
+    osl: LengthStats
+
+
+class TraceLengths(Spec):
+    """Input and output lengths from a file of requests (CSV or JSON lines)."""
+
+    trace: Annotated[Path, BeforeValidator(lambda value: Path(fields.text(value)))]
+
+
+def _preset(value: Any) -> str:
+    if not isinstance(value, str):
+        allowed = "the name of a preset, {isl: ..., osl: ...} or {trace: FILE}"
+        raise ValueError(f"{shown(value)} is not lengths; allowed: {allowed}")  # noqa: TRY004 - one kind of error
+    return fields.text(value)
+
+
+def _lengths_form(value: Any) -> str:
+    if isinstance(value, TraceLengths) or (isinstance(value, Mapping) and "trace" in value):
+        return "<trace>"
+    return "<stated>" if isinstance(value, (Mapping, StatedLengths)) else "<preset>"
+
+
+class Demand(Spec):
+    """How many requests there are, of which lengths, and how both change."""
+
+    requests_per_day: fields.RequestsPerDay
+    growth_per_month_ratio: fields.Growth = Field(0.0, alias="growth_per_month")
+    growth_range: tuple[fields.Growth, fields.Growth] | None = None  # p10 and p90 of the monthly growth
+    peak_to_mean_ratio: fields.Peak | None = Field(None, alias="peak_to_mean")
+    cached_input_ratio: fields.Share = Field(0.0, alias="cached_input")
+    lengths: Annotated[
+        Annotated[str, BeforeValidator(_preset), Tag("<preset>")]
+        | Annotated[StatedLengths, Tag("<stated>")]
+        | Annotated[TraceLengths, Tag("<trace>")],
+        Discriminator(_lengths_form),
+    ]
+
+    @property
+    def growth_low_ratio(self) -> float:
+        return self.growth_range[0] if self.growth_range else self.growth_per_month_ratio
+
+    @property
+    def growth_high_ratio(self) -> float:
+        return self.growth_range[1] if self.growth_range else self.growth_per_month_ratio
+
+    @model_validator(mode="after")
+    def _growth_in_order(self) -> Self:
+        if not self.growth_low_ratio <= self.growth_per_month_ratio <= self.growth_high_ratio:
+            raise at_key("growth_range", "does not hold growth_per_month; allowed: [low, high] around it")
+        return self
+
+
+class Limit(Spec):
+    """A latency limit at a percentile of requests."""
+
+    limit_s: fields.Time = Field(alias="limit")
+    percentile: fields.Percentile = 95.0
+
+
+class ObjectiveSpec(Spec):
+    """What the user asks of latency; nothing where absent."""
+
+    ttft: Limit | None = None
+    tpot: Limit | None = None
+
+    def to_objective(self) -> Objective:
+        """Return the limits as the record the inference room takes; infinity where nothing is asked."""
+        anything = Limit.model_construct(limit_s=math.inf, percentile=95.0)
+        ttft, tpot = self.ttft or anything, self.tpot or anything
+        return Objective(
+            ttft_s=ttft.limit_s,
+            ttft_percentile=ttft.percentile,
+            tpot_s=tpot.limit_s,
+            tpot_percentile=tpot.percentile,
+        )
+
+
+class Score(Spec):
+    """The user's own score of one option, with its range and what it rests on; or just a number in YAML."""
+
+    score: fields.Points
+    low: fields.Points | None = None
+    high: fields.Points | None = None
+    basis: Text = "stated"
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low is not None and self.low > self.score:
+            raise at_key("low", "above score; allowed: low <= score <= high")
+        if self.high is not None and self.high < self.score:
+            raise at_key("high", "below score; allowed: low <= score <= high")
+        return self
+
+
+def _score(value: Any) -> Any:
+    return value if isinstance(value, (Mapping, Score)) else {"score": value}
+
+
+class Quality(Spec):
+    """The scale on which options are scored, the floor, and the user's own scores by option or route."""
+
+    scale: Text
+    floor: fields.Points | None = None
+    scores: dict[str, Annotated[Score, BeforeValidator(_score)]] = Field(default_factory=dict)
+
+
+class ApiPriceSpec(Spec):
+    """The user's own price of an API option."""
+
+    input_usd_per_token: fields.UsdPerToken = Field(alias="input")
+    output_usd_per_token: fields.UsdPerToken = Field(alias="output")
+    cached_input_usd_per_token: fields.UsdPerToken | None = Field(None, alias="cached_input")
+
+
+class Prices(Spec):
+    """The user's own contract; what stands here overrides the catalogue and counts as "stated"."""
+
+    api: dict[str, ApiPriceSpec] = Field(default_factory=dict)
+    devices: dict[str, dict[str, fields.UsdPerDevice]] = Field(default_factory=dict)  # device -> pricing -> price
+    electricity_usd_per_j: fields.UsdPerJoule | None = Field(None, alias="electricity")
+    grid_kgco2e_per_j: fields.GridIntensity | None = Field(None, alias="grid")
+    pue_ratio: fields.Pue | None = Field(None, alias="pue")
+    engineer_usd_per_s: fields.Salary | None = Field(None, alias="engineer")
+
+
+class Scenario(Spec):
+    """Everything the comparison is asked: one outcome, and the routes to it."""
+
+    name: Text
+    model: Text
+    horizon_months: fields.Months = Field(24, alias="horizon")
+    region: Text
+    as_of: fields.Day | None = None
+    demand: Demand
+    objective: ObjectiveSpec = ObjectiveSpec()
+    quality: Quality
+    routes: Routes
+    prices: Prices = Field(default_factory=lambda: Prices.model_validate({}))
+    draws: Annotated[int, whole("a number of draws", 1, 5000)] = 400
+    seed: Annotated[int, whole("a seed", 0, 2**32 - 1)] = 0
+    base_dir: Path = Field(Path(), exclude=True)  # what relative paths in it are relative to
+
+    @field_serializer("as_of")
+    def _iso(self, value: date | None) -> str | None:
+        return None if value is None else value.isoformat()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scenario with its YAML keys and SI values; `Scenario.model_validate` takes it back."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -1,0 +1,186 @@
+"""Checks the names in a scenario against the catalogue, and replaces aliases by ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from steelyard import arch, catalog, economics
+from steelyard.compare.result import ROUTES
+from steelyard.compare.scenario import Scenario
+from steelyard.compare.scenario_spec import Problem
+from steelyard.errors import InputError, SteelyardError, UnknownError, unknown
+
+PRICINGS = ("on_demand", "spot", "reserved_1y", "reserved_3y", "owned")
+
+Steps = tuple[str | int, ...]
+Place = tuple[Steps, dict[str, Any] | list[Any], str | int]  # path in the file, and where the name stands
+
+
+def with_known_names(scenario: Scenario) -> tuple[Scenario, list[Problem]]:
+    """Return the scenario with the catalogue's ids for its names, and what is wrong with any of them."""
+    data = scenario.to_dict()
+    problems, ids = [], {}
+    for pattern, resolve in _resolvers(scenario).items():
+        for path, holder, key in list(_places(data, tuple(pattern.split(".")))):
+            try:
+                stated = str(holder[key])  # type: ignore[index]
+                holder[key] = ids[stated] = resolve(stated)  # type: ignore[index]
+            except SteelyardError as error:
+                problems.append(Problem(path, str(error)))
+    scores = data["quality"]["scores"]
+    data["quality"]["scores"] = {ids.get(name, name): score for name, score in scores.items()}
+    problems += _price_problems(scenario, data) + _quality_problems(scenario)
+    if problems:
+        return scenario, problems
+    return Scenario.model_validate(data).model_copy(update={"base_dir": scenario.base_dir}), []
+
+
+def _resolvers(scenario: Scenario) -> dict[str, Callable[[str], str]]:
+    """Return for each place that holds a name what makes an id of it; `*` is every route or list item."""
+
+    def model(ref: str) -> str:
+        return _model(ref, scenario.base_dir)
+
+    def option(ref: str) -> str:
+        if ref in scenario.prices.api:
+            return ref
+        return _one_of("API option", ref, _api_options(), next_step="state the price of another under prices.api")
+
+    return {
+        "model": model,
+        "region": lambda ref: _region(ref, scenario),
+        "demand.lengths": lambda ref: catalog.workload(ref).id,
+        "demand.lengths.trace": lambda ref: _trace(ref, scenario.base_dir),
+        "routes.api.options.*": option,
+        "routes.hybrid.api": option,
+        "routes.hosted_finetune.provider": lambda ref: _one_of("provider", ref, _hosts()),
+        "routes.*.model": model,
+        "routes.*.device": _device,
+        "routes.*.devices.*": _device,
+        "routes.*.pricing": _pricing,
+        "routes.*.pricing.*": _pricing,
+        "routes.*.weight_dtype": _dtype,
+        "routes.*.kv_dtype": _dtype,
+    }
+
+
+def _places(node: Any, pattern: Steps, path: Steps = ()) -> Iterator[Place]:
+    """Yield every place of the document that the pattern names and that holds text."""
+    step, rest = pattern[0], pattern[1:]
+    if isinstance(node, dict):
+        keys: Iterable[Any] = node if step == "*" else [step] if step in node else []
+    else:
+        keys = range(len(node)) if step == "*" and isinstance(node, list) else []
+    for key in keys:
+        if rest:
+            yield from _places(node[key], rest, (*path, key))
+        elif isinstance(node[key], str):
+            yield (*path, key), node, key
+
+
+def _one_of(what: str, name: str, known: Iterable[str], *, next_step: str = "") -> str:
+    options = {option.casefold(): option for option in known}
+    if name.casefold() not in options:
+        raise UnknownError(unknown(what, name, options.values(), next_step=next_step))
+    return options[name.casefold()]
+
+
+def _api_options() -> list[str]:
+    return [f"{row['provider']}/{row['model']}" for row in catalog.table("api_prices").rows]
+
+
+def _hosts() -> set[str]:
+    return {row["provider"] for row in catalog.table("hosted_finetuning").rows}
+
+
+def _pricing(ref: str) -> str:
+    return _one_of("pricing", ref, {*PRICINGS, *(row["kind"] for row in catalog.table("gpu_prices").rows)})
+
+
+def _device(ref: str) -> str:
+    return catalog.accelerator(ref).id
+
+
+def _dtype(ref: str) -> str:
+    arch.dtype_bytes(ref)
+    return ref
+
+
+def _model(ref: str, base_dir: Path) -> str:
+    try:
+        return catalog.model(ref).id
+    except UnknownError as error:
+        path = base_dir / ref
+        if path.exists():
+            arch.load(path)  # says what is wrong with the file, if anything
+            return ref
+        if path.suffix == ".json":
+            raise InputError(f"no such file {ref!r}; a path is relative to the scenario file") from None
+        raise UnknownError(f"{error}; or give a path to its config.json") from None
+
+
+def _region(ref: str, scenario: Scenario) -> str:
+    try:
+        if scenario.prices.electricity_usd_per_j is None:
+            economics.electricity_price(ref)
+        if scenario.prices.grid_kgco2e_per_j is None:
+            economics.grid_intensity(ref)
+    except UnknownError as error:
+        hint = "`steelyard catalog list electricity` and `steelyard catalog list grid` show all"
+        raise UnknownError(f"{error}; {hint}") from None
+    return ref
+
+
+def _trace(ref: str, base_dir: Path) -> str:
+    if not (base_dir / ref).is_file():
+        raise InputError(f"no such file {ref!r}; a path is relative to the scenario file")
+    return ref
+
+
+def _price_problems(scenario: Scenario, data: dict[str, Any]) -> list[Problem]:
+    """Give the user's device prices the catalogue's ids; return what is wrong with their names."""
+    problems, devices = [], {}
+    known = {*_api_options(), *(scenario.routes.api.options if scenario.routes.api else ())}
+    for name in scenario.prices.api:
+        if name not in known and not (scenario.routes.hybrid and scenario.routes.hybrid.api == name):
+            problems.append(
+                Problem(
+                    ("prices", "api", name),
+                    unknown("API option", name, known, next_step="name it in routes.api.options"),
+                )
+            )
+    for name, prices in scenario.prices.devices.items():
+        try:
+            devices[_device(name)] = {_pricing(kind): price for kind, price in prices.items()}
+        except SteelyardError as error:
+            problems.append(Problem(("prices", "devices", name), str(error)))
+    if devices:
+        data["prices"]["devices"] = devices
+    return problems
+
+
+def _quality_problems(scenario: Scenario) -> list[Problem]:
+    quality, problems = scenario.quality, []
+    benchmarks = list(catalog.benchmarks())
+    if quality.scale not in benchmarks and not quality.scores:
+        text = unknown("benchmark", quality.scale, benchmarks, next_step="a scale of your own needs quality.scores")
+        problems.append(Problem(("quality", "scale"), text))
+    known = set(_scored(scenario))
+    for name in quality.scores:
+        if name not in known:
+            problems.append(Problem(("quality", "scores", name), unknown("route or option", name, known)))
+    return problems
+
+
+def _scored(scenario: Scenario) -> Iterator[str]:
+    """Yield the names under which a score can stand: routes, API options, models."""
+    yield from ROUTES
+    yield scenario.model
+    yield from scenario.prices.api
+    for route in ROUTES:
+        stated = getattr(scenario.routes, route)
+        for key in ("options", "model", "api"):
+            value = getattr(stated, key, None)
+            yield from (value,) if isinstance(value, str) else value or ()

@@ -1,0 +1,153 @@
+"""Reads a small YAML file of strangers safely: bounded, no aliases, no tags, every fault one line.
+
+Accepted is the part of YAML that a scenario needs: mappings with distinct keys, lists, plain and quoted
+scalars. Anchors and aliases are refused altogether, so nothing can grow beyond its text. Plain scalars are
+read as in YAML 1.2: only `true` and `false` are booleans; `1:30` and `2026-11-22` stay text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from steelyard.compare.scenario_spec import shown
+from steelyard.errors import InputError
+
+MAX_BYTES = 1_000_000
+MAX_NODES = 10_000
+MAX_DEPTH = 20
+
+_INT = re.compile(r"[-+]?[0-9]{1,18}")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,4})?")
+_SPECIAL = {"": None, "~": None, "null": None, "true": True, "false": False}
+_NOT_FINITE = {".inf": float("inf"), "+.inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan")}
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the document in a YAML file as dicts, lists and scalars; None when it is empty.
+
+    Raises:
+        InputError: The file cannot be read, is too large, or is not such YAML; names the line.
+    """
+    try:
+        return parse_yaml(_read_text(path))
+    except yaml.reader.ReaderError as error:
+        raise InputError(f"{path}: not text: character {error.character:#04x} at position {error.position}") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}: " if mark else ""
+        raise InputError(f"{path}: {where}{_in_words(error)}") from None
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; give a scenario file (YAML)")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; give a scenario file (YAML)") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InputError(f"{path}: cannot be read: {reason}") from None
+    if len(content) > MAX_BYTES:
+        raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes; a scenario takes a few thousand")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); give a scenario file (YAML)") from None
+
+
+def _in_words(error: yaml.MarkedYAMLError) -> str:
+    problem = error.problem or "not YAML"
+    if isinstance(error, _Refused):
+        return problem
+    if r"'\t'" in problem:
+        return "a tab; indent with spaces"
+    context = f" ({error.context})" if error.context else ""
+    return f"not valid YAML: {problem}{context}".replace("\n", " ")
+
+
+def parse_yaml(text: str) -> Any:
+    """Return the one document in `text`.
+
+    Raises:
+        yaml.MarkedYAMLError: It is not the YAML accepted here; with the line.
+
+    Example:
+        >>> parse_yaml("a: [1, 2.5, yes, 5%]")
+        {'a': [1, 2.5, 'yes', '5%']}
+    """
+    document: Any = None
+    found = False
+    events = _bounded(yaml.parse(text, Loader=yaml.SafeLoader))
+    for event in events:
+        if isinstance(event, yaml.NodeEvent):
+            if found:
+                raise _refused("a second document; allowed: one", event)
+            document, found = _node(event, events), True
+    return document
+
+
+class _Refused(yaml.MarkedYAMLError):
+    """Valid YAML, but not taken here."""
+
+
+def _refused(problem: str, event: yaml.Event) -> _Refused:
+    return _Refused(problem=problem, problem_mark=event.start_mark)
+
+
+def _bounded(events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
+    nodes = depth = 0
+    for event in events:
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise _refused("anchors and aliases (& and *) are not taken; write the value out", event)
+        if getattr(event, "tag", None) and event.tag != "!":
+            raise _refused(f"the tag {event.tag[:40]!r} is not taken; write a plain value", event)
+        if isinstance(event, yaml.NodeEvent):
+            nodes += 1
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if nodes > MAX_NODES:
+            raise _refused(f"more than {MAX_NODES:,} values; a scenario takes about a hundred", event)
+        if depth > MAX_DEPTH:
+            raise _refused(f"nested deeper than {MAX_DEPTH} levels; a scenario takes six", event)
+        yield event
+
+
+def _node(event: yaml.Event, events: Iterator[yaml.Event]) -> Any:
+    if isinstance(event, yaml.SequenceStartEvent):
+        items = []
+        while not isinstance(item := next(events), yaml.SequenceEndEvent):
+            items.append(_node(item, events))
+        return items
+    if isinstance(event, yaml.MappingStartEvent):
+        mapping: dict[str, Any] = {}
+        while not isinstance(key := next(events), yaml.MappingEndEvent):
+            if not isinstance(key, yaml.ScalarEvent):
+                raise _refused("a list or mapping where a field name belongs", key)
+            if key.value in mapping:
+                raise _refused(f"{shown(key.value)} stands here a second time; keep one", key)
+            mapping[key.value] = _node(next(events), events)
+        return mapping
+    return _scalar(event)
+
+
+def _scalar(event: Any) -> str | int | float | bool | None:
+    text: str = event.value
+    if not event.implicit[0]:  # quoted
+        return text
+    folded = text.lower()
+    if folded in _SPECIAL:
+        return _SPECIAL[folded]
+    if folded in _NOT_FINITE:
+        return _NOT_FINITE[folded]
+    if _INT.fullmatch(text):
+        return int(text)
+    return float(text) if len(text) < 400 and _FLOAT.fullmatch(text) else text

@@ -1,0 +1,133 @@
+"""The whole comparison: from a scenario to both tables, the break-even and the advice."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from steelyard import inference
+from steelyard.compare import words
+from steelyard.compare.break_even import find_break_even
+from steelyard.compare.case import Case, build_case
+from steelyard.compare.factors import FACTORS
+from steelyard.compare.result import ROUTES, BreakEven, Comparison
+from steelyard.compare.routes import EVALUATE
+from steelyard.compare.routes.outcome import Outcome, Unpriced, choose
+from steelyard.compare.routes.pretrain import job_of
+from steelyard.compare.routes.training_leg import Job, train
+from steelyard.compare.scenario import Scenario
+from steelyard.compare.view import View
+from steelyard.errors import DoesNotFitError, InputError
+from steelyard.units import DAYS_PER_MONTH
+
+TENFOLD = 10.0
+COMPUTE_OPTIMAL_TOKENS_PER_PARAM = 20.0  # Hoffmann et al. 2022; only where no pretraining is stated
+
+
+def compare(scenario: Scenario) -> Comparison:
+    """Weigh inference against training, and the routes against each other, for one scenario.
+
+    Raises:
+        InputError: No route of the scenario could be priced.
+        DoesNotFitError: The model to be trained fits no layout of the devices stated.
+    """
+    case = build_case(scenario)
+    view = look(case)
+    even = break_even(view)
+    factors = tuple(weigh(view) for weigh in FACTORS.values())
+    return Comparison(
+        title=scenario.name,
+        outcome=words.outcome(view),
+        summaries=tuple(words.summary(view, route) for route in ROUTES),
+        factors=factors,
+        advice=words.advice(view, even, factors),
+        break_even=even,
+        assumptions=words.assumptions(view),
+        not_modelled=words.not_modelled(),
+        warnings=words.warnings(view),
+        sources=words.sources(view),
+        inputs=scenario.to_dict(),
+    )
+
+
+def look(case: Case) -> View:
+    """Return every route's chosen option, the two activities and the routes at ten times the load."""
+    chosen = choose_routes(case)
+    priced = [found for found in chosen.values() if isinstance(found, Outcome)]
+    if not priced:
+        reasons = "; ".join(
+            f"{found.route}: {found.reason}" for found in chosen.values() if isinstance(found, Unpriced)
+        )
+        raise InputError(
+            f"no route can be priced ({reasons}); next step: state prices, other devices or a looser objective"
+        )
+    own = [found for found in priced if found.route == "serve"]
+    tenfold = choose_routes(case.scaled(TENFOLD))
+    return View(
+        case=case,
+        chosen=chosen,
+        tenfold={name: found for name, found in tenfold.items() if isinstance(found, Outcome)},
+        inference=(own or priced)[0],
+        training=train(case, training_job(case)),
+        least_serving_devices=_least_devices(case),
+    )
+
+
+def choose_routes(case: Case) -> dict[str, Outcome | Unpriced | None]:
+    """Return each route's best option at this load."""
+    return {route: choose(EVALUATE[route](case)) for route in ROUTES}
+
+
+def training_job(case: Case) -> Job:
+    """Return the run that stands for training: the scenario's pretraining, else its model at the compute optimum."""
+    routes = case.scenario.routes
+    if routes.pretrain:
+        return job_of(routes.pretrain)
+    from steelyard import arch, training
+
+    model = case.model(case.scenario.model)
+    device_ref = routes.serve.devices[0] if routes.serve else "h100-sxm5-80gb"
+    least = training.least_devices(model, case.device(device_ref), seq_tokens=4096.0)
+    tokens = COMPUTE_OPTIMAL_TOKENS_PER_PARAM * arch.count_params(model).active_params
+    devices = max(8, 2 ** int(np.ceil(np.log2(least * 4))))
+    return Job(
+        model_ref=case.scenario.model,
+        device_ref=device_ref,
+        num_devices=devices,
+        pricing="on_demand",
+        tokens=tokens,
+        seq_tokens=4096.0,
+        global_batch_tokens=4096.0 * max(256, devices),
+    )
+
+
+def _least_devices(case: Case) -> int:
+    serve = case.scenario.routes.serve
+    if not serve:
+        return 0
+    model = case.model(serve.model or case.scenario.model)
+    fits = []
+    for device_ref in serve.devices:
+        try:
+            fits.append(inference.least_devices(model, case.device(device_ref), weight_dtype=serve.weight_dtype))
+        except DoesNotFitError:
+            continue
+    return min(fits, default=0)
+
+
+def break_even(view: View) -> BreakEven:
+    """Return which route in the running is cheapest at which load, at the median of the uncertain inputs."""
+    case = view.case
+    first = case.scenario.demand.requests_per_day * DAYS_PER_MONTH
+    running = tuple(view.running())
+
+    def curves(loads: npt.NDArray[np.float64], routes: tuple[str, ...] = running) -> dict[str, npt.NDArray[np.float64]]:
+        at = case.at_loads(loads / first)
+        costs = {}
+        for route in routes:
+            options = [found for found in EVALUATE[route](at) if isinstance(found, Outcome) and not found.why_not]
+            totals = [np.broadcast_to(found.total_usd[:, 0], loads.shape) for found in options]
+            costs[route] = np.min(totals, axis=0) / case.months
+        return costs
+
+    return find_break_even(curves, stated_requests_per_month=first)

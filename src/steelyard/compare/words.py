@@ -1,0 +1,171 @@
+"""The comparison in words: outcome, summaries of the routes, advice, what was assumed and left out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from steelyard import arch, catalog, device, economics, inference, training
+from steelyard.compare.result import TOO_CLOSE, BreakEven, FactorResult, RouteSummary
+from steelyard.compare.routes.outcome import Outcome, median
+from steelyard.compare.view import View, missing
+from steelyard.records.estimate import estimate
+from steelyard.units import format_quantity
+
+NOT_MODELLED = (
+    "autoscaling of on-demand fleets within a month (fleets are sized for the month's peak hour)",
+    "several models or regions in one fleet, multi-tenancy, batch and priority tiers of APIs",
+    "network egress, storage and observability bills; taxes; discounting of future money",
+    "different token counts per answer: every option is taken to use the same number of tokens",
+    "embodied carbon and water",
+)
+
+
+def outcome(view: View) -> str:
+    """Say what is asked for: so many answers a month at this quality, within these limits."""
+    scenario, case = view.case.scenario, view.case
+    first, last = median(case.requests[:, 0]), median(case.requests[:, -1])
+    objective = case.objective
+    limits = [
+        f"{name} within {format_quantity(limit, 's')} at p{percentile:g}"
+        for name, limit, percentile in (
+            ("TTFT", objective.ttft_s, objective.ttft_percentile),
+            ("TPOT", objective.tpot_s, objective.tpot_percentile),
+        )
+        if np.isfinite(limit)
+    ]
+    floor = scenario.quality.floor
+    quality = f"at {scenario.quality.scale} of at least {floor:g}" if floor is not None else "at any quality"
+    parts = [
+        f"{format_quantity(first, 'request')} a month, {format_quantity(last, 'request')} in month {case.months}",
+        f"{case.lengths.mean_isl_tokens:,.0f} tokens in and {case.lengths.mean_osl_tokens:,.0f} out on average",
+        quality,
+        *limits,
+    ]
+    return f"{', '.join(parts)}; over {case.months} months in {scenario.region}"
+
+
+def summary(view: View, route: str) -> RouteSummary:
+    """Return what one route costs now and later, and what it makes the user rent or buy."""
+    found = view.chosen.get(route)
+    scale = view.case.scenario.quality.scale
+    if not isinstance(found, Outcome):
+        reason = "not considered" if found is None else found.reason
+        return RouteSummary(
+            route=route,
+            option="" if found is None else found.option,
+            in_running=False,
+            why_not=reason,
+            first_month_usd=None,
+            last_month_usd=None,
+            upfront_usd=None,
+            total_usd=None,
+            monthly_usd=(),
+            devices_first=None,
+            devices_last=None,
+            to_rent_or_buy="",
+            quality=missing(f"quality ({scale})", "point", reason) if found is None else found.score.quantity(scale),
+        )
+    return RouteSummary(
+        route=route,
+        option=found.option,
+        in_running=not found.why_not,
+        why_not=found.why_not,
+        first_month_usd=estimate(found.monthly_usd[:, 0]),
+        last_month_usd=estimate(found.monthly_usd[:, -1]),
+        upfront_usd=estimate(found.upfront_usd),
+        total_usd=estimate(found.total_usd),
+        monthly_usd=tuple(estimate(month) for month in np.asarray(found.monthly_usd).T),
+        devices_first=estimate(found.devices[:, 0]),
+        devices_last=estimate(found.devices[:, -1]),
+        to_rent_or_buy=found.to_rent_or_buy,
+        quality=found.score.quantity(scale),
+    )
+
+
+def advice(view: View, even: BreakEven, factors: tuple[FactorResult, ...]) -> str:
+    """Say which way to go and from which load on."""
+    running = view.running()
+    if not running:
+        reasons = "; ".join(f"{name}: {found.why_not}" for name, found in view.priced().items())
+        return f"No route can be recommended ({reasons})."
+    cost = next(factor for factor in factors if factor.id == "compute_cost").route_verdict
+    ranked = sorted(running, key=lambda name: median(running[name].total_usd))
+    best = running[ranked[0]]
+    total = format_quantity(median(best.total_usd), "usd")
+    if cost.winner == TOO_CLOSE:
+        lowest = f"Lowest at the median: {ranked[0]} ({best.option}), {total} in all."
+        lead = f"Too close to call on cost: {cost.because}. {lowest}"
+    else:
+        sure = "" if cost.probability is None else f", cheapest in {cost.probability:.0%} of draws"
+        lead = f"Go with {ranked[0]} ({best.option}): {total} over {view.case.months} months{sure}."
+    second = ""
+    if len(ranked) > 1 and cost.winner != TOO_CLOSE:
+        other = running[ranked[1]]
+        times = median(other.total_usd) / median(best.total_usd)
+        second = f" Next is {ranked[1]} ({other.option}) at {times:.2g} times the cost."
+    return lead + second + _when(even) + _excluded(view)
+
+
+def _when(even: BreakEven) -> str:
+    """Say at which load the cheapest route changes, and when the stated demand gets there."""
+    later = [segment for segment in even.segments if segment.from_requests_per_month > even.stated_requests_per_month]
+    if not later:
+        return " No larger load that was looked at changes that."
+    load = later[0].from_requests_per_month
+    times = load / even.stated_requests_per_month
+    return (
+        f" From {format_quantity(load, 'request')} a month in the first month on ({times:.2g} times yours, growth as "
+        f"stated) {later[0].route} is cheapest."
+    )
+
+
+def _excluded(view: View) -> str:
+    cheapest = min((median(found.total_usd) for found in view.running().values()), default=0.0)
+    out = [
+        f"{name} ({found.why_not})"
+        for name, found in view.priced().items()
+        if found.why_not and median(found.total_usd) < cheapest
+    ]
+    return f" Cheaper but out of the running: {', '.join(out)}." if out else ""
+
+
+def assumptions(view: View) -> tuple[str, ...]:
+    """Return what the numbers rest on, stated or assumed, each in one sentence."""
+    case = view.case
+    figures = catalog.calibration("compare")
+    fall, rent = economics.price_decline(), figures["rental_price_year"]
+    return (
+        f"Request lengths: {case.lengths.label}; peak hour {case.peak_to_mean_ratio:.2g} times the mean; every option "
+        "uses the same number of tokens per answer.",
+        f"Prices as of {case.today}. After a year an API of this quality costs {fall.forward_ratio:.2g} "
+        f"({fall.forward_low_ratio:.2g} to {fall.forward_high_ratio:.2g}) times today's price, as in the dated history "
+        f"of a fixed capability; an on-demand rental {rent.value:g} ({rent.low:g} to {rent.high:g}) times; commitments "
+        "keep theirs.",
+        "Reserved and owned devices are paid for the whole horizon from the month they are needed, a commitment longer "
+        "than the horizon to its end.",
+        "Time from decision to start is assumed by route (see --explain time_to_value).",
+        "Energy and latency of APIs are published figures of other models; those of your own fleet are predicted.",
+        f"A winner is best in at least {figures['win_probability'].value:.0%} of {case.draws.count} paired draws of "
+        "prices, growth, prediction errors, failures and energy (seeded).",
+        f"Training stands for one final run: {view.training.description}; R&D around it is a stated multiplier.",
+    )
+
+
+def not_modelled() -> tuple[str, ...]:
+    """Return what the physics and the comparison leave out."""
+    rooms = (arch, device, training, inference, economics)
+    return (*NOT_MODELLED, *(item for room in rooms for item in room.NOT_MODELLED))
+
+
+def warnings(view: View) -> tuple[str, ...]:
+    """Return what a careful reader would want to be told beside the result."""
+    found = [note for chosen in view.priced().values() for note in chosen.notes]
+    return tuple(dict.fromkeys(found))
+
+
+def sources(view: View) -> tuple[str, ...]:
+    """Return the ids of the catalogue sources behind the options shown."""
+    texts = [source for found in view.priced().values() for source in found.sources]
+    texts += [found.score.note.split(",")[0] for found in view.priced().values() if found.score.evidence == "cited"]
+    ids = {part.strip() for text in texts for part in text.split(" + ")}
+    return tuple(sorted(found for found in ids if found in catalog.sources()))

@@ -1,0 +1,45 @@
+"""Every number in a record carries its unit in its name (docs/decisions/0002)."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import steelyard
+
+PACKAGE = Path(steelyard.__file__).parent
+UNITS = (
+    "_s", "_bytes", "_flop", "_w", "_j", "_usd", "_ratio", "_kgco2e", "_tokens", "_token", "_params", "_nats", "_elo",
+    "_percentile", "_month", "_device", "_devices", "_request", "_requests", "_probability", "_m2", "_count",
+)  # fmt: skip
+PLAIN = {  # counts, shapes and parameters of formulas that have no unit, and results whose unit stands beside them
+    "flop", "usd", "value", "low", "high", "min", "max", "p10", "p50", "p90", "probability", "count", "score", "floor",
+    "m", "n", "k", "batch", "rows", "expanded_rows", "groups", "size", "tp", "pp", "vpp", "dp", "cp", "ep", "expert_tp",
+    "micro_batch", "global_batch", "residual_ranks", "devices", "requests", "tokens", "params", "rd_multiplier",
+    "cache_elements", "activation_elements", "max_sequences", "E", "A", "B", "alpha", "beta",
+}  # fmt: skip
+
+
+def _float_fields():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                for item in node.body:
+                    if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+                        text = ast.unparse(item.annotation)
+                        if text in ("float", "Array", "float | None", "Draw"):
+                            yield path.relative_to(PACKAGE), node.name, item.target.id
+
+
+def test_there_are_fields_to_look_at():
+    assert len(list(_float_fields())) > 50
+
+
+def test_float_fields_end_in_their_unit():
+    wrong = [
+        f"{path}: {owner}.{name}"
+        for path, owner, name in _float_fields()
+        if name not in PLAIN and not name.endswith(UNITS) and "_per_" not in name
+    ]
+    if wrong:
+        pytest.fail("no unit in the name: " + ", ".join(wrong))
