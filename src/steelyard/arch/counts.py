@@ -1,0 +1,163 @@
+"""Parameters, weight bytes and cache bytes, read off the parts list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from steelyard.arch.dtypes import dtype_bytes
+from steelyard.arch.formats import formats
+from steelyard.arch.parts import Linear, parts, share
+from steelyard.arch.spec import Model
+from steelyard.records.term import term
+from steelyard.units import Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Params:
+    """Parameters of a model by kind; every one is counted from a shape."""
+
+    total_params: int = term(
+        "parameters",
+        "param",
+        "embedding + head + attention + mlp + experts + router + norms",
+        parts=(
+            "embedding_params",
+            "head_params",
+            "attention_params",
+            "mlp_params",
+            "experts_params",
+            "router_params",
+            "vector_params",
+        ),
+    )
+    active_params: int = term(
+        "parameters that one token uses, embedding table included",
+        "param",
+        "total - experts * (1 - top_k / num_experts)",
+        parts=("total_params", "experts_params"),
+    )
+    embedding_params: int = term("token embedding and learned positions", "param", "(vocab + positions) * hidden")
+    head_params: int = term("output head (0 when tied to the embedding)", "param", "vocab * hidden")
+    attention_params: int = term("attention matrices", "param")
+    mlp_params: int = term("dense and shared feed-forward matrices", "param")
+    experts_params: int = term("routed experts", "param")
+    router_params: int = term("routers", "param")
+    vector_params: int = term("norms and other vectors", "param")
+
+    @property
+    def non_embedding_params(self) -> int:
+        """All but the embedding table and learned positions (a tied head is the table)."""
+        return self.total_params - self.embedding_params
+
+
+_KINDS = {"mlp": "mlp", "shared_experts": "mlp", "experts": "experts", "router": "router"}
+
+
+def count_params(model: Model) -> Params:
+    """Return the parameters of a model (count), by kind.
+
+    Formula: the sum over matrices of rows x columns + biases, and over vectors of their length.
+
+    Assumes: vision towers and multi-token-prediction layers are left out (`model.ignored` names them).
+
+    Example:
+        >>> from steelyard import arch
+        >>> count_params(arch.load("llama-3.1-8b")).total_params
+        8030261248
+    """
+    sums = dict.fromkeys(("attention", "mlp", "experts", "router"), 0)
+    idle = 0
+    for linear, count in parts(model).linears:
+        params = linear.params * linear.experts * count
+        sums[_KINDS.get(linear.group, "attention")] += params
+        if linear.experts > 1:
+            idle += linear.params * (linear.experts - linear.top_k) * count
+    vectors = parts(model).vector_params
+    embedding = (model.vocab + model.learned_positions) * model.hidden
+    head = (0 if model.tied_embeddings else model.vocab * model.hidden) + (model.vocab if model.head_bias else 0)
+    total = sum(sums.values()) + vectors + embedding + head
+    return Params(
+        total_params=total,
+        active_params=total - idle,
+        embedding_params=embedding,
+        head_params=head,
+        attention_params=sums["attention"],
+        mlp_params=sums["mlp"],
+        experts_params=sums["experts"],
+        router_params=sums["router"],
+        vector_params=vectors,
+    )
+
+
+def rank_params(linear: Linear, tp: Array, ep: Array) -> Array:
+    """Return the parameters of a matrix (all its experts) that one device of the tp x ep group holds."""
+    if linear.experts == 1:
+        n, k = share(linear.out, tp), share(linear.into, tp)
+        return n * k + (n if linear.bias else 0.0)
+    n, k = share(linear.out, expert_shards(tp, ep)), share(linear.into, expert_shards(tp, ep))
+    return np.ceil(linear.experts / ep) * (n * k + (n if linear.bias else 0.0))
+
+
+def expert_shards(tp: Array, ep: Array) -> Array:
+    """Return over how many devices one expert is cut: all of tp without ep, none once ep reaches tp."""
+    return np.maximum(tp / ep, 1.0)
+
+
+def weight_bytes(model: Model, weight_dtype: str | None = None, *, tp: Array = 1.0, ep: Array = 1.0) -> Array:
+    """Return the bytes of all weights, or of those that one device of a parallel group holds.
+
+    Args:
+        model: The model.
+        weight_dtype: Format of the weights; None or the model's own: as its checkpoint stores them, scales
+            included. A narrow one leaves embeddings, head, routers and norms at 16 bits.
+        tp: Tensor-parallel ranks (any shape).
+        ep: Expert-parallel ranks (broadcasts).
+
+    Assumes: the busiest rank, where a width does not divide; key-value heads fewer than `tp` are replicated, and
+        so are norms, routers and learned positions.
+
+    Example:
+        >>> from steelyard import arch
+        >>> weight_bytes(arch.load("llama-3.1-8b"), "bf16")  # 2 bytes of 8,030,261,248 parameters
+        16060522496.0
+    """
+    tp, ep = as_floats(tp), as_floats(ep)
+    held = formats(model, weight_dtype)
+    vocab = share(((model.vocab, 1),), tp)
+    tables = vocab * model.hidden * (1 if model.tied_embeddings else 2) + (vocab if model.head_bias else 0.0)
+    replicated = parts(model).vector_params + model.learned_positions * model.hidden
+    total = (tables + replicated) * held.base_bytes
+    for linear, count in parts(model).linears:
+        total = total + rank_params(linear, tp, ep) * (count * held.param_bytes(linear.group))
+    return total
+
+
+def cache_bytes(model: Model, context_tokens: Array, *, kv_dtype: str = "bf16", tp: Array = 1.0) -> Array:
+    """Return the bytes of keys and values (or latents) that one sequence keeps.
+
+    Formula: per layer, 2 * kv_heads * head_dim * min(context, window) numbers; for latent attention
+    (kv_lora_rank + rope_head_dim) * context.
+
+    Args:
+        model: The model.
+        context_tokens: Tokens in the cache (tokens, any shape).
+        kv_dtype: Format of the cache.
+        tp: Tensor-parallel ranks; with more than one, the bytes on each (latents are replicated).
+
+    Example:
+        >>> from steelyard import arch
+        >>> cache_bytes(arch.load("llama-3.1-70b"), 1.0)  # 80 layers * 2 * 8 * 128 numbers * 2 bytes
+        327680.0
+    """
+    context, ranks = as_floats(context_tokens), as_floats(tp)
+    elements: Array = 0.0
+    for core, count in parts(model).cores:
+        elements = elements + core.cache_elements(context, ranks) * count
+    return elements * dtype_bytes(kv_dtype)
+
+
+def as_floats(value: Array) -> Array:
+    """Return a float, or an array of floats, from numbers or arrays of any kind."""
+    return float(value) if isinstance(value, (int, float)) else np.asarray(value, dtype=np.float64)

@@ -1,0 +1,73 @@
+"""Feed-forward blocks: one dense pair (or triple) of matrices, or a mixture of experts."""
+
+from __future__ import annotations
+
+from steelyard.arch.parts import BLOCKS, Block, Linear, Traffic
+from steelyard.arch.spec import Mlp, Moe
+
+
+def _pair(prefix: str, group: str, ffn: int, hidden: int, *, gated: bool, bias: bool = False) -> tuple[Linear, ...]:
+    up = "up_gate" if gated else "up"
+    return (
+        Linear(
+            name=f"{prefix}.{up}",
+            group=group,
+            out=((ffn, 2 if gated else 1),),
+            into=((1, hidden),),
+            bias=bias,
+        ),
+        Linear(name=f"{prefix}.down", group=group, out=((1, hidden),), into=((ffn, 1),), bias=bias),
+    )
+
+
+def dense(spec: Mlp, hidden: int) -> Block:
+    """Return the parts of a dense feed-forward block."""
+    widths = 3 if spec.gated else 2  # the activation function reads one or two tensors and writes one
+    return Block(
+        linears=_pair("mlp", "mlp", spec.ffn, hidden, gated=spec.gated, bias=spec.bias),
+        moved=((spec.ffn, widths),),
+        kept_elements=hidden + widths * spec.ffn,
+        cheap_elements=hidden + spec.ffn,
+    )
+
+
+def mixture(spec: Moe, hidden: int) -> Block:
+    """Return the parts of a mixture of experts: router, routed experts, shared experts."""
+    widths = 3 if spec.gated else 2
+    up = ((spec.ffn, 2 if spec.gated else 1),)
+    router = Linear(name="moe.router", group="router", out=((1, spec.experts),), into=((1, hidden),))
+    experts = (("moe.experts_up", up, ((1, hidden),)), ("moe.experts_down", ((1, hidden),), ((spec.ffn, 1),)))
+    shared = _pair("moe.shared", "shared_experts", spec.shared_ffn, hidden, gated=spec.gated)
+    return Block(
+        linears=(
+            router,
+            *(
+                Linear(
+                    name=name,
+                    group="experts",
+                    out=out,
+                    into=into,
+                    bias=spec.bias,
+                    experts=spec.experts,
+                    top_k=spec.top_k,
+                )
+                for name, out, into in experts
+            ),
+            *(shared if spec.shared_ffn else ()),
+        ),
+        vector_params=spec.router_params + (hidden if spec.shared_gate else 0),
+        moved=((spec.shared_ffn, widths),) if spec.shared_ffn else (),
+        routed=Traffic(
+            name="moe.dispatch_combine",
+            residual=4 * hidden,  # a copy of the token goes to its expert, its result comes back
+            sharded=((spec.ffn, widths),),
+            experts=spec.experts,
+            top_k=spec.top_k,
+        ),
+        kept_elements=hidden + spec.top_k * (2 * hidden + widths * spec.ffn) + widths * spec.shared_ffn,
+        cheap_elements=hidden + spec.top_k * spec.ffn + spec.shared_ffn,
+    )
+
+
+BLOCKS[Mlp] = dense
+BLOCKS[Moe] = mixture

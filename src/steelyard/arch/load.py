@@ -1,0 +1,109 @@
+"""A model from the catalogue, a path or a mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from steelyard import catalog
+from steelyard.arch.config import read_config
+from steelyard.arch.fields import Fields
+from steelyard.arch.quantisation import stored_groups
+from steelyard.arch.readers import IGNORED, IGNORED_ENDINGS, READERS, TEXT_PARTS
+from steelyard.arch.spec import Model
+from steelyard.errors import InputError, UnknownError, unknown
+
+_DTYPES = {
+    "bfloat16": "bf16",
+    "float16": "fp16",
+    "half": "fp16",
+    "float32": "fp32",
+    "float": "fp32",
+    "float8_e4m3fn": "fp8",
+}
+_OUTER_KEYS = ("torch_dtype", "dtype", "tie_word_embeddings", "quantization_config")
+
+
+def load(ref: str | Path) -> Model:
+    """Return a model by catalogue id or alias, or from a path to a `config.json` or the folder that holds it.
+
+    Raises:
+        UnknownError: Neither in the catalogue nor a file; names the nearest models.
+        InputError: The configuration cannot be read or understood.
+    """
+    if isinstance(ref, str) and not ref.endswith(".json"):
+        try:
+            return _from_catalogue(ref)
+        except UnknownError:
+            if not _is_path(ref):
+                raise
+    path = Path(ref)
+    name = path.parent.name if path.name == "config.json" else path.name
+    return from_config(read_config(path), id=str(path), name=name or str(path))
+
+
+def _is_path(ref: str) -> bool:
+    try:
+        return bool(ref.strip()) and Path(ref).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # too long for a name, a zero byte, no such home
+        return False
+
+
+@lru_cache(maxsize=256)
+def _from_catalogue(ref: str) -> Model:
+    record = catalog.model(ref)
+    return from_config(record.config, id=record.id, name=record.name)
+
+
+def from_config(config: Mapping[str, Any], *, id: str, name: str = "") -> Model:  # noqa: A002 - the catalogue's word
+    """Return the model that the keys of a Hugging Face `config.json` describe.
+
+    Args:
+        config: The keys; those that change neither time nor memory may be left out.
+        id: Name for messages and results.
+        name: Name for people.
+
+    Raises:
+        InputError: A field is missing, wrong, or not known for this kind of model.
+
+    Assumes: bf16 where no dtype is stated.
+
+    Example:
+        >>> shape = {"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4}
+        >>> model = from_config({"model_type": "llama", "vocab_size": 1000, "max_position_embeddings": 512} | shape,
+        ...     id="tiny")
+        >>> model.num_layers, model.num_kv_heads, model.weight_dtype
+        (2, 4, 'bf16')
+    """
+    where = id[-200:]
+    left_out: tuple[str, ...] = ()
+    model_type = config.get("model_type")
+    inner = config.get("text_config")
+    if isinstance(model_type, str) and model_type in TEXT_PARTS:
+        if not isinstance(inner, Mapping):
+            Fields(config, where).refuse("text_config", "the configuration of the language model")
+        left_out = ("the parts for images and sound",)
+        config = {key: config[key] for key in _OUTER_KEYS if config.get(key) is not None} | dict(inner)
+        model_type = config.get("model_type")
+    if not isinstance(model_type, str) or model_type not in READERS:
+        raise InputError(f"{where}: {unknown('model_type', str(model_type), READERS)}; known: {', '.join(READERS)}")
+    fields = Fields(config, where)
+    model = READERS[model_type](fields)
+    fields.finish(IGNORED, IGNORED_ENDINGS)
+    base = _stored_dtype(fields)
+    model = replace(model, id=id, name=name or id, weight_dtype=base, base_dtype=base, ignored=model.ignored + left_out)
+    quantised = config.get("quantization_config")
+    if not quantised:
+        return model
+    if not isinstance(quantised, Mapping):
+        fields.refuse("quantization_config", "a mapping with quant_method")
+    dtype, groups = stored_groups(model, quantised, where)
+    return replace(model, weight_dtype=dtype, stored=groups)
+
+
+def _stored_dtype(fields: Fields) -> str:
+    key = "dtype" if fields.has("dtype") else "torch_dtype"
+    return _DTYPES[fields.choice(key, _DTYPES, default="bfloat16")]
