@@ -1,0 +1,90 @@
+"""Time of a step: above its roofs, and growing the way batches do."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from steelyard import arch
+from steelyard.inference import Deployment, engine_for, step, step_time
+from steelyard.records.term import explain
+
+BATCH = st.floats(1.0, 512.0)
+
+
+def test_a_step_is_above_its_memory_roof(llama_8b, h100):
+    # decode of one sequence reads all matrices but the embedding table: 15 GB at 3.35 TB/s
+    table = llama_8b.vocab * llama_8b.hidden * 2
+    roof = (arch.weight_bytes(llama_8b) - table) / h100.accelerator.hbm_bytes_per_s
+    taken = step_time(llama_8b, h100, Deployment(), decode_sequences=1.0, context_tokens=100.0)
+    assert roof < taken < 2 * roof
+
+
+def test_parts_add_up_and_explain(llama_70b, h100):
+    done = step(llama_70b, h100, Deployment(tp=4), decode_sequences=32.0, context_tokens=1000.0, prefill_tokens=512.0)
+    assert done.total_s == pytest.approx(
+        done.matrix_s + done.attention_s + done.other_s + done.collective_s + done.engine_s
+    )
+    assert {child.label for child in explain(done).children} >= {"attention", "tensor-parallel all-reduces", "engine"}
+
+
+def test_engine_overhead_by_hand(tiny, h100):
+    engine = engine_for(h100)
+    done = step(tiny, h100, Deployment(), decode_sequences=10.0, context_tokens=10.0, prefill_tokens=100.0)
+    assert done.engine_s == pytest.approx(
+        engine.step_overhead_s + 11 * engine.sequence_overhead_s
+    )  # 10 tokens and a first one
+    assert done.collective_s == 0.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(batch=BATCH, context=st.floats(1, 20_000), prefill=st.floats(0, 4000))
+def test_two_batches_cost_between_once_and_twice(tiny, h100, batch, context, prefill):
+    once, twice = step_time(
+        tiny, h100, Deployment(tp=2),
+        decode_sequences=np.array([batch, 2 * batch]),
+        context_tokens=context,
+        prefill_tokens=prefill,
+    )  # fmt: skip
+    assert once <= twice <= 2 * once * (1 + 1e-9)
+
+
+@settings(max_examples=20, deadline=None)
+@given(batch=BATCH, context=st.floats(1, 20_000), factor=st.floats(1.0, 10.0))
+def test_a_faster_device_is_never_slower(tiny, h100, faster, batch, context, factor):
+    slow, fast = (
+        step_time(tiny, card, Deployment(tp=2), decode_sequences=batch, context_tokens=context, prefill_tokens=100.0)
+        for card in (h100, faster(h100, factor))
+    )
+    assert fast <= slow * (1 + 1e-9)
+
+
+def test_more_of_anything_takes_longer(tiny, h100):
+    def time(decode=10.0, context=1000.0, prefill=100.0):
+        return step_time(
+            tiny, h100, Deployment(), decode_sequences=decode, context_tokens=context, prefill_tokens=prefill
+        )
+
+    assert time() < min(time(decode=100.0), time(context=10_000.0), time(prefill=2000.0))
+
+
+def test_arrays_agree_with_single_values(llama_8b, h100):
+    batch, context = np.array([[1.0], [64.0]]), np.array([[100.0, 5000.0, 1e5]])
+    grid = step_time(
+        llama_8b, h100, Deployment(tp=2), decode_sequences=batch, context_tokens=context, prefill_tokens=300.0
+    )
+    assert grid.shape == (2, 3)
+    single = step_time(
+        llama_8b, h100, Deployment(tp=2), decode_sequences=64.0, context_tokens=5000.0, prefill_tokens=300.0
+    )
+    assert grid[1, 1] == pytest.approx(float(single), rel=1e-12)
+
+
+def test_small_all_reduces_cost_latency_not_bandwidth(llama_70b, h100):
+    one, two = (
+        step(llama_70b, h100, Deployment(tp=8), decode_sequences=batch, context_tokens=100.0).collective_s
+        for batch in (1.0, 2.0)
+    )
+    # 160 all-reduces; the message of a token is 16 kB: under a microsecond at any link rate
+    assert one / 160 >= h100.efficiency.link_latency_s
+    assert two < 1.25 * one  # twice the bytes
