@@ -80,4 +80,6 @@ def test_the_line_names_every_segment():
         ),
         6e5,
     )
-    assert text == "Cheapest: api below 2M requests a month, serve above 2M requests. You start at 600k requests a month."
+    assert (
+        text == "Cheapest: api below 2M requests a month, serve above 2M requests. You start at 600k requests a month."
+    )

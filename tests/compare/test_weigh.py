@@ -12,6 +12,7 @@ from steelyard.compare.routes import EVALUATE
 from steelyard.compare.routes.outcome import Outcome, choose
 from steelyard.compare.scenario import Scenario
 from steelyard.errors import InputError
+
 from .conftest import example
 
 API_ONLY = {
@@ -151,7 +152,9 @@ def test_routes_left_out_are_not_considered(weigh):
 
 
 def test_nothing_priced_is_one_line():
-    data = example(**{**API_ONLY, "routes__api": None, "routes__serve": {"devices": ["rtx-4090"], "pricing": ["reserved_3y"]}})
+    data = example(
+        **{**API_ONLY, "routes__api": None, "routes__serve": {"devices": ["rtx-4090"], "pricing": ["reserved_3y"]}}
+    )
     from steelyard.compare.weigh import compare
 
     with pytest.raises(InputError, match="no route can be priced") as caught:

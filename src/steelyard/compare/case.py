@@ -83,11 +83,8 @@ class Case:
         """Rate in each hour of a day over the mean [24], with the stated peak-to-mean ratio."""
         shape = np.asarray(self.workload.hourly_shape_ratio, dtype=np.float64)
         if not shape.size:
-            shape = 1 + np.sin(2 * np.pi * np.arange(24) / 24)  # no shape published: one smooth wave a day
-        shape = shape / shape.mean() - 1
-        stretched = np.maximum(1 + shape * (self.peak_to_mean_ratio - 1) / shape.max(), 0.0)
-        result: Draw = stretched / stretched.mean()
-        return result
+            shape = np.exp(np.sin(2 * np.pi * np.arange(24) / 24))  # none published: one smooth wave a day
+        return sharpened(shape, self.peak_to_mean_ratio)
 
     @cached_property
     def api_price_ratio(self) -> Draw:
@@ -165,6 +162,20 @@ def build_case(scenario: Scenario) -> Case:
         lengths=dataclasses.replace(lengths, cached_input_ratio=scenario.demand.cached_input_ratio),
         objective=scenario.objective.to_objective(),
     )
+
+
+def sharpened(shape: Draw, peak_to_mean_ratio: float) -> Draw:
+    """Return a daily shape raised to the power that gives it a peak-to-mean ratio; its mean is 1.
+
+    A ratio beyond that of a single hour carrying the whole day is cut to it.
+    """
+    logs = np.log(np.maximum(shape, 1e-9) / shape.max())
+    low, high = 0.0, 1e3
+    for _ in range(60):  # the ratio 1 / mean rises with the power
+        power = (low + high) / 2
+        low, high = (power, high) if 1 / np.exp(power * logs).mean() < peak_to_mean_ratio else (low, power)
+    sharp: Draw = np.exp(low * logs)
+    return sharp / sharp.mean()
 
 
 def _lengths(scenario: Scenario) -> tuple[Lengths, Workload]:

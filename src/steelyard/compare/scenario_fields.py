@@ -101,6 +101,12 @@ def text(value: object) -> str:
     return value.strip()
 
 
+def length(value: object) -> float:
+    """Return a length of a prompt or an answer in tokens."""
+    allowed = "1 to 1e8, for example 1200"
+    return quantity(value, "a number of tokens", ("token",), low=1, high=1e8, allowed=allowed)
+
+
 def day(value: object) -> date:
     """Return a day written as YYYY-MM-DD."""
     try:
@@ -152,7 +158,6 @@ Usd = Annotated[
     float,
     _quantity("an amount of money", "usd", low=0, high=1e12, allowed="0 to 1e12 USD, for example 20000 USD"),
 ]
-LENGTH = {"low": 0.0, "high": 1e8, "allowed": "0 to 1e8, as 1200"}
 Tokens = Annotated[
     float,
     _quantity(

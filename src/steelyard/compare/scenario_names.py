@@ -8,8 +8,8 @@ from typing import Any
 
 from steelyard import arch, catalog, economics
 from steelyard.compare.result import ROUTES
-from steelyard.compare.scenario import Scenario
-from steelyard.compare.scenario_spec import Problem
+from steelyard.compare.scenario import Quality, Scenario
+from steelyard.compare.scenario_spec import Problem, shown
 from steelyard.errors import InputError, SteelyardError, UnknownError, unknown
 
 PRICINGS = ("on_demand", "spot", "reserved_1y", "reserved_3y", "owned")
@@ -142,15 +142,13 @@ def _trace(ref: str, base_dir: Path) -> str:
 def _price_problems(scenario: Scenario, data: dict[str, Any]) -> list[Problem]:
     """Give the user's device prices the catalogue's ids; return what is wrong with their names."""
     problems, devices = [], {}
-    known = {*_api_options(), *(scenario.routes.api.options if scenario.routes.api else ())}
+    routes = scenario.routes
+    used = {*(routes.api.options if routes.api else ()), *([routes.hybrid.api] if routes.hybrid else [])}
+    known = {*_api_options(), *(name for name in used if name)}
     for name in scenario.prices.api:
-        if name not in known and not (scenario.routes.hybrid and scenario.routes.hybrid.api == name):
-            problems.append(
-                Problem(
-                    ("prices", "api", name),
-                    unknown("API option", name, known, next_step="name it in routes.api.options"),
-                )
-            )
+        if name not in known:
+            text = unknown("API option", name, known, next_step="name it in routes.api.options")
+            problems.append(Problem(("prices", "api", name), text))
     for name, prices in scenario.prices.devices.items():
         try:
             devices[_device(name)] = {_pricing(kind): price for kind, price in prices.items()}
@@ -171,7 +169,23 @@ def _quality_problems(scenario: Scenario) -> list[Problem]:
     for name in quality.scores:
         if name not in known:
             problems.append(Problem(("quality", "scores", name), unknown("route or option", name, known)))
+    if quality.scale in benchmarks:
+        problems += _percent_problems(quality)
     return problems
+
+
+def _percent_problems(quality: Quality) -> Iterator[Problem]:
+    """Yield the scores written as 62 on a benchmark that counts in percent, where 62% is meant."""
+    unit = next((row.figures["score"].unit for row in catalog.quality_scores(quality.scale)), "")
+    written: list[tuple[Steps, float]] = []
+    for name, own in quality.scores.items():
+        written.append((("quality", "scores", name), own.score))
+    if quality.floor is not None:
+        written.append((("quality", "floor"), quality.floor))
+    for path, value in written:
+        if unit == "ratio" and not 0 <= value <= 1:
+            text = f"{shown(value)} is out of range on {quality.scale}; allowed: 0% to 100%, for example 62%"
+            yield Problem(path, text)
 
 
 def _scored(scenario: Scenario) -> Iterator[str]:

@@ -96,7 +96,7 @@ def advice(view: View, even: BreakEven, factors: tuple[FactorResult, ...]) -> st
         lowest = f"Lowest at the median: {ranked[0]} ({best.option}), {total} in all."
         lead = f"Too close to call on cost: {cost.because}. {lowest}"
     else:
-        sure = "" if cost.probability is None else f", cheapest in {cost.probability:.0%} of draws"
+        sure = "" if cost.probability is None else f", cheapest in {_share_of_draws(cost.probability)}"
         lead = f"Go with {ranked[0]} ({best.option}): {total} over {view.case.months} months{sure}."
     second = ""
     if len(ranked) > 1 and cost.winner != TOO_CLOSE:
@@ -104,6 +104,12 @@ def advice(view: View, even: BreakEven, factors: tuple[FactorResult, ...]) -> st
         times = median(other.total_usd) / median(best.total_usd)
         second = f" Next is {ranked[1]} ({other.option}) at {times:.2g} times the cost."
     return lead + second + _when(even) + _excluded(view)
+
+
+def _share_of_draws(share: float) -> str:
+    if share == 1.0:
+        return "every draw"
+    return "over 99% of draws" if share >= 0.995 else f"{share:.0%} of draws"
 
 
 def _when(even: BreakEven) -> str:
@@ -142,19 +148,27 @@ def assumptions(view: View) -> tuple[str, ...]:
         f"of a fixed capability; an on-demand rental {rent.value:g} ({rent.low:g} to {rent.high:g}) times; commitments "
         "keep theirs.",
         "Reserved and owned devices are paid for the whole horizon from the month they are needed, a commitment longer "
-        "than the horizon to its end.",
+        "than the horizon to its end; owned ones come by the whole server.",
         "Time from decision to start is assumed by route (see --explain time_to_value).",
         "Energy and latency of APIs are published figures of other models; those of your own fleet are predicted.",
         f"A winner is best in at least {figures['win_probability'].value:.0%} of {case.draws.count} paired draws of "
         "prices, growth, prediction errors, failures and energy (seeded).",
         f"Training stands for one final run: {view.training.description}; R&D around it is a stated multiplier.",
+        *dict.fromkeys(f"Price of {text}." for found in view.priced().values() for text in found.assumed),
     )
 
 
 def not_modelled() -> tuple[str, ...]:
-    """Return what the physics and the comparison leave out."""
-    rooms = (arch, device, training, inference, economics)
-    return (*NOT_MODELLED, *(item for room in rooms for item in room.NOT_MODELLED))
+    """Return what the comparison and each part of the physics leave out, one line a part."""
+    parts = {
+        "comparison": NOT_MODELLED,
+        "models": arch.NOT_MODELLED,
+        "devices": device.NOT_MODELLED,
+        "training": training.NOT_MODELLED,
+        "serving": inference.NOT_MODELLED,
+        "prices": economics.NOT_MODELLED,
+    }
+    return tuple(f"{name}: {'; '.join(items)}" for name, items in parts.items())
 
 
 def warnings(view: View) -> tuple[str, ...]:

@@ -14,12 +14,14 @@ from steelyard.compare.routes.api import api_latency, price_of, request_energy, 
 from steelyard.compare.routes.outcome import Outcome, Unpriced, median
 from steelyard.compare.routes.people import engineer_usd_per_month
 from steelyard.compare.routes.serve import (
-    COMMITMENT_MONTHS,
+    FREE_TO_LEAVE,
     DevicePrice,
     Replica,
     device_price,
     find_replicas,
     fleet_energy_j,
+    own_latency,
+    replicas_bought_together,
 )
 from steelyard.compare.scenario import ServeRoute
 from steelyard.errors import DoesNotFitError, UnknownError
@@ -79,8 +81,9 @@ def _evaluate(
         full = fleet_energy_j(case, replica, np.full((1, 1), replica.deployment.num_devices), np.full((1, 1), np.inf))
         per_replica = per_replica + full * energy.electricity_usd_per_j(case)
     per_request = token_cost(case, price, np.ones((1, case.months)))
-    base = choose_base(case, replica.of("request_rate_per_s"), per_replica, per_request)
-    if pricing in COMMITMENT_MONTHS or pricing == "owned":
+    step = replicas_bought_together(replica, pricing)
+    base = choose_base(case, replica.of("request_rate_per_s"), per_replica, per_request, step)
+    if pricing not in FREE_TO_LEAVE:
         base = np.maximum.accumulate(base, axis=1)
     over = overflow_ratio(case, base * replica.of("request_rate_per_s"))
     devices = base * replica.deployment.num_devices
@@ -90,7 +93,7 @@ def _evaluate(
     tokens = token_cost(case, price, case.requests * over)
     people = serve.engineers * engineer_usd_per_month(case) * np.ones((1, case.months))
     parts = {"base fleet": rents, "electricity": power, "overflow to the API": tokens, "people": people}
-    hosted = api_latency(case)
+    hosted, own = api_latency(case), own_latency(case, replica)
     return Outcome(
         route="hybrid",
         option="",
@@ -103,9 +106,9 @@ def _evaluate(
         first_answer_s=case.assumed("setup_api"),  # all of it overflows until the fleet stands
         latency=dataclasses.replace(
             hosted,
-            ttft_s=np.maximum(hosted.ttft_s, replica.of("ttft_s")),
-            tpot_s=np.maximum(hosted.tpot_s, replica.of("tpot_s")),
-            e2e_s=np.maximum(hosted.e2e_s, replica.of("e2e_s")),
+            ttft_s=np.maximum(hosted.ttft_s, own.ttft_s),
+            tpot_s=np.maximum(hosted.tpot_s, own.tpot_s),
+            e2e_s=np.maximum(hosted.e2e_s, own.e2e_s),
             note="the slower of fleet and API; " + hosted.note,
         ),
         to_rent_or_buy=f"{'buy' if pricing == 'owned' else 'rent'} {int(median(devices[:, -1]))} "
@@ -139,7 +142,7 @@ def overflow_ratio(case: Case, base_rate_per_s: Draw) -> Draw:
     return result
 
 
-def choose_base(case: Case, capacity_per_s: Draw, usd_per_replica: Draw, usd_per_request: Draw) -> Draw:
+def choose_base(case: Case, capacity_per_s: Draw, usd_per_replica: Draw, usd_per_request: Draw, step: int = 1) -> Draw:
     """Return base replicas in each month: those of the least cost at the median draw (at each load of a curve).
 
     One decides before the draw is known, so the split is the same in every draw.
@@ -151,7 +154,7 @@ def choose_base(case: Case, capacity_per_s: Draw, usd_per_replica: Draw, usd_per
 
     rate, capacity = known(case.mean_rate_per_s), known(capacity_per_s)
     most = np.ceil(rate * case.hourly_shape_ratio.max() / capacity)
-    tried = np.maximum(1.0, np.ceil(most[..., None] * np.linspace(1 / SPLITS, 1.0, SPLITS)))  # [., M, SPLITS]
+    tried = np.ceil(most[..., None] * np.linspace(1 / SPLITS, 1.0, SPLITS) / step) * step  # [., M, SPLITS]
     spilled = np.zeros_like(tried)
     for share in case.hourly_shape_ratio:  # 24 hours: keeps the array at [., M, SPLITS]
         spilled += np.maximum(rate[..., None] * share - tried * capacity[..., None], 0.0) / len(case.hourly_shape_ratio)

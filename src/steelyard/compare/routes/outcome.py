@@ -62,7 +62,8 @@ class Outcome:
     energy_evidence: Evidence = "predicted"
     capacity_tree: Tree | None = None
     misses: str = ""  # why it cannot win, other than its quality
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what to warn of
+    assumed: tuple[str, ...] = ()  # what the prices rest on
     sources: tuple[str, ...] = ()
 
     @property

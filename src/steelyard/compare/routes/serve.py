@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from steelyard import arch, device, economics, inference
+from steelyard import arch, catalog, device, economics, inference
 from steelyard.compare.case import Case
 from steelyard.compare.draws import Draw
 from steelyard.compare.quality import Score
@@ -23,6 +23,7 @@ from steelyard.records.term import Term, explain
 from steelyard.units import SECONDS_PER_MONTH
 
 COMMITMENT_MONTHS = {"reserved_1y": 12, "reserved_3y": 36}
+FREE_TO_LEAVE = ("on_demand", "spot")  # given back in the month they are no longer needed
 OWNERSHIP_DRAWN = ("server_usd_per_device", "network_ratio", "rate_ratio", "life_s", "maintenance_per_s")
 
 
@@ -157,14 +158,14 @@ def _rental_price(case: Case, device_id: str, pricing: str) -> DevicePrice:
         lambda: economics.rental_price(device_id, pricing, as_of=case.scenario.as_of),
     )
     commitment = max(1.0, COMMITMENT_MONTHS.get(pricing, 0) / case.months)  # paid to its end, used or not
-    trend = case.rental_price_ratio if pricing in ("on_demand", "spot") else 1.0
+    trend = case.rental_price_ratio if pricing in FREE_TO_LEAVE else 1.0
     drawn = case.draws.from_sorted("rental", rental.provider_usd_per_device_s) * trend * commitment
     return DevicePrice(
         usd_per_device_s=drawn * np.ones((1, case.months)),
         powered_by_user=False,
         evidence="cited",
         tree=partial(explain, rental),
-        note=rental.note,
+        note=f"{device_id}, {pricing}: median and range of {rental.note}",
         sources=rental.sources,
     )
 
@@ -177,8 +178,28 @@ def replicas_needed(case: Case, replica: Replica, peak_rate_per_s: Draw, pricing
         arrival_cv_ratio=case.workload.arrival_cv_ratio,
         batch=replica.of("batch"),
     )
-    held: Draw = np.asarray(needed, dtype=np.float64)
-    return held if pricing in ("on_demand", "spot") else np.maximum.accumulate(held, axis=1)
+    step = replicas_bought_together(replica, pricing)
+    held: Draw = np.ceil(np.asarray(needed) / step) * step
+    return held if pricing in FREE_TO_LEAVE else np.maximum.accumulate(held, axis=1)
+
+
+def replicas_bought_together(replica: Replica, pricing: str) -> int:
+    """Return how many replicas come at once: one is bought by the whole server, rented by the device."""
+    per_server = replica.device.accelerator.devices_per_node
+    return max(1, per_server // replica.deployment.num_devices) if pricing == "owned" else 1
+
+
+def own_latency(case: Case, replica: Replica) -> Latency:
+    """Return the latency of one's own replica at full load; TTFT is the least certain and carries its own residual."""
+    sigma = catalog.calibration("inference")["ttft_residual_sigma"].value
+    ttft_s = replica.of("ttft_s") * case.draws.factor("ttft", sigma)
+    return Latency(
+        ttft_s=ttft_s,
+        tpot_s=replica.of("tpot_s"),
+        e2e_s=replica.of("e2e_s") - replica.of("ttft_s") + ttft_s,
+        evidence="predicted",
+        note="at full load, at the objective's percentile",
+    )
 
 
 def fleet_energy_j(case: Case, replica: Replica, devices: Draw, rate_per_s: Draw) -> Draw:
@@ -216,16 +237,11 @@ def fleet(
         serving_energy_j=energy_j,
         serving_flop=serving_flop(case, case.requests),
         first_answer_s=case.assumed("setup_serve"),
-        latency=Latency(
-            ttft_s=replica.of("ttft_s"),
-            tpot_s=replica.of("tpot_s"),
-            e2e_s=replica.of("e2e_s"),
-            evidence="predicted",
-        ),
+        latency=own_latency(case, replica),
         to_rent_or_buy=f"{'buy' if pricing == 'owned' else 'rent'} {_counts(devices)} {replica.device.id} ({pricing})",
         tree=partial(_tree, f"{route_name}: {option}", price, replica, devices, rent, power, people),
         capacity_tree=partial(explain, replica.capacity),
-        notes=(price.note,) if price.note else (),
+        assumed=(price.note,) if price.note else (),
         sources=price.sources,
     )
 
