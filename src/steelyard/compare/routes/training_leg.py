@@ -16,8 +16,6 @@ from steelyard.records.estimate import estimate
 from steelyard.records.term import Term, explain
 from steelyard.units import format_quantity
 
-SIGMA = "step_time_residual_sigma"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -88,13 +86,16 @@ def train(case: Case, job: Job) -> TrainingRun:
     model, on = case.model(job.model_ref), case.device(job.device_ref)
     plan = _plan(case, job)
     low, mid, high = mtbf_range_s()
+    fitted = catalog.calibration("training")
     run = training.run(
         plan.step,
         tokens=job.tokens,
         device=on,
         reliability=training.reliability(device_mtbf_s=case.draws.between("mtbf", low, mid, high)),
         checkpoint_bytes=training.checkpoint_bytes(model) if job.method == "full" else 0.0,
-        time_ratio=case.draws.factor("training_time", catalog.calibration("training")[SIGMA].value),
+        time_ratio=case.draws.factor("training_time", fitted["step_time_residual_sigma"].value),
+        job_time_ratio=fitted["whole_job_time_ratio"].value
+        * case.draws.factor("whole_job", fitted["whole_job_residual_sigma"].value),
     )
     return TrainingRun(
         job=job,

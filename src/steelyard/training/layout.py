@@ -1,0 +1,125 @@
+"""How a training run is split over devices: the layout, the rules it must keep, and who holds which parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from steelyard.errors import InputError
+from steelyard.units import Array
+
+if TYPE_CHECKING:
+    from steelyard.arch import Model
+
+Count: TypeAlias = npt.NDArray[Any] | int
+"""A whole number, or an array of them."""
+
+Recompute: TypeAlias = Literal["none", "selective", "full"]
+RECOMPUTE: tuple[Recompute, ...] = get_args(Recompute)
+MAX_DEVICES = 10_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """A layout, or as many as its arrays hold: every field may be an array and they broadcast together.
+
+    `ep` is taken out of the tensor-, context- and data-parallel ranks and not multiplied in; an expert's feed-forward
+    is split over the `tp / ep` ranks that are left where `ep` is below `tp`.
+    """
+
+    tp: Count = 1
+    pp: Count = 1
+    vpp: Count = 1  # virtual stages a device holds (interleaved 1F1B), 1 = plain 1F1B
+    dp: Count = 1
+    cp: Count = 1
+    ep: Count = 1
+    zero_stage: Count = 1  # 0 nothing, 1 optimizer states, 2 + gradients, 3 + weights split over dp x cp
+    micro_batch: Count = 1  # sequences of one data-parallel rank in one pass
+    global_batch: Count = 1  # sequences of one optimizer step over all ranks
+    recompute: str | npt.NDArray[np.str_] = "none"
+
+    @property
+    def num_devices(self) -> Count:
+        return self.tp * self.pp * self.dp * self.cp
+
+    @property
+    def num_microbatches(self) -> Array:
+        """Passes of one data-parallel rank per optimizer step."""
+        return np.asarray(self.global_batch, np.float64) / (np.asarray(self.dp) * self.micro_batch)
+
+    @property
+    def expert_tp(self) -> Count:
+        """Ranks that one expert's feed-forward is split over."""
+        return np.maximum(np.asarray(self.tp) // self.ep, 1)
+
+    @property
+    def expert_dp(self) -> Array:
+        """Ranks that hold a copy of the same experts."""
+        ranks = np.asarray(self.dp, np.float64) * self.cp * self.tp
+        return ranks / (np.asarray(self.ep) * self.expert_tp)
+
+    def is_recompute(self, kind: Recompute) -> npt.NDArray[np.bool_]:
+        same: npt.NDArray[np.bool_] = np.asarray(self.recompute) == kind
+        return same
+
+
+def broken_rules(model: Model, layout: Layout) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return, for each rule a layout must keep, where it is broken; the key says the rule in the user's words."""
+    tp, pp, vpp, dp, cp = (np.asarray(getattr(layout, name)) for name in ("tp", "pp", "vpp", "dp", "cp"))
+    batch, micro = np.asarray(layout.global_batch), np.asarray(layout.micro_batch)
+    zero = np.asarray(layout.zero_stage)
+    experts = max(model.num_experts, 1)
+    wrong = {f"{name} must be at least 1": np.asarray(getattr(layout, name)) < 1 for name in _AT_LEAST_ONE}
+    safe = {name: np.maximum(np.asarray(getattr(layout, name)), 1) for name in _AT_LEAST_ONE}
+    wrong |= {
+        f"tp must divide the {model.num_heads} attention heads": model.num_heads % safe["tp"] != 0,
+        f"pp must not exceed the {model.num_layers} layers": pp > model.num_layers,
+        f"pp x vpp must not exceed the {model.num_layers} layers": pp * vpp > model.num_layers,
+        "vpp above 1 needs pp above 1": (vpp > 1) & (pp == 1),
+        "vpp above 1 needs num_microbatches to be a multiple of pp": (vpp > 1)
+        & ((batch // (safe["dp"] * safe["micro_batch"])) % safe["pp"] != 0),
+        f"ep must divide the {experts} experts": experts % safe["ep"] != 0,
+        "ep must divide dp x cp x tp": (dp * cp * tp) % safe["ep"] != 0,
+        "one of ep and tp must divide the other": (safe["ep"] % safe["tp"] != 0) & (safe["tp"] % safe["ep"] != 0),
+        "global_batch must be a multiple of dp x micro_batch": batch % (safe["dp"] * micro.clip(1)) != 0,
+        "zero_stage must be 0, 1, 2 or 3": (zero < 0) | (zero > 3),
+        f"recompute must be one of {', '.join(RECOMPUTE)}": ~np.isin(np.asarray(layout.recompute), RECOMPUTE),
+        f"num_devices must not exceed {MAX_DEVICES}": tp.astype(np.float64) * pp * dp * cp > MAX_DEVICES,
+    }
+    return wrong
+
+
+_AT_LEAST_ONE = ("tp", "pp", "vpp", "dp", "cp", "ep", "micro_batch", "global_batch")
+
+
+def check(model: Model, layout: Layout) -> None:
+    """Refuse a layout that breaks a rule, naming the rule.
+
+    Raises:
+        InputError: The first rule broken by any of the layouts.
+    """
+    for rule, broken in broken_rules(model, layout).items():
+        if np.any(broken):
+            shown = ", ".join(f"{name}={_first(getattr(layout, name), broken)}" for name in Layout.__slots__)
+            raise InputError(f"layout ({shown}) for {model.id}: {rule}")
+
+
+def _first(value: object, broken: npt.NDArray[np.bool_]) -> object:
+    """Return the value of a field in the first layout where `broken` holds."""
+    array = np.asarray(value)
+    if not array.ndim:
+        return value
+    shape = np.broadcast_shapes(array.shape, broken.shape)
+    return np.broadcast_to(array, shape)[np.broadcast_to(broken, shape)][0]
+
+
+def stage_layers(model: Model, layout: Layout) -> tuple[Array, Array]:
+    """Return the layers on the fullest pipeline stage and on the last one.
+
+    Where pp does not divide the layers, the last stage takes the smaller share since it also holds the head.
+    """
+    pp = np.asarray(layout.pp)
+    return np.ceil(model.num_layers / pp), np.maximum(model.num_layers // pp, 1)
