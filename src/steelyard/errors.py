@@ -1,11 +1,11 @@
 """The errors a user can meet; each is one clear line and an exit code.
 
-    SteelyardError            1  it ran, and the answer is no
-      DoesNotFitError         1  a model does not fit the devices asked for
-      InputError              2  wrong usage or input: file, field, what is allowed, the next step
-      UnknownError            3  a device, model, price or factor that the catalogue does not hold
-      CatalogError            3  a record of the catalogue that breaks its schema
-      OutsideProgramError     4  an outside program failed
+SteelyardError            1  it ran, and the answer is no
+  DoesNotFitError         1  a model does not fit the devices asked for
+  InputError              2  wrong usage or input: file, field, what is allowed, the next step
+  UnknownError            3  a device, model, price or factor that the catalogue does not hold
+  CatalogError            3  a record of the catalogue that breaks its schema
+  OutsideProgramError     4  an outside program failed
 """
 
 from __future__ import annotations

@@ -58,6 +58,7 @@ _PLAIN = {  # these do not
     "%": ("ratio", 0.01),
     "request": ("request", 1.0),
     "device": ("device", 1.0),
+    "count": ("count", 1.0),
     "person": ("person", 1.0),
     "failure": ("failure", 1.0),
     "nat": ("nat", 1.0),
@@ -143,12 +144,20 @@ def parse_quantity(text: str | float, suffix: str) -> float:
 
 _LADDERS: dict[str, list[tuple[float, float, str]]] = {  # from this size on: divide by, print
     "s": [
-        (0, 1e-6, "us"), (1e-3, 1e-3, "ms"), (1, 1, "s"), (120, 60, "min"), (7200, 3600, "h"),
-        (2 * SECONDS_PER_DAY, SECONDS_PER_DAY, "days"), (120 * SECONDS_PER_DAY, SECONDS_PER_MONTH, "months"),
+        (0, 1e-6, "us"),
+        (1e-3, 1e-3, "ms"),
+        (1, 1, "s"),
+        (120, 60, "min"),
+        (7200, 3600, "h"),
+        (2 * SECONDS_PER_DAY, SECONDS_PER_DAY, "days"),
+        (120 * SECONDS_PER_DAY, SECONDS_PER_MONTH, "months"),
         (3 * SECONDS_PER_YEAR, SECONDS_PER_YEAR, "years"),
     ],
     "device_s": [
-        (0, 1, "device-s"), (3600, 3600, "device-h"), (3.6e9, 3.6e9, "M device-h"), (3.6e12, 3.6e12, "G device-h"),
+        (0, 1, "device-s"),
+        (3600, 3600, "device-h"),
+        (3.6e9, 3.6e9, "M device-h"),
+        (3.6e12, 3.6e12, "G device-h"),
     ],
     "j": [(0, 1, "J"), (1e3, 1e3, "kJ"), (3.6e6, 3.6e6, "kWh"), (3.6e9, 3.6e9, "MWh"), (3.6e12, 3.6e12, "GWh")],
     "w": [(0, 1, "W"), (1e3, 1e3, "kW"), (1e6, 1e6, "MW")],
@@ -206,9 +215,13 @@ def format_quantity(value: float, suffix: str) -> str:
         factor, name = _RATES[suffix]
         return f"{format_number(value * factor)} {name}"
     if suffix in _LADDERS:
-        steps = _LADDERS[suffix]
-        _, divisor, name = next(step for step in reversed(steps) if abs(value) >= step[0])
+        _, divisor, name = next(step for step in reversed(_LADDERS[suffix]) if abs(value) >= step[0])
         return f"{format_number(value / divisor)} {name}"
+    return _with_prefix(value, suffix)
+
+
+def _with_prefix(value: float, suffix: str) -> str:
+    """Return a measured or counted value with its SI prefix, or a plain number with its unit."""
     base, _, per = suffix.partition("_per_")
     end = f"/{per.replace('_', '-')}" if per else ""
     if base in _MEASURED or base in _COUNTED:
@@ -219,5 +232,5 @@ def format_quantity(value: float, suffix: str) -> str:
         if not per or prefix:
             prefix = {"G": "B"}.get(prefix, prefix)  # people count in billions
             return f"{shown}{prefix} {_COUNTED[base]}{end}"
-    name = {"usd": "USD", "device": "devices", "elo": "Elo", "1": "", "nat": "nats"}.get(base, base.replace("_", " "))
-    return f"{format_number(value)} {name}".rstrip() + end
+    name = {"usd": "USD", "device": "devices", "elo": "Elo", "1": "", "count": "", "nat": "nats"}.get(base)
+    return f"{format_number(value)} {base.replace('_', ' ') if name is None else name}".rstrip() + end

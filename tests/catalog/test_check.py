@@ -13,9 +13,7 @@ Edit = Callable[[str, str, str], None]
 
 
 def found(record: str, today: date = TODAY) -> list[tuple[str, str, str]]:
-    return [
-        (issue.level, issue.field, issue.message) for issue in catalog.check(today) if issue.record == record
-    ]
+    return [(issue.level, issue.field, issue.message) for issue in catalog.check(today) if issue.record == record]
 
 
 def test_the_shipped_catalogue_has_no_error() -> None:

@@ -31,9 +31,7 @@ def test_several_folders_are_read_and_later_ones_win(
     assert catalog.accelerator("made-up-1").hbm_bytes == 20e9
 
 
-def test_what_is_not_a_plain_readable_text_is_refused(
-    user_data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_a_plain_readable_text_is_refused(user_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = user_data / "accelerators/broken.toml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(CatalogError, match=r"broken.toml: is not UTF-8 text"):

@@ -64,9 +64,7 @@ def test_unread_datasheets_show_as_assumed() -> None:
     assert figures["idle_w"].basis == "assumed"  # in hardware.csv's not_verified
     assert figures["hbm_bytes"].basis == "published"
     assert all(
-        figure.basis == "assumed"
-        for name, figure in catalog.accelerator("t4").figures.items()
-        if "fp16" in name
+        figure.basis == "assumed" for name, figure in catalog.accelerator("t4").figures.items() if "fp16" in name
     )
     for item in catalog.accelerators().values():
         for figure in item.figures.values():

@@ -19,9 +19,7 @@ from steelyard.errors import UnknownError
         ("api_prices", "model", "made-up-api"),
     ],
 )
-def test_a_record_of_the_user_is_listed_and_labelled(
-    user_data: Path, kind: str, cell: str, text: str
-) -> None:
+def test_a_record_of_the_user_is_listed_and_labelled(user_data: Path, kind: str, cell: str, text: str) -> None:
     (row,) = (row for row in catalog.listing(kind) if row[cell] == text)
     assert row["origin"] == "user"
     assert {"shipped", "user"} == {row["origin"] for row in catalog.listing(kind)}

@@ -83,9 +83,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("old", "new", "message"), [case for case in REFUSED if case[2] != "x"])
-def test_a_broken_row_is_refused_in_one_line(
-    edit: Edit, user_data: Path, old: str, new: str, message: str
-) -> None:
+def test_a_broken_row_is_refused_in_one_line(edit: Edit, user_data: Path, old: str, new: str, message: str) -> None:
     edit(NAME, old, new)
     with pytest.raises(CatalogError, match=message) as caught:
         catalog.table("api_prices")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import time
 from pathlib import Path
 
@@ -92,7 +91,6 @@ def test_hostile_files_are_answered_quickly(tmp_path: Path, content: str) -> Non
     with contextlib.suppress(InputError):
         read_yaml(path)
     assert time.process_time() - started < 2
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 500_000  # KiB on Linux
 
 
 def test_what_is_no_readable_file_is_refused(tmp_path: Path) -> None:

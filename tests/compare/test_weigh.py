@@ -194,3 +194,36 @@ def test_hybrid_never_costs_more_than_the_api_plus_its_smallest_fleet(weigh):
     result = weigh(demand__requests_per_day=1e7)
     hybrid, serve = _summary(result, "hybrid").total_usd.p50, _summary(result, "serve").total_usd.p50
     assert hybrid <= serve * 1.02
+
+
+def test_a_trace_and_a_config_of_the_users_own(tmp_path):
+    from steelyard.compare.scenario_file import load_scenario
+    from steelyard.compare.weigh import compare
+
+    # Two kinds of request in equal number: 100 in and 10 out, 300 in and 30 out; means 200 and 20.
+    rows = "\n".join(f"{i},{(1 + 2 * (i % 2)) * 100},{(1 + 2 * (i % 2)) * 10}" for i in range(200))
+    (tmp_path / "requests.csv").write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + rows + "\n", encoding="utf-8")
+    config = {
+        "model_type": "llama", "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22,
+        "num_attention_heads": 32, "num_key_value_heads": 4, "vocab_size": 32000, "max_position_embeddings": 4096,
+        "hidden_act": "silu", "rms_norm_eps": 1e-5, "tie_word_embeddings": False, "torch_dtype": "bfloat16",
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    text = """
+name: mine
+model: config.json
+horizon: 6 months
+region: DEU
+demand: {requests_per_day: 5000, lengths: {trace: requests.csv}}
+quality: {scale: our own, scores: {api: 80, serve: 82}, floor: 75}
+routes:
+  api: {options: [openai/gpt-6-luna]}
+  serve: {devices: [l4, rtx-4090], pricing: [on_demand]}
+draws: 20
+"""
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    result = compare(load_scenario(path))
+    assert "200 tokens in and 20 out" in result.outcome
+    assert _summary(result, "serve").in_running
+    assert _summary(result, "serve").quality.value.p50 == 82

@@ -123,9 +123,7 @@ def _hourly(raw: Document, file: DataFile) -> tuple[float, ...]:
     block = raw.get("hourly_shape", {})
     only(block, {"values", *DEFAULT_KEYS}, f"{file.label}: hourly_shape")
     hours = block.get("values", [])
-    if hours and (
-        len(hours) != 24 or not all(isinstance(rate, (int, float)) and rate >= 0 for rate in hours)
-    ):
+    if hours and (len(hours) != 24 or not all(isinstance(rate, (int, float)) and rate >= 0 for rate in hours)):
         refuse(f"{file.label}: hourly_shape", "needs 24 values, none below 0")
     return tuple(float(rate) for rate in hours)
 
@@ -143,9 +141,7 @@ def _quantiles(raw: Document, name: str, rule: Rule, file: DataFile, known: Sour
     for share, value in values.items():
         item = {**shared, "value": value}
         at = f"{where}.{share}"
-        found[_share(share, at)] = parse_figure(
-            item, where=at, rule=rule, sources=known, defaults=raw.get("defaults")
-        )
+        found[_share(share, at)] = parse_figure(item, where=at, rule=rule, sources=known, defaults=raw.get("defaults"))
     ordered = dict(sorted(found.items()))
     tokens = [figure.value for figure in ordered.values()]
     if tokens != sorted(tokens):

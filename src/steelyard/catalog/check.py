@@ -71,9 +71,7 @@ def check(today: date) -> list[Issue]:
         message = f"is not read; folders are {', '.join(FOLDERS)}"
         issues.append(Issue(level="warning", kind="folder", record=str(path), field="", message=message))
     for name in sorted(set(load_sources(overlay())) - used):
-        issues.append(
-            Issue(level="note", kind="sources", record=name, field="", message="no figure cites it")
-        )
+        issues.append(Issue(level="note", kind="sources", record=name, field="", message="no figure cites it"))
     return sorted(issues, key=lambda issue: LEVELS.index(issue.level))
 
 
@@ -92,9 +90,7 @@ def holdings(kind: str, folders: str) -> Iterator[Holding]:
     elif kind == "models":
         for model in load_models(folders).records.values():
             cited = frozenset(model.source.split(" + "))
-            yield Holding(
-                kind=kind, record=model.id, figures=(), dates=(("config", model.as_of),), sources=cited
-            )
+            yield Holding(kind=kind, record=model.id, figures=(), dates=(("config", model.as_of),), sources=cited)
     else:
         yield _of_table(load_table(kind, folders))
 
@@ -111,9 +107,7 @@ def _of_figures(kind: str, record: str, figures: Mapping[str, Figure], max_age_d
 
 
 def _of_table(each: Table) -> Holding:
-    figures = tuple(
-        (f"{_line(row)} {name}", figure) for row in each.rows for name, figure in row.figures.items()
-    )
+    figures = tuple((f"{_line(row)} {name}", figure) for row in each.rows for name, figure in row.figures.items())
     return Holding(
         kind="tables",
         record=each.name,
@@ -150,9 +144,7 @@ def _ages(holding: Holding, today: date) -> Iterator[Issue]:
 def _disagreements(holding: Holding) -> Iterator[Issue]:
     for name, figure in holding.figures:
         if figure.note.startswith(DISAGREE):
-            yield Issue(
-                level="warning", kind=holding.kind, record=holding.record, field=name, message=figure.note
-            )
+            yield Issue(level="warning", kind=holding.kind, record=holding.record, field=name, message=figure.note)
 
 
 def _assumptions(holding: Holding) -> Iterator[Issue]:

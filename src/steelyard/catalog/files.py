@@ -101,17 +101,13 @@ def read_csv(file: DataFile) -> tuple[list[str], list[tuple[int, list[str]]]]:
     try:
         lines = [(reader.line_num, [cell.strip() for cell in line]) for line in reader if any(line)]
     except csv.Error as error:
-        raise CatalogError(
-            f"{file.label}: line {reader.line_num}: is not valid CSV: {_one_line(error)}"
-        ) from None
+        raise CatalogError(f"{file.label}: line {reader.line_num}: is not valid CSV: {_one_line(error)}") from None
     if not lines:
         raise CatalogError(f"{file.label}: is empty; the first line must name the columns")
     header = lines[0][1]
     for number, cells in lines[1:]:
         if len(cells) != len(header):
-            raise CatalogError(
-                f"{file.label}: line {number}: {len(cells)} cells, the header has {len(header)}"
-            )
+            raise CatalogError(f"{file.label}: line {number}: {len(cells)} cells, the header has {len(header)}")
     return header, lines[1:]
 
 

@@ -90,9 +90,7 @@ def _no_new_fields(read: Mapping[str, Figure], shipped: Mapping[str, Figure], fi
             refuse(f"{file.label}: {name}", f"is no figure of this calibration; they are {', '.join(fields)}")
 
 
-def _load(
-    kind: str, folders: str, record_of: Callable[[build.Document, DataFile, build.Sources], R]
-) -> Collected[R]:
+def _load(kind: str, folders: str, record_of: Callable[[build.Document, DataFile, build.Sources], R]) -> Collected[R]:
     known = load_sources(folders)
 
     def records() -> Iterator[tuple[DataFile, R]]:

@@ -48,8 +48,7 @@ def sources_page() -> str:
             source.kind,
             source.retrieved,
             _cell(source.licence) or "not stated",
-            "; ".join(f"{kind}: {_some(names)}" for kind, names in sorted(users[source.id].items()))
-            or "nothing yet",
+            "; ".join(f"{kind}: {_some(names)}" for kind, names in sorted(users[source.id].items())) or "nothing yet",
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -64,9 +64,7 @@ def schemas(name: str) -> Mapping[str, Schema]:
 
 def _schema(kind: str, raw: Mapping[str, Any]) -> Schema:
     try:
-        parts: dict[str, Any] = {
-            name: tuple(part) if isinstance(part, list) else part for name, part in raw.items()
-        }
+        parts: dict[str, Any] = {name: tuple(part) if isinstance(part, list) else part for name, part in raw.items()}
         rules = {name: Rule(**rule) for name, rule in raw.get("figures", {}).items()}
         return Schema(**{**parts, "figures": rules})
     except TypeError as error:

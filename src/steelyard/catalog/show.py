@@ -85,12 +85,7 @@ def describe(ref: str, kind: str | None = None) -> Description:
         if found is not None:
             return found
     tables = [table(name) for name in table_names() if kind in (None, "tables", name)]
-    rows = [
-        (each, row)
-        for each in tables
-        for row in each.rows
-        if fold(ref) in (fold(each.name), *_names(each, row))
-    ]
+    rows = [(each, row) for each in tables for row in each.rows if fold(ref) in (fold(each.name), *_names(each, row))]
     if rows:
         return _rows_described(ref, kind, rows)
     raise UnknownError(unknown(kind or "record", ref, set(_all_names(kind, tables)), next_step=_NEXT))

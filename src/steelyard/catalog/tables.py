@@ -77,9 +77,7 @@ class Table:
             raise KeyError(f"table {self.name} has no text column {min(extra)!r}")
         wanted = {column: value.casefold() for column, value in text_equals.items()}
         return tuple(
-            row
-            for row in self.rows
-            if all(row.get(name).casefold() == value for name, value in wanted.items())
+            row for row in self.rows if all(row.get(name).casefold() == value for name, value in wanted.items())
         )
 
 
@@ -133,10 +131,7 @@ def _rows(file: DataFile, schema: Schema, sources: Mapping[str, Source]) -> list
         if needed not in names:
             refuse(file.label, f"has no column {needed!r}")
     units = {name: unit for name, unit in columns if name in schema.figures}
-    return [
-        _row(dict(zip(names, cells, strict=True)), units, schema, file, line, sources)
-        for line, cells in lines
-    ]
+    return [_row(dict(zip(names, cells, strict=True)), units, schema, file, line, sources) for line, cells in lines]
 
 
 def _column(cell: str, schema: Schema, file: DataFile) -> tuple[str, str]:

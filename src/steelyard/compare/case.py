@@ -175,7 +175,8 @@ def sharpened(shape: Draw, peak_to_mean_ratio: float) -> Draw:
         power = (low + high) / 2
         low, high = (power, high) if 1 / np.exp(power * logs).mean() < peak_to_mean_ratio else (low, power)
     sharp: Draw = np.exp(low * logs)
-    return sharp / sharp.mean()
+    sharp /= sharp.mean()
+    return sharp
 
 
 def _lengths(scenario: Scenario) -> tuple[Lengths, Workload]:

@@ -155,6 +155,7 @@ class RouteSummary:
     upfront_usd: Estimate | None
     total_usd: Estimate | None
     monthly_usd: tuple[Estimate, ...]  # one a month of the horizon
+    cumulative_usd: tuple[Estimate, ...]  # paid by the end of each month, with what was paid before the first answer
     devices_first: Estimate | None
     devices_last: Estimate | None
     to_rent_or_buy: str  # in words
@@ -174,6 +175,7 @@ class RouteSummary:
             "upfront_usd": plain(self.upfront_usd),
             "total_usd": plain(self.total_usd),
             "monthly_usd": [value.to_dict() for value in self.monthly_usd],
+            "cumulative_usd": [value.to_dict() for value in self.cumulative_usd],
             "devices_first": plain(self.devices_first),
             "devices_last": plain(self.devices_last),
             "to_rent_or_buy": self.to_rent_or_buy,

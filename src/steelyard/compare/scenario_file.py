@@ -30,8 +30,8 @@ def load_scenario(path: str | Path | None = None) -> Scenario:
         InputError: One line: file, path of the field, what is wrong, what is allowed, the nearest valid name.
 
     Example:
-        >>> load_scenario().name
-        'Support assistant'
+        >>> load_scenario().model
+        'gpt-oss-120b'
     """
     file = example_path() if path is None else Path(path)
     return scenario_from(read_yaml(file), base_dir=file.parent, shown_as=str(file))

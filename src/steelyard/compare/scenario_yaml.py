@@ -98,7 +98,8 @@ class _Refused(yaml.MarkedYAMLError):
 
 
 def _refused(problem: str, event: yaml.Event) -> _Refused:
-    return _Refused(problem=problem, problem_mark=event.start_mark)
+    mark: Any = event.start_mark  # of the C or of the Python parser: the stubs know two classes
+    return _Refused(problem=problem, problem_mark=mark)
 
 
 def _bounded(events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
@@ -106,8 +107,9 @@ def _bounded(events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
     for event in events:
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise _refused("anchors and aliases (& and *) are not taken; write the value out", event)
-        if getattr(event, "tag", None) and event.tag != "!":
-            raise _refused(f"the tag {event.tag[:40]!r} is not taken; write a plain value", event)
+        tag = getattr(event, "tag", None)
+        if tag and tag != "!":
+            raise _refused(f"the tag {tag[:40]!r} is not taken; write a plain value", event)
         if isinstance(event, yaml.NodeEvent):
             nodes += 1
         if isinstance(event, yaml.CollectionStartEvent):

@@ -25,6 +25,7 @@ class View:
     tenfold: Mapping[str, Outcome]  # each route's best option at ten times the load
     inference: Outcome  # the activity: one's own fleet where there is one, else the API
     training: TrainingRun  # the activity: the final run of the model that would be trained
+    odd: str  # what is to be said about that run; empty where nothing
     least_serving_devices: int  # that hold the served model; 0 where none is served
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from steelyard import inference
+from steelyard import arch, inference, training
 from steelyard.compare import words
 from steelyard.compare.break_even import find_break_even
 from steelyard.compare.case import Case, build_case
@@ -14,22 +14,23 @@ from steelyard.compare.result import ROUTES, BreakEven, Comparison
 from steelyard.compare.routes import EVALUATE
 from steelyard.compare.routes.outcome import Outcome, Unpriced, choose
 from steelyard.compare.routes.pretrain import job_of
-from steelyard.compare.routes.training_leg import Job, train
+from steelyard.compare.routes.training_leg import Job, TrainingRun, train
 from steelyard.compare.scenario import Scenario
 from steelyard.compare.view import View
-from steelyard.errors import DoesNotFitError, InputError
+from steelyard.errors import DoesNotFitError, InputError, UnknownError
 from steelyard.units import DAYS_PER_MONTH
 
 TENFOLD = 10.0
 COMPUTE_OPTIMAL_TOKENS_PER_PARAM = 20.0  # Hoffmann et al. 2022; only where no pretraining is stated
+SEQ_TOKENS = 4096.0
+FALLBACK_DEVICE = "h100-sxm5-80gb"  # trained on where none of the scenario's devices can be rented; the output says so
 
 
 def compare(scenario: Scenario) -> Comparison:
     """Weigh inference against training, and the routes against each other, for one scenario.
 
     Raises:
-        InputError: No route of the scenario could be priced.
-        DoesNotFitError: The model to be trained fits no layout of the devices stated.
+        InputError: No route of the scenario could be priced, or no training run can stand beside it.
     """
     case = build_case(scenario)
     view = look(case)
@@ -63,12 +64,14 @@ def look(case: Case) -> View:
         )
     own = [found for found in priced if found.route == "serve"]
     tenfold = choose_routes(case.scaled(TENFOLD))
+    run, odd = training_run(case)
     return View(
         case=case,
         chosen=chosen,
         tenfold={name: found for name, found in tenfold.items() if isinstance(found, Outcome)},
         inference=(own or priced)[0],
-        training=train(case, training_job(case)),
+        training=run,
+        odd=odd,
         least_serving_devices=_least_devices(case),
     )
 
@@ -78,26 +81,45 @@ def choose_routes(case: Case) -> dict[str, Outcome | Unpriced | None]:
     return {route: choose(EVALUATE[route](case)) for route in ROUTES}
 
 
-def training_job(case: Case) -> Job:
-    """Return the run that stands for training: the scenario's pretraining, else its model at the compute optimum."""
-    routes = case.scenario.routes
-    if routes.pretrain:
-        return job_of(routes.pretrain)
-    from steelyard import arch, training
+def training_run(case: Case) -> tuple[TrainingRun, str]:
+    """Return the run that stands for training, and what is odd about it.
 
+    It is the scenario's pretraining; where that cannot be priced or does not fit, or none is stated, the scenario's
+    model at the compute optimum, on the first of its devices that can be rented.
+    """
+    pretrain = case.scenario.routes.pretrain
+    refused: DoesNotFitError | UnknownError | None = None
+    if pretrain:
+        try:
+            return train(case, job_of(pretrain)), ""
+        except (DoesNotFitError, UnknownError) as error:
+            refused = error
+    serve = case.scenario.routes.serve
+    for device_ref in (*(serve.devices if serve else ()), FALLBACK_DEVICE):
+        try:
+            run = train(case, _compute_optimal_job(case, device_ref))
+        except (DoesNotFitError, UnknownError) as error:
+            refused = refused or error
+            continue
+        odd = (
+            f"the pretraining stated cannot stand for training ({refused}); {run.description} does" if pretrain else ""
+        )
+        return run, odd
+    raise InputError(f"no training run can stand beside inference: {refused}; next step: state routes.pretrain")
+
+
+def _compute_optimal_job(case: Case, device_ref: str) -> Job:
     model = case.model(case.scenario.model)
-    device_ref = routes.serve.devices[0] if routes.serve else "h100-sxm5-80gb"
-    least = training.least_devices(model, case.device(device_ref), seq_tokens=4096.0)
-    tokens = COMPUTE_OPTIMAL_TOKENS_PER_PARAM * arch.count_params(model).active_params
-    devices = max(8, 2 ** int(np.ceil(np.log2(least * 4))))
+    least = training.least_devices(model, case.device(device_ref), seq_tokens=SEQ_TOKENS)
+    num_devices = max(8, 2 ** int(np.ceil(np.log2(least))) * 4)  # beyond the least: room for a usual micro-batch
     return Job(
         model_ref=case.scenario.model,
         device_ref=device_ref,
-        num_devices=devices,
+        num_devices=num_devices,
         pricing="on_demand",
-        tokens=tokens,
-        seq_tokens=4096.0,
-        global_batch_tokens=4096.0 * max(256, devices),
+        tokens=COMPUTE_OPTIMAL_TOKENS_PER_PARAM * arch.count_params(model).active_params,
+        seq_tokens=SEQ_TOKENS,
+        global_batch_tokens=SEQ_TOKENS * max(256, num_devices),
     )
 
 

@@ -60,6 +60,7 @@ def summary(view: View, route: str) -> RouteSummary:
             upfront_usd=None,
             total_usd=None,
             monthly_usd=(),
+            cumulative_usd=(),
             devices_first=None,
             devices_last=None,
             to_rent_or_buy="",
@@ -74,7 +75,8 @@ def summary(view: View, route: str) -> RouteSummary:
         last_month_usd=estimate(found.monthly_usd[:, -1]),
         upfront_usd=estimate(found.upfront_usd),
         total_usd=estimate(found.total_usd),
-        monthly_usd=tuple(estimate(month) for month in np.asarray(found.monthly_usd).T),
+        monthly_usd=tuple(estimate(month) for month in found.monthly_usd.T),
+        cumulative_usd=tuple(estimate(paid) for paid in (found.upfront_usd + found.monthly_usd.cumsum(axis=1)).T),
         devices_first=estimate(found.devices[:, 0]),
         devices_last=estimate(found.devices[:, -1]),
         to_rent_or_buy=found.to_rent_or_buy,
@@ -174,7 +176,7 @@ def not_modelled() -> tuple[str, ...]:
 def warnings(view: View) -> tuple[str, ...]:
     """Return what a careful reader would want to be told beside the result."""
     found = [note for chosen in view.priced().values() for note in chosen.notes]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys([*found, view.odd] if view.odd else found))
 
 
 def sources(view: View) -> tuple[str, ...]:

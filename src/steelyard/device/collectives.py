@@ -69,9 +69,7 @@ def collective_time(
         sent_ratio, steps = _traffic(kind, ranks, inner, joined)
         waited = steps * tier.latency_s
         latency = np.maximum(latency, waited) if kind == "all_to_all" else latency + waited
-        transfer = np.maximum(
-            transfer, sent_ratio * payload_bytes / (tier.peak_bytes_per_s * tier.link_ratio)
-        )
+        transfer = np.maximum(transfer, sent_ratio * payload_bytes / (tier.peak_bytes_per_s * tier.link_ratio))
         inner = joined
     return power_sum(latency, transfer, device.efficiency.link_overlap_exponent_ratio)
 

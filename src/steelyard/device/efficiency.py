@@ -29,9 +29,7 @@ class Efficiency:
     narrow_matmul_ratio: Array  # times this for each halving of the format below 16 bits
     matmul_pad_count: Array  # rows and columns of idle tile work per matrix product
     attention_ratio: Array  # of the dense rate, by the two products of attention
-    attention_flop_per_byte: (
-        Array  # vector work (softmax, rescaling) per byte of queries, keys, values, outputs
-    )
+    attention_flop_per_byte: Array  # vector work (softmax, rescaling) per byte of queries, keys, values, outputs
     vector_ratio: Array  # of the 16-bit rate, by vector units of a device whose fp32 rate is not printed
     memory_ratio: Array  # of the HBM bandwidth, by weights and activations
     cache_memory_ratio: Array  # of the HBM bandwidth, by a KV cache
@@ -92,8 +90,6 @@ def _chosen(figures: Mapping[str, Figure], vendor: str) -> dict[str, Figure]:
     for field in dataclasses.fields(Efficiency):
         figure = figures.get(f"{field.name}.{vendor.casefold()}") or figures.get(field.name)
         if figure is None:
-            raise CatalogError(
-                f"calibration/device.toml: no figure {field.name!r}; every parameter needs one"
-            )
+            raise CatalogError(f"calibration/device.toml: no figure {field.name!r}; every parameter needs one")
         chosen[field.name] = figure
     return chosen

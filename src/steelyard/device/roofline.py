@@ -72,9 +72,7 @@ def _compute_time(op: Operator, device: Device) -> Array:
         return op.flop * tiles / (peak * reached.matmul_ratio * narrow)
     if op.kind in _MIXING:
         softmax = reached.attention_flop_per_byte if op.kind == "attention" else 0.0
-        return op.flop / (peak * reached.attention_ratio) + op.activation_bytes * softmax / _vector_rate(
-            device
-        )
+        return op.flop / (peak * reached.attention_ratio) + op.activation_bytes * softmax / _vector_rate(device)
     return op.flop / np.minimum(_vector_rate(device), peak)
 
 
@@ -97,16 +95,16 @@ def _over(count: Array, size: Array) -> Array:
 class PassTime:
     """Time of one pass over a model on one device, by what it is spent on."""
 
-    total_s: Array = term(  # noqa: RUF009 - returns a field
+    total_s: Array = term(
         "time of one pass",
         "s",
         "gemm_s + attention_s + other_s + launch_s",
         parts=("gemm_s", "attention_s", "other_s", "launch_s"),
     )
-    gemm_s: Array = term("matrix products", "s", "sum of count * time", _ROOFLINE)  # noqa: RUF009
-    attention_s: Array = term("attention and scans", "s", "sum of count * time", _ROOFLINE)  # noqa: RUF009
-    other_s: Array = term("elementwise and embedding", "s", "sum of count * time", _ROOFLINE)  # noqa: RUF009
-    launch_s: Array = term("kernel launches", "s", "kernels * kernel_launch_s", _ROOFLINE)  # noqa: RUF009
+    gemm_s: Array = term("matrix products", "s", "sum of count * time", _ROOFLINE)
+    attention_s: Array = term("attention and scans", "s", "sum of count * time", _ROOFLINE)
+    other_s: Array = term("elementwise and embedding", "s", "sum of count * time", _ROOFLINE)
+    launch_s: Array = term("kernel launches", "s", "kernels * kernel_launch_s", _ROOFLINE)
 
 
 def pass_time(ops: Iterable[Operator], device: Device, *, launch: bool = True) -> PassTime:

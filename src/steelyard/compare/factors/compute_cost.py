@@ -6,8 +6,9 @@ import numpy as np
 
 from steelyard.compare.result import Cell, Evidence, FactorResult, Quantity
 from steelyard.compare.routes.outcome import Outcome, median
+from steelyard.compare.routes.training_leg import TrainingRun
 from steelyard.compare.verdict import best_of
-from steelyard.compare.view import View, quantity
+from steelyard.compare.view import View, missing, quantity
 from steelyard.records.term import Term
 from steelyard.units import format_quantity
 
@@ -28,14 +29,7 @@ def weigh(view: View) -> FactorResult:
     training = Cell(
         quantities=(
             quantity("the final run, rented", run.rented_usd, "usd", "predicted", run.description),
-            quantity(
-                "the run, on owned devices",
-                run.accountings.amortised_usd,
-                "usd",
-                "predicted",
-                "amortised, with electricity",
-            ),
-            quantity("to buy the cluster", run.accountings.bought_usd, "usd", "predicted"),
+            *_owned(run),
             quantity("with R&D around the run", run.rented_usd * run.job.rd_multiplier, "usd", "assumed"),
         )
     )
@@ -69,6 +63,19 @@ def weigh(view: View) -> FactorResult:
                 ),
             ),
         ),
+    )
+
+
+def _owned(run: TrainingRun) -> tuple[Quantity, Quantity]:
+    """Return the two other accountings of the run."""
+    amortised, bought = "the run, on owned devices", "to buy the cluster"
+    bills = run.accountings
+    if bills is None:
+        why = "unpriced: no purchase price"
+        return missing(amortised, "usd", why), missing(bought, "usd", why)
+    return (
+        quantity(amortised, bills.amortised_usd, "usd", "predicted", "amortised, with electricity"),
+        quantity(bought, bills.bought_usd, "usd", "predicted"),
     )
 
 

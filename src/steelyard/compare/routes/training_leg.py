@@ -12,6 +12,7 @@ from steelyard.compare.draws import Draw
 from steelyard.compare.routes import energy
 from steelyard.compare.routes.outcome import median
 from steelyard.compare.routes.serve import DevicePrice, device_price
+from steelyard.errors import UnknownError
 from steelyard.records.estimate import estimate
 from steelyard.records.term import Term, explain
 from steelyard.units import format_quantity
@@ -40,7 +41,7 @@ class TrainingRun:
     plan: training.Plan
     run: training.Run
     price: DevicePrice
-    accountings: economics.Accountings
+    accountings: economics.Accountings | None  # None: the device has no purchase price
     loss_nats: Draw
     energy_j: Draw  # at the facility's meter
 
@@ -81,7 +82,7 @@ def train(case: Case, job: Job) -> TrainingRun:
 
     Raises:
         DoesNotFitError: The model does not fit that many devices in any layout.
-        UnknownError: The device has no price of that kind, or no purchase price.
+        UnknownError: The device has no price of that kind.
     """
     model, on = case.model(job.model_ref), case.device(job.device_ref)
     plan = _plan(case, job)
@@ -102,18 +103,25 @@ def train(case: Case, job: Job) -> TrainingRun:
         plan=plan,
         run=run,
         price=device_price(case, job.device_ref, job.pricing),
-        accountings=economics.training_accountings(
+        accountings=_accountings(case, job, run),
+        loss_nats=np.asarray(training.loss_nats_per_token(arch.count_params(model).active_params, job.tokens)),
+        energy_j=np.asarray(run.it_energy_j) * energy.pue(case),
+    )
+
+
+def _accountings(case: Case, job: Job, run: training.Run) -> economics.Accountings | None:
+    try:
+        return economics.training_accountings(
             run.device_s,
             run.it_energy_j,
-            on.accelerator,
+            case.device(job.device_ref).accelerator,
             num_devices=job.num_devices,
             as_of=case.scenario.as_of,
             pue=energy.pue(case),
             usd_per_j=energy.electricity_usd_per_j(case),
-        ),
-        loss_nats=np.asarray(training.loss_nats_per_token(arch.count_params(model).active_params, job.tokens)),
-        energy_j=np.asarray(run.it_energy_j) * energy.pue(case),
-    )
+        )
+    except UnknownError:
+        return None
 
 
 def _plan(case: Case, job: Job) -> training.Plan:

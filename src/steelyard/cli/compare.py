@@ -1,0 +1,56 @@
+"""`steelyard compare`: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from steelyard.cli.output import FORMATS, deliver, screen, warn
+from steelyard.errors import InputError
+
+
+@click.command("compare")
+@click.argument("scenario", required=False, type=click.Path(path_type=Path))
+@click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, breakdown, sources.")
+@click.option("--markdown", "form", flag_value="markdown", help="Markdown with every value.")
+@click.option("--html", "form", flag_value="html", help="One HTML file with plots, for offline; on stdout unless -o.")
+@click.option("--explain", metavar="FACTOR", help="Print the tree of terms behind a factor, for example compute_cost.")
+@click.option("--example", is_flag=True, help="Print the built-in scenario, to copy and change.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead of stdout."
+)
+def command(scenario: Path | None, form: str | None, explain: str | None, example: bool, output: Path | None) -> None:
+    """Call an API, serve a model, fine-tune or pretrain: which, and from which load on?
+
+    Weighs inference against training, and the routes of SCENARIO (a YAML file; without one, a built-in
+    example) against each other: cost, time, hardware, scale, quality, with ranges and sources.
+
+    \b
+    Example:
+      steelyard compare --example > mine.yaml
+      steelyard compare mine.yaml
+      steelyard compare mine.yaml --html -o comparison.html
+      steelyard compare mine.yaml --explain compute_cost
+    """
+    if sum(choice is not None for choice in (form, explain)) + example > 1:
+        raise click.UsageError("--json, --markdown, --html, --explain and --example exclude each other; give one")
+    if example:
+        from steelyard.compare.scenario_file import example_path
+
+        deliver(example_path().read_text(encoding="utf-8"), output)
+        return
+    if scenario is not None and str(scenario) == "":
+        raise InputError("the scenario has no name; give a YAML file, or nothing for the built-in example")
+    if form is None and explain is None and output is not None:
+        form = FORMATS.get(output.suffix.lower())
+
+    from steelyard.compare import compare
+    from steelyard.compare.scenario_file import load_scenario
+    from steelyard.report import render
+
+    comparison = compare(load_scenario(scenario))
+    width, colour = screen()
+    text = render(comparison, form=form, explain=explain, width=None if output else width, colour=colour and not output)
+    warn(comparison.warnings)
+    deliver(text, output)

@@ -1,0 +1,89 @@
+"""Where answers, warnings and files go: shared by all commands."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import sys
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from steelyard.errors import InputError
+
+FORMATS = {".json": "json", ".md": "markdown", ".html": "html", ".htm": "html"}  # by the end of -o FILE
+
+output_option = click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead of stdout."
+)
+
+
+def complain(kind: str, message: str) -> None:
+    """Print one line on stderr, whatever the message holds."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in message)
+    with contextlib.suppress(OSError, ValueError):  # a closed stderr
+        print(f"steelyard: {kind}: {shown}", file=sys.stderr)
+
+
+def warn(messages: Iterable[str]) -> None:
+    """Print warnings on stderr, each on a line of its own."""
+    for message in messages:
+        complain("warning", message)
+
+
+def quiet_python_warnings() -> None:
+    """Show a library's warning as one line like our own, instead of a line of its source."""
+    warnings.showwarning = lambda message, *_args, **_kwargs: complain("warning", str(message))
+
+
+def screen() -> tuple[int | None, bool]:
+    """Return the width of the terminal that stdout is (None when it is none) and whether to use colour."""
+    if not sys.stdout.isatty():
+        return None, False
+    return shutil.get_terminal_size().columns, "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def deliver(text: str, output: Path | None) -> None:
+    """Print an answer, or write it to a file: the whole of it or nothing.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    if output is None:
+        click.echo(text, nl=not text.endswith("\n"))
+        return
+    try:
+        write_atomically(output, text if text.endswith("\n") else text + "\n")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"-o {output}: cannot be written: {reason}; give a file in a folder you can write to"
+        ) from None
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file under another name beside it, then rename: readers see the old one or all of the new."""
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(None, "is a folder")
+    content = text.encode("utf-8", errors="replace")
+    if target.exists() and not stat.S_ISREG(target.stat().st_mode):  # a pipe or device is written, not replaced
+        target.write_bytes(content)
+        return
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(None, "is write-protected")
+    draft = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
+    try:
+        with draft.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            draft.chmod(stat.S_IMODE(target.stat().st_mode))
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
