@@ -38,12 +38,16 @@ def test_unknown_units_are_refused(text):
         parse_unit(text)
 
 
-@pytest.mark.parametrize(("text", "suffix", "value"), [("200 ms", "s", 0.2), ("1,500 tokens", "token", 1500.0), (7, "s", 7.0)])
+@pytest.mark.parametrize(
+    ("text", "suffix", "value"), [("200 ms", "s", 0.2), ("1,500 tokens", "token", 1500.0), (7, "s", 7.0)]
+)
 def test_friendly_quantities(text, suffix, value):
     assert math.isclose(parse_quantity(text, suffix), value)
 
 
-@pytest.mark.parametrize(("text", "suffix"), [("3 GB", "s"), ("abc", "s"), (float("nan"), "s"), (True, "s"), ("1e999", "s"), ("", "s")])
+@pytest.mark.parametrize(
+    ("text", "suffix"), [("3 GB", "s"), ("abc", "s"), (float("nan"), "s"), (True, "s"), ("1e999", "s"), ("", "s")]
+)
 def test_wrong_quantities_are_refused(text, suffix):
     with pytest.raises(ValueError, match=r"."):
         parse_quantity(text, suffix)

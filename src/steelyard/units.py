@@ -161,6 +161,7 @@ _LADDERS: dict[str, list[tuple[float, float, str]]] = {  # from this size on: di
     ],
     "j": [(0, 1, "J"), (1e3, 1e3, "kJ"), (3.6e6, 3.6e6, "kWh"), (3.6e9, 3.6e9, "MWh"), (3.6e12, 3.6e12, "GWh")],
     "w": [(0, 1, "W"), (1e3, 1e3, "kW"), (1e6, 1e6, "MW")],
+    "per_s": [(0, 1, "/s"), (1e6, 1e6, "MHz"), (1e9, 1e9, "GHz")],
     "kgco2e": [(0, 1e-3, "g CO2e"), (1, 1, "kg CO2e"), (1e3, 1e3, "t CO2e")],
 }
 _PREFIXES_SHOWN = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))

@@ -15,9 +15,7 @@ NAMES = [field.name for field in dataclasses.fields(Efficiency)]
 
 
 def figure(value, low=None, high=None):
-    return Figure(
-        value=value, unit="ratio", source="test", as_of=date(2026, 1, 1), basis="derived", low=low, high=high
-    )
+    return Figure(value=value, unit="ratio", source="test", as_of=date(2026, 1, 1), basis="derived", low=low, high=high)
 
 
 def figures(**changes):

@@ -50,9 +50,7 @@ def test_large_product_takes_its_flop_and_bytes(make_device, make_gemm):
 
 def test_overlap_exponent_two_is_pythagoras(make_device):
     # 3e15 FLOP at 1e15 are 3 s, 16e12 bytes at 4e12 are 4 s: 5 s together.
-    op = Operator(
-        name="x", kind="gemm", place="layer", count=1, flop=3e15, weight_bytes=16e12, activation_bytes=0
-    )
+    op = Operator(name="x", kind="gemm", place="layer", count=1, flop=3e15, weight_bytes=16e12, activation_bytes=0)
     assert device.operator_time(op, make_device(overlap_exponent_ratio=2.0)) == pytest.approx(5.0)
 
 
@@ -70,9 +68,7 @@ def test_padding_costs_rows_columns_and_groups(make_device):
 
 
 def test_narrow_formats_pay_once_per_halving(make_device):
-    op = Operator(
-        name="x", kind="gemm", place="layer", count=1, flop=4e15, weight_bytes=0.0, activation_bytes=0.0
-    )
+    op = Operator(name="x", kind="gemm", place="layer", count=1, flop=4e15, weight_bytes=0.0, activation_bytes=0.0)
     narrow = make_device(narrow_matmul_ratio=0.5, peak_flop_per_s={"bf16": 1e15, "fp8": 2e15, "fp4": 4e15})
     times = {
         dtype: float(device.operator_time(dataclasses.replace(op, compute_dtype=dtype), narrow))
@@ -124,9 +120,7 @@ def test_pass_sums_counts_kinds_and_launches(make_device, make_gemm):
         weight_bytes=2e12,
         activation_bytes=0.0,
     )
-    product = Operator(
-        name="g", kind="gemm", place="layer", count=3, flop=1e15, weight_bytes=0.0, activation_bytes=0.0
-    )
+    product = Operator(name="g", kind="gemm", place="layer", count=3, flop=1e15, weight_bytes=0.0, activation_bytes=0.0)
     slow = make_device(kernel_launch_s=0.1, attention_kernels_count=3.0)
     spent = device.pass_time([cache, table, product], slow)
     # 3 products of 1 s, 2 caches of 1 s, a table of 0.5 s; 3 + 2 * 3 + 1 = 10 launches of 0.1 s.
