@@ -12,10 +12,10 @@ compare: $(VENV)/.installed
 	@$(BIN)/steelyard compare $(SCENARIO)
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --doctest-modules src/steelyard tests
 
 test-all: lint
-	$(BIN)/python -m pytest -m ""
+	$(BIN)/python -m pytest --doctest-modules -m "" src/steelyard tests
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

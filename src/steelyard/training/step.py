@@ -169,6 +169,9 @@ def step_unchecked(
     stage_s = share * whole_s + ends_s
     m = layout.num_microbatches
     hops = 2.0 * np.asarray(layout.vpp) * m * stage_transfer(model, device, layout, seq_tokens=seq_tokens)
+    # A second of computation hides one communication: attention that covers the context ring covers nothing else.
+    taken = np.where(np.asarray(layout.cp) > 1, 1.0, 0.0)
+    again_s = np.where(layout.is_recompute("full"), forward.attention_s, 0.0)
     spent: dict[str, Array] = {
         "forward_s": m * share * forward.layers_s,
         "backward_s": m * share * backward.layers_s,
@@ -179,8 +182,8 @@ def step_unchecked(
         "dp_s": exposed_data_parallel(
             data_parallel(model, device, layout, method=way, lora_rank=lora_rank),
             layout,
-            forward_s=share * forward.layers_s,
-            backward_s=share * (backward.layers_s + recompute_s),
+            forward_s=share * (forward.layers_s - taken * forward.attention_s),
+            backward_s=share * (backward.layers_s + recompute_s - taken * (backward.attention_s + again_s)),
         ),
         "bubble_s": bubble_count(layout) * stage_s,
         "optimizer_s": _optimizer(model, device, layout, way, lora_rank),
