@@ -73,13 +73,22 @@ def test_a_crossing_outside_is_the_edge():
 
 
 def test_the_line_names_every_segment():
-    text = describe(
-        (
-            Segment(route="api", from_requests_per_month=0.0, to_requests_per_month=2e6),
-            Segment(route="serve", from_requests_per_month=2e6, to_requests_per_month=float("inf")),
-        ),
-        6e5,
+    segments = (
+        Segment(route="api", from_requests_per_month=0.0, to_requests_per_month=2e6),
+        Segment(route="serve", from_requests_per_month=2e6, to_requests_per_month=float("inf")),
     )
-    assert (
-        text == "Cheapest: api below 2M requests a month, serve above 2M requests. You start at 600k requests a month."
+    assert describe(segments, 6e5, 6e1, 6e9) == (
+        "Cheapest at the median: api below 2M requests a month, serve above 2M requests (60 requests to 6B requests a "
+        "month looked at). You start at 600k requests a month."
     )
+
+
+def test_a_lead_that_is_never_worse_wins():
+    # b equals a in six of ten worlds and is worse in four: a is best in all of them.
+    other = np.array([1.0] * 6 + [2.0] * 4).reshape(-1, 1)
+    verdict = best_of({"a": np.ones((10, 1)), "b": other}, criterion="less")
+    assert (verdict.winner, verdict.probability) == ("a", 1.0)
+
+
+def test_single_values_have_no_share_of_draws():
+    assert best_of({"a": np.ones(1), "b": np.full(1, 2.0)}, criterion="less").probability is None

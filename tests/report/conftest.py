@@ -59,6 +59,7 @@ def summary(route: str, option: str = "") -> RouteSummary:
         in_running=not why_not,
         why_not=why_not,
         first_month_usd=months[0],
+        in_a_year_usd=months[11],
         last_month_usd=months[-1],
         upfront_usd=around(UPFRONT[route]),
         total_usd=around(UPFRONT[route] + sum(month.p50 for month in months)),

@@ -51,7 +51,7 @@ def find_break_even(curves: CostCurves, *, stated_requests_per_month: float, dec
         requests_per_month=tuple(float(load) for load in loads),
         usd_per_month={route: tuple(float(cost) for cost in costs[route]) for route in routes},
         stated_requests_per_month=stated_requests_per_month,
-        sentence=describe(segments, stated_requests_per_month),
+        sentence=describe(segments, stated_requests_per_month, float(loads[0]), float(loads[-1])),
     )
 
 
@@ -109,8 +109,8 @@ def _segments(
     )
 
 
-def describe(segments: Sequence[Segment], stated: float) -> str:
-    """Return the break-even line: the cheapest route by load, and where the stated load lies."""
+def describe(segments: Sequence[Segment], stated: float, least: float, most: float) -> str:
+    """Return the break-even line: the cheapest route by load at the median, and where the stated load lies."""
     parts = []
     for segment in segments:
         up_to = segment.to_requests_per_month
@@ -125,4 +125,6 @@ def describe(segments: Sequence[Segment], stated: float) -> str:
             parts.append(
                 f"{segment.route} from {format_quantity(start, 'request')} to {format_quantity(up_to, 'request')}"
             )
-    return f"Cheapest: {', '.join(parts)}. You start at {format_quantity(stated, 'request')} a month."
+    looked = f"{format_quantity(least, 'request')} to {format_quantity(most, 'request')} a month looked at"
+    you = f"You start at {format_quantity(stated, 'request')} a month."
+    return f"Cheapest at the median: {', '.join(parts)} ({looked}). {you}"

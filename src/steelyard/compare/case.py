@@ -91,7 +91,7 @@ class Case:
         """API price of a quality in each month over today's [D, M]: buyers move to what gets cheaper."""
         fall = economics.price_decline()
         year = self.draws.between("api_price", fall.forward_low_ratio, fall.forward_ratio, fall.forward_high_ratio)
-        return year ** (np.arange(self.months) / 12)
+        return year ** np.minimum(np.arange(self.months) / 12, economics.RECENT_YEARS)  # no further than it was seen
 
     @cached_property
     def serving_time_ratio(self) -> Draw:

@@ -151,6 +151,7 @@ class RouteSummary:
     in_running: bool
     why_not: str  # why it cannot win: unpriced, quality unknown, below the floor, does not fit, misses the objective
     first_month_usd: Estimate | None
+    in_a_year_usd: Estimate | None  # month 12, or the last one of a shorter horizon
     last_month_usd: Estimate | None
     upfront_usd: Estimate | None
     total_usd: Estimate | None
@@ -171,6 +172,7 @@ class RouteSummary:
             "in_running": self.in_running,
             "why_not": self.why_not,
             "first_month_usd": plain(self.first_month_usd),
+            "in_a_year_usd": plain(self.in_a_year_usd),
             "last_month_usd": plain(self.last_month_usd),
             "upfront_usd": plain(self.upfront_usd),
             "total_usd": plain(self.total_usd),

@@ -158,6 +158,10 @@ class Demand(Spec):
         return self
 
 
+MAX_DRAWN_MONTHS = 120_000  # draws x months: what stays within seconds and a few hundred megabytes
+MAX_GROWTH = 1e6  # of demand over the horizon
+
+
 class Limit(Spec):
     """A latency limit at a percentile of requests."""
 
@@ -247,6 +251,17 @@ class Scenario(Spec):
     draws: Annotated[int, whole("a number of draws", 1, 5000)] = 400
     seed: Annotated[int, whole("a seed", 0, 2**32 - 1)] = 0
     base_dir: Path = Field(Path(), exclude=True)  # what relative paths in it are relative to
+
+    @model_validator(mode="after")
+    def _within_reason(self) -> Self:
+        if self.draws * self.horizon_months > MAX_DRAWN_MONTHS:
+            most = MAX_DRAWN_MONTHS // self.horizon_months
+            raise at_key("draws", f"{self.draws} draws of {self.horizon_months} months; allowed: up to {most} draws")
+        times = (1 + self.demand.growth_high_ratio) ** (self.horizon_months - 1)
+        if times > MAX_GROWTH:
+            problem = f"demand grows {times:.2g}-fold over the horizon; allowed: up to {MAX_GROWTH:g}-fold"
+            raise at_key("demand.growth_per_month", f"{problem}, by slower growth or a shorter horizon")
+        return self
 
     @field_serializer("as_of")
     def _iso(self, value: date | None) -> str | None:

@@ -31,21 +31,23 @@ def best_of(
     table = np.stack([np.broadcast_to(np.ravel(draws[name]), size) for name in names])
     signed = table if lower_is_better else -table
     best = signed == signed.min(axis=0)  # [names, D], more than one where they tie
-    share = best.mean(axis=1)
+    share = best.mean(axis=1)  # alone or tied
     needed = catalog.calibration("compare")["win_probability"].value
     if len(names) == 1:
         return Verdict(winner=names[0], criterion=criterion, because=because or "the only one in the running")
-    alone = (best & (best.sum(axis=0) == 1)).mean(axis=1)
-    first = int(np.argmax(alone))
-    if alone[first] >= needed:
-        return Verdict(winner=names[first], criterion=criterion, because=because, probability=float(alone[first]))
+    first = int(np.argmax(share))
+    if share[first] < needed:
+        leaders = [names[i] for i in np.argsort(-share, kind="stable")[:2]]
+        return Verdict(
+            winner=TOO_CLOSE,
+            criterion=criterion,
+            because=f"{' or '.join(leaders)}; the likelier is best in {share[first]:.0%} of draws",
+            probability=float(share[first]),
+        )
     tied = [name for name, part in zip(names, share, strict=True) if part >= needed]
     if len(tied) > 1:
         return Verdict(winner=TIE, criterion=criterion, because=f"{' and '.join(tied)} alike")
-    leaders = [names[i] for i in np.argsort(-share, kind="stable")[:2]]
+    # A comparison of single values has no draws to take a share of.
     return Verdict(
-        winner=TOO_CLOSE,
-        criterion=criterion,
-        because=f"{' or '.join(leaders)}; the likelier is best in {share.max():.0%} of draws",
-        probability=float(share.max()),
+        winner=names[first], criterion=criterion, because=because, probability=float(share[first]) if size > 1 else None
     )

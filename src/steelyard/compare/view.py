@@ -26,6 +26,7 @@ class View:
     inference: Outcome  # the activity: one's own fleet where there is one, else the API
     training: TrainingRun  # the activity: the final run of the model that would be trained
     odd: str  # what is to be said about that run; empty where nothing
+    typical: View | None  # the same routes in the median case, for explanations whose parts must add up
     least_serving_devices: int  # that hold the served model; 0 where none is served
 
     @property
@@ -38,6 +39,11 @@ class View:
     def running(self) -> dict[str, Outcome]:
         """Return the routes that can win."""
         return {name: outcome for name, outcome in self.priced().items() if not outcome.why_not}
+
+    @property
+    def explained(self) -> View:
+        """Return the view that explanations are built from."""
+        return self.typical or self
 
     def route_cells(self, quantities: Callable[[Outcome], tuple[Quantity, ...]]) -> dict[str, Cell]:
         """Return one cell a route: its quantities, or why there are none."""

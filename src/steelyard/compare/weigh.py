@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,9 +13,8 @@ from steelyard.compare.break_even import find_break_even
 from steelyard.compare.case import Case, build_case
 from steelyard.compare.factors import FACTORS
 from steelyard.compare.result import ROUTES, BreakEven, Comparison
-from steelyard.compare.routes import EVALUATE
-from steelyard.compare.routes.outcome import Outcome, Unpriced, choose
-from steelyard.compare.routes.pretrain import job_of
+from steelyard.compare.routes import EVALUATE, finetune, pretrain
+from steelyard.compare.routes.outcome import Outcome, Unpriced, choose, median
 from steelyard.compare.routes.training_leg import Job, TrainingRun, train
 from steelyard.compare.scenario import Scenario
 from steelyard.compare.view import View
@@ -21,6 +22,8 @@ from steelyard.errors import DoesNotFitError, InputError, UnknownError
 from steelyard.units import DAYS_PER_MONTH
 
 TENFOLD = 10.0
+LEAST_OVERFLOW = 0.005  # of the answers, for a hybrid to be one
+IDLE = "nothing overflows: as serve"
 COMPUTE_OPTIMAL_TOKENS_PER_PARAM = 20.0  # Hoffmann et al. 2022; only where no pretraining is stated
 SEQ_TOKENS = 4096.0
 FALLBACK_DEVICE = "h100-sxm5-80gb"  # trained on where none of the scenario's devices can be rented; the output says so
@@ -46,14 +49,14 @@ def compare(scenario: Scenario) -> Comparison:
         assumptions=words.assumptions(view),
         not_modelled=words.not_modelled(),
         warnings=words.warnings(view),
-        sources=words.sources(view),
+        sources=words.sources(view, [factor.tree for factor in factors]),
         inputs=scenario.to_dict(),
     )
 
 
 def look(case: Case) -> View:
-    """Return every route's chosen option, the two activities and the routes at ten times the load."""
-    chosen = choose_routes(case)
+    """Return every route's chosen option, the two activities, the routes at ten times the load and the median case."""
+    chosen = {route: unless_idle(found) for route, found in choose_routes(case).items()}
     priced = [found for found in chosen.values() if isinstance(found, Outcome)]
     if not priced:
         reasons = "; ".join(
@@ -63,17 +66,38 @@ def look(case: Case) -> View:
             f"no route can be priced ({reasons}); next step: state prices, other devices or a looser objective"
         )
     own = [found for found in priced if found.route == "serve"]
-    tenfold = choose_routes(case.scaled(TENFOLD))
     run, odd = training_run(case)
-    return View(
+    tenfold = choose_routes(case.scaled(TENFOLD))
+    view = View(
         case=case,
         chosen=chosen,
         tenfold={name: found for name, found in tenfold.items() if isinstance(found, Outcome)},
         inference=(own or priced)[0],
         training=run,
         odd=odd,
+        typical=None,
         least_serving_devices=_least_devices(case),
     )
+    return dataclasses.replace(view, typical=_typical(view))
+
+
+def unless_idle(found: Outcome | Unpriced | None) -> Outcome | Unpriced | None:
+    """Take a hybrid out of the running whose API is idle: it is the serve route under another name."""
+    if not isinstance(found, Outcome) or found.spilled_ratio is None or found.misses:
+        return found
+    return dataclasses.replace(found, misses=IDLE) if median(found.spilled_ratio) < LEAST_OVERFLOW else found
+
+
+def _typical(view: View) -> View:
+    """Return the chosen options in the median case."""
+    case = view.case.at_loads(np.ones(1))
+    same: dict[str, Outcome | Unpriced | None] = dict(view.chosen)
+    for route, found in view.priced().items():
+        options = [option for option in EVALUATE[route](case) if isinstance(option, Outcome)]
+        same[route] = next(option for option in options if option.option == found.option)
+    served = same[view.inference.route]
+    assert isinstance(served, Outcome)
+    return dataclasses.replace(view, case=case, chosen=same, inference=served, training=train(case, view.training.job))
 
 
 def choose_routes(case: Case) -> dict[str, Outcome | Unpriced | None]:
@@ -84,18 +108,20 @@ def choose_routes(case: Case) -> dict[str, Outcome | Unpriced | None]:
 def training_run(case: Case) -> tuple[TrainingRun, str]:
     """Return the run that stands for training, and what is odd about it.
 
-    It is the scenario's pretraining; where that cannot be priced or does not fit, or none is stated, the scenario's
-    model at the compute optimum, on the first of its devices that can be rented.
+    It is the scenario's pretraining, else its fine-tuning; where that cannot be priced or does not fit, or neither is
+    stated, the scenario's model at the compute optimum, on the first of its devices that can be rented.
     """
-    pretrain = case.scenario.routes.pretrain
+    routes = case.scenario.routes
     refused: DoesNotFitError | UnknownError | None = None
-    if pretrain:
+    stated = pretrain.job_of(routes.pretrain) if routes.pretrain else None
+    if stated is None and routes.finetune:
+        stated = finetune.job_of(routes.finetune)
+    if stated:
         try:
-            return train(case, job_of(pretrain)), ""
+            return train(case, stated), ""
         except (DoesNotFitError, UnknownError) as error:
             refused = error
-    serve = case.scenario.routes.serve
-    for device_ref in (*(serve.devices if serve else ()), FALLBACK_DEVICE):
+    for device_ref in (*(routes.serve.devices if routes.serve else ()), FALLBACK_DEVICE):
         try:
             run = train(case, _compute_optimal_job(case, device_ref))
         except (DoesNotFitError, UnknownError) as error:
@@ -141,15 +167,23 @@ def break_even(view: View) -> BreakEven:
     """Return which route in the running is cheapest at which load, at the median of the uncertain inputs."""
     case = view.case
     first = case.scenario.demand.requests_per_day * DAYS_PER_MONTH
-    running = tuple(view.running())
+    able = {route: _able(case, route) for route in view.priced()}  # judged over the draws, as in the tables
+    running = tuple(route for route, options in able.items() if options)
 
     def curves(loads: npt.NDArray[np.float64], routes: tuple[str, ...] = running) -> dict[str, npt.NDArray[np.float64]]:
         at = case.at_loads(loads / first)
         costs = {}
         for route in routes:
-            options = [found for found in EVALUATE[route](at) if isinstance(found, Outcome) and not found.why_not]
-            totals = [np.broadcast_to(found.total_usd[:, 0], loads.shape) for found in options]
+            found = [outcome for outcome in EVALUATE[route](at) if isinstance(outcome, Outcome)]
+            options = [outcome for outcome in found if outcome.option in able[route]]
+            totals = [np.broadcast_to(option.total_usd[:, 0], loads.shape) for option in options]
             costs[route] = np.min(totals, axis=0) / case.months
         return costs
 
     return find_break_even(curves, stated_requests_per_month=first)
+
+
+def _able(case: Case, route: str) -> frozenset[str]:
+    """Return the options of a route that can be in the running."""
+    found = [option for option in EVALUATE[route](case) if isinstance(option, Outcome)]
+    return frozenset(option.option for option in found if not option.why_not)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from steelyard import arch, catalog, device, economics, inference, training
-from steelyard.compare.result import TOO_CLOSE, BreakEven, FactorResult, RouteSummary
+from steelyard.compare.case import Case
+from steelyard.compare.result import TIE, TOO_CLOSE, BreakEven, FactorResult, RouteSummary
 from steelyard.compare.routes.outcome import Outcome, median
 from steelyard.compare.view import View, missing
 from steelyard.records.estimate import estimate
-from steelyard.units import format_quantity
+from steelyard.records.term import Term
+from steelyard.units import format_number, format_quantity
 
 NOT_MODELLED = (
+    "own fleets moving to cheaper models, devices and faster engines over the horizon; APIs move with the market",
+    "interruptions of spot devices: they have their price only",
     "autoscaling of on-demand fleets within a month (fleets are sized for the month's peak hour)",
     "several models or regions in one fleet, multi-tenancy, batch and priority tiers of APIs",
     "network egress, storage and observability bills; taxes; discounting of future money",
@@ -41,7 +47,12 @@ def outcome(view: View) -> str:
         quality,
         *limits,
     ]
-    return f"{', '.join(parts)}; over {case.months} months in {scenario.region}"
+    stands = f"Inference stands for {view.inference.route}: {view.inference.option}; training for one run of"
+    return f"{', '.join(parts)}; over {months(case)} in {scenario.region}. {stands} {view.training.description}."
+
+
+def months(case: Case) -> str:
+    return f"{case.months} month{'s' if case.months > 1 else ''}"
 
 
 def summary(view: View, route: str) -> RouteSummary:
@@ -56,6 +67,7 @@ def summary(view: View, route: str) -> RouteSummary:
             in_running=False,
             why_not=reason,
             first_month_usd=None,
+            in_a_year_usd=None,
             last_month_usd=None,
             upfront_usd=None,
             total_usd=None,
@@ -72,6 +84,7 @@ def summary(view: View, route: str) -> RouteSummary:
         in_running=not found.why_not,
         why_not=found.why_not,
         first_month_usd=estimate(found.monthly_usd[:, 0]),
+        in_a_year_usd=estimate(found.monthly_usd[:, min(11, view.case.months - 1)]),
         last_month_usd=estimate(found.monthly_usd[:, -1]),
         upfront_usd=estimate(found.upfront_usd),
         total_usd=estimate(found.total_usd),
@@ -91,20 +104,21 @@ def advice(view: View, even: BreakEven, factors: tuple[FactorResult, ...]) -> st
         reasons = "; ".join(f"{name}: {found.why_not}" for name, found in view.priced().items())
         return f"No route can be recommended ({reasons})."
     cost = next(factor for factor in factors if factor.id == "compute_cost").route_verdict
-    ranked = sorted(running, key=lambda name: median(running[name].total_usd))
+    ranked = sorted(running, key=lambda name: (name != cost.winner, median(running[name].total_usd)))
     best = running[ranked[0]]
     total = format_quantity(median(best.total_usd), "usd")
-    if cost.winner == TOO_CLOSE:
+    if cost.winner in (TOO_CLOSE, TIE):
         lowest = f"Lowest at the median: {ranked[0]} ({best.option}), {total} in all."
-        lead = f"Too close to call on cost: {cost.because}. {lowest}"
+        lead = f"{cost.winner.capitalize()} on cost: {cost.because}. {lowest}"
     else:
         sure = "" if cost.probability is None else f", cheapest in {_share_of_draws(cost.probability)}"
-        lead = f"Go with {ranked[0]} ({best.option}): {total} over {view.case.months} months{sure}."
+        lead = f"Go with {ranked[0]} ({best.option}): {total} over {months(view.case)}{sure}."
     second = ""
-    if len(ranked) > 1 and cost.winner != TOO_CLOSE:
+    if len(ranked) > 1 and cost.winner in running:
         other = running[ranked[1]]
-        times = median(other.total_usd) / median(best.total_usd)
-        second = f" Next is {ranked[1]} ({other.option}) at {times:.2g} times the cost."
+        cheapest = median(best.total_usd)
+        times = f" at {format_number(median(other.total_usd) / cheapest, 2)} times the cost" if cheapest > 0 else ""
+        second = f" Next is {ranked[1]} ({other.option}){times}."
     return lead + second + _when(even) + _excluded(view)
 
 
@@ -122,7 +136,8 @@ def _when(even: BreakEven) -> str:
     load = later[0].from_requests_per_month
     times = load / even.stated_requests_per_month
     return (
-        f" From {format_quantity(load, 'request')} a month in the first month on ({times:.2g} times yours, growth as "
+        f" From {format_quantity(load, 'request')} in the first month on ({format_number(times, 2)} times yours, "
+        "growth as "
         f"stated) {later[0].route} is cheapest."
     )
 
@@ -147,12 +162,14 @@ def assumptions(view: View) -> tuple[str, ...]:
         "uses the same number of tokens per answer.",
         f"Prices as of {case.today}. After a year an API of this quality costs {fall.forward_ratio:.2g} "
         f"({fall.forward_low_ratio:.2g} to {fall.forward_high_ratio:.2g}) times today's price, as in the dated history "
-        f"of a fixed capability; an on-demand rental {rent.value:g} ({rent.low:g} to {rent.high:g}) times; commitments "
-        "keep theirs.",
+        f"of a fixed capability, and no longer than {economics.RECENT_YEARS:g} years; a contract keeps its price. "
+        f"An on-demand rental costs {rent.value:g} ({rent.low:g} to {rent.high:g}) times, a commitment the same.",
         "Reserved and owned devices are paid for the whole horizon from the month they are needed, a commitment longer "
         "than the horizon to its end; owned ones come by the whole server.",
-        "Time from decision to start is assumed by route (see --explain time_to_value).",
-        "Energy and latency of APIs are published figures of other models; those of your own fleet are predicted.",
+        "The horizon counts from each route's first answer; the time to it is assumed by route (see --explain "
+        "time_to_value), and an owned training cluster is taken to have other work beside the run.",
+        "Energy and latency of APIs are published figures of other models, energy scaled by tokens; those of your own "
+        "fleet are predicted, at full load.",
         f"A winner is best in at least {figures['win_probability'].value:.0%} of {case.draws.count} paired draws of "
         "prices, growth, prediction errors, failures and energy (seeded).",
         f"Training stands for one final run: {view.training.description}; R&D around it is a stated multiplier.",
@@ -179,9 +196,13 @@ def warnings(view: View) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*found, view.odd] if view.odd else found))
 
 
-def sources(view: View) -> tuple[str, ...]:
-    """Return the ids of the catalogue sources behind the options shown."""
-    texts = [source for found in view.priced().values() for source in found.sources]
-    texts += [found.score.note.split(",")[0] for found in view.priced().values() if found.score.evidence == "cited"]
+def sources(view: View, trees: Iterable[Term]) -> tuple[str, ...]:
+    """Return the ids of the catalogue sources behind the options shown and the trees that explain them."""
+    priced = view.priced().values()
+    texts = [source for found in priced for source in found.sources]
+    texts += [found.score.note.split(",")[0] for found in priced if found.score.evidence == "cited"]
+    texts += [node.source.split(" (")[0] for tree in trees for node in tree.walk() if node.source]
+    texts += [row.source for table in ("api_latency", "failures") for row in catalog.table(table).rows]
+    texts += [figure.source for figure in view.case.workload.figures.values()]
     ids = {part.strip() for text in texts for part in text.split(" + ")}
     return tuple(sorted(found for found in ids if found in catalog.sources()))

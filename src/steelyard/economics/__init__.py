@@ -19,6 +19,7 @@ from steelyard.economics.hosted_finetuning import HostedFinetuning, hosted_finet
 from steelyard.economics.ownership import Ownership, annuity_ratio, ownership
 from steelyard.economics.ownership_figures import ownership_inputs, residual_curve_ratio
 from steelyard.economics.price_history import (
+    RECENT_YEARS,
     Decline,
     PricePoint,
     blend,
@@ -34,6 +35,7 @@ from steelyard.economics.staff import engineer_usd_per_s, staff_usd_per_s
 
 __all__ = [
     "NOT_MODELLED",
+    "RECENT_YEARS",
     "Accountings",
     "ApiPrice",
     "CashFlow",

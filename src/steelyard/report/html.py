@@ -121,12 +121,12 @@ def _row(heading: str, cells: Iterable[str], style: str = "") -> str:
 def _summaries(comparison: Comparison) -> Iterator[str]:
     shown = [item for item in comparison.summaries if item.route in text.routes(comparison)]
     months = max((len(item.monthly_usd) for item in shown), default=0)
-    money = ("A month now", f"A month in month {months}", "Before the first answer", f"All {months} months")
+    money = ("A month now", text.later_month(months), "Before the first answer", f"All {months} months")
     rows = []
     for item in shown:
         option = f'<span class="label">{esc(item.option)}</span>'
         out = "" if item.in_running else f'<p class="no">out of the running: {esc(item.why_not)}</p>'
-        spent = (item.first_month_usd, item.last_month_usd, item.upfront_usd, item.total_usd)
+        spent = (item.first_month_usd, item.in_a_year_usd, item.upfront_usd, item.total_usd)
         cells = [
             *(f'<td class="money">{_estimate(value, "usd")}</td>' for value in spent),
             f"<td>{_quantity(item.quality)}</td>",

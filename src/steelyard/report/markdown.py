@@ -62,7 +62,7 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[s
 def _summaries(comparison: Comparison) -> Iterator[str]:
     shown = [item for item in comparison.summaries if item.route in text.routes(comparison)]
     months = max((len(item.monthly_usd) for item in shown), default=0)
-    money = ("A month now", f"A month in month {months}", "Before the first answer", f"All {months} months")
+    money = ("A month now", text.later_month(months), "Before the first answer", f"All {months} months")
     yield from _table(
         ("Route", "Option", *money, "Quality", "To rent or buy", "In the running"),
         (
@@ -71,7 +71,7 @@ def _summaries(comparison: Comparison) -> Iterator[str]:
                 escape(item.option) or "-",
                 *(
                     text.ranged(value, "usd")
-                    for value in (item.first_month_usd, item.last_month_usd, item.upfront_usd, item.total_usd)
+                    for value in (item.first_month_usd, item.in_a_year_usd, item.upfront_usd, item.total_usd)
                 ),
                 escape(text.quantity(item.quality)),
                 escape(item.to_rent_or_buy) or "-",

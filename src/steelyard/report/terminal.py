@@ -81,11 +81,11 @@ def _table(*headings: str) -> Table:
 def _summaries(comparison: Comparison, *, wide: bool) -> Iterator[RenderableType]:
     shown = [summary for summary in comparison.summaries if summary.route in text.routes(comparison)]
     months = max((len(summary.monthly_usd) for summary in shown), default=0)
-    money = ("A month now", f"A month in month {months}", "Before the first answer", f"All {months} months")
+    money = ("A month now", text.later_month(months), "Before the first answer", f"All {months} months")
     table = _table("Route", *money, "Quality", *(["In the running"] if wide else []))
     for summary in shown:
         style = "" if summary.in_running else "dim"
-        spent = (summary.first_month_usd, summary.last_month_usd, summary.upfront_usd, summary.total_usd)
+        spent = (summary.first_month_usd, summary.in_a_year_usd, summary.upfront_usd, summary.total_usd)
         table.add_row(
             Text(text.title(summary.route), style="bold" if summary.in_running else "dim"),
             *(_money(value, style) for value in spent),

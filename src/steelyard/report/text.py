@@ -162,3 +162,8 @@ def routes(comparison: Comparison) -> list[str]:
 def legend(marks: Iterable[str] = MEANING) -> str:
     """Return what the letters behind values mean."""
     return ", ".join(f"[{mark}] {MEANING[mark]}" for mark in marks)
+
+
+def later_month(months: int) -> str:
+    """Return the heading of the later of the two months shown: a year from now, where the horizon reaches it."""
+    return "A month in a year" if months >= 12 else f"A month in month {months}"

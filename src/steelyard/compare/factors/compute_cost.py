@@ -10,59 +10,74 @@ from steelyard.compare.routes.training_leg import TrainingRun
 from steelyard.compare.verdict import best_of
 from steelyard.compare.view import View, missing, quantity
 from steelyard.records.term import Term
-from steelyard.units import format_quantity
+from steelyard.units import SECONDS_PER_MONTH, format_quantity
 
 
 def weigh(view: View) -> FactorResult:
     serving, run = view.inference, view.training
-    spent = serving.monthly_usd.sum(axis=1, keepdims=True)
+    spent = serving.serving_usd
     answers = view.case.requests.sum(axis=1, keepdims=True)
-    per_request = spent / answers
-    tokens = answers * (view.case.lengths.mean_isl_tokens + view.case.lengths.mean_osl_tokens)
-    inference = Cell(
-        quantities=(
-            quantity("serving over the horizon", spent, "usd", "predicted", serving.option),
-            quantity("per request", per_request, "usd_per_request", "predicted"),
-            quantity("per token, in and out", spent / tokens, "usd_per_token", "predicted"),
-        )
-    )
-    training = Cell(
-        quantities=(
-            quantity("the final run, rented", run.rented_usd, "usd", "predicted", run.description),
-            *_owned(run),
-            quantity("with R&D around the run", run.rented_usd * run.job.rd_multiplier, "usd", "assumed"),
-        )
-    )
-    equal = median(run.rented_usd / per_request)
+    equal = median(run.rented_usd * answers / spent) if median(spent) > 0 else np.inf
     return FactorResult(
         id="compute_cost",
         title="Compute cost",
-        activities={"inference": inference, "training": training},
+        activities={"inference": _inference(view), "training": _training(run)},
         ratio=quantity("inference over training", spent / run.rented_usd, "1", "predicted"),
         crossover=f"the run costs as much as {format_quantity(equal, 'request')} answered this way",
         activity_verdict=best_of(
-            {"inference": spent, "training": run.rented_usd}, criterion="less money over the horizon"
+            {"inference": spent, "training": run.rented_usd},
+            criterion="less money for devices, power and tokens over the horizon, people apart",
         ),
         routes=view.route_cells(_costs),
         route_verdict=best_of(
             {name: outcome.total_usd for name, outcome in view.running().items()},
-            criterion="least total cost over the horizon, quality and objective met",
+            criterion="least total cost over the horizon of the routes in the running",
         ),
-        tree=Term(
-            label="inference over training, USD",
-            value=median(spent / run.rented_usd),
-            unit="1",
-            formula="serving over the horizon / final run, rented",
-            children=(
-                serving.tree(),
-                run.tree(),
-                Term(
-                    label="routes, total over the horizon",
-                    value="",
-                    children=tuple(outcome.tree() for outcome in view.priced().values()),
-                ),
-            ),
-        ),
+        tree=_tree(view.explained),
+    )
+
+
+def _inference(view: View) -> Cell:
+    """Return the cost of serving; a fleet's is shared out over prompt and answer tokens by the time they take."""
+    serving, lengths = view.inference, view.case.lengths
+    spent, answers = serving.serving_usd, view.case.requests.sum(axis=1, keepdims=True)
+    found = [
+        quantity("serving over the horizon", spent, "usd", "predicted", serving.option),
+        quantity("per request", spent / answers, "usd_per_request", "predicted"),
+    ]
+    if serving.per_device is not None:
+        prompts = serving.per_device.prefill_time_ratio
+        fresh = answers * lengths.mean_isl_tokens * (1 - lengths.cached_input_ratio)
+        written = answers * lengths.mean_osl_tokens
+        found += [
+            quantity("per input token", spent * prompts / np.maximum(fresh, 1e-9), "usd_per_token", "predicted"),
+            quantity("per output token", spent * (1 - prompts) / written, "usd_per_token", "predicted"),
+            quantity("device time held", serving.devices.sum(axis=1) * SECONDS_PER_MONTH, "device_s", "predicted"),
+        ]
+    found.append(quantity("people beside it", serving.people_usd.sum(axis=1), "usd", "stated"))
+    return Cell(quantities=tuple(found))
+
+
+def _training(run: TrainingRun) -> Cell:
+    return Cell(
+        quantities=(
+            quantity("the run, as paid for", run.rented_usd, "usd", "predicted", run.description),
+            *_owned(run),
+            quantity("device time", np.asarray(run.run.device_s), "device_s", "predicted"),
+            quantity("with R&D around the run", run.rented_usd * run.job.rd_multiplier, "usd", "assumed"),
+        )
+    )
+
+
+def _tree(view: View) -> Term:
+    serving, run = view.inference, view.training
+    routes = tuple(outcome.tree() for outcome in view.priced().values())
+    return Term(
+        label="inference over training, USD (median case)",
+        value=median(serving.serving_usd / run.rented_usd),
+        unit="1",
+        formula="serving without people / the run",
+        children=(serving.tree(), run.tree(), Term(label="routes, over the horizon", value="", children=routes)),
     )
 
 

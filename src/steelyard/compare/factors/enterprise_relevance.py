@@ -14,10 +14,7 @@ from steelyard.records.term import Term, figure_term
 
 
 def weigh(view: View) -> FactorResult:
-    serving, run = view.inference, view.training
-    spend = _share(serving.monthly_usd.sum(axis=1, keepdims=True), run.rented_usd)
-    energy = _share(serving.serving_energy_j.sum(axis=1, keepdims=True), run.energy_j)
-    flop = _share(serving.serving_flop.sum(axis=1, keepdims=True), np.asarray(run.run.training_flop))
+    spend, energy, flop = _shares(view)
     cells = {}
     for name, shares in (("inference", (spend, energy, flop)), ("training", (1 - spend, 1 - energy, 1 - flop))):
         of = zip(("spend", "energy", "FLOP"), shares, strict=True)
@@ -32,16 +29,16 @@ def weigh(view: View) -> FactorResult:
         crossover=_crossover(view),
         activity_verdict=best_of(
             {"inference": spend, "training": 1 - spend},
-            criterion="larger share of your spend, if you did both",
+            criterion="larger share of the spend on devices, power and tokens, if you did both",
             lower_is_better=False,
             because="published shares of inference run from 29% to 67% depending on who counts what (--explain)",
         ),
         routes=view.route_cells(_sunk),
         route_verdict=best_of(
             {name: _sunk_ratio(outcome) for name, outcome in view.running().items()},
-            criterion="least share of the spend sunk before the first answer",
+            criterion="least share of the spend sunk before the first answer, devices bought included",
         ),
-        tree=_tree(spend, energy, flop),
+        tree=_tree(view.explained),
     )
 
 
@@ -51,8 +48,9 @@ def _share(inference: Draw, training: Draw) -> Draw:
 
 
 def _sunk_ratio(outcome: Outcome) -> Draw:
-    result: Draw = outcome.upfront_usd / np.maximum(outcome.total_usd, 1e-12)
-    return result + np.zeros_like(outcome.total_usd)
+    sunk = outcome.upfront_usd + outcome.capital_usd
+    result: Draw = sunk / np.maximum(np.maximum(outcome.total_usd, sunk), 1e-12)
+    return result
 
 
 def _sunk(outcome: Outcome) -> tuple[Quantity, ...]:
@@ -76,14 +74,26 @@ def _sunk(outcome: Outcome) -> tuple[Quantity, ...]:
 
 def _crossover(view: View) -> str:
     """Say in which month the spend on answers passes the spend on the run."""
-    spent = np.median(np.cumsum(view.inference.monthly_usd, axis=1), axis=0)
+    serving = view.inference
+    spent = np.median(np.cumsum(serving.monthly_usd - serving.people_usd, axis=1), axis=0)
     passed = np.nonzero(spent >= median(view.training.rented_usd))[0]
     if passed.size:
         return f"spend on answers passes that of the run in month {passed[0] + 1}"
     return f"spend on answers stays below that of the run over all {view.case.months} months"
 
 
-def _tree(spend: Draw, energy: Draw, flop: Draw) -> Term:
+def _shares(view: View) -> tuple[Draw, Draw, Draw]:
+    """Return the share of inference in spend, energy and FLOP."""
+    serving, run = view.inference, view.training
+    return (
+        _share(serving.serving_usd, run.rented_usd),
+        _share(serving.serving_energy_j.sum(axis=1, keepdims=True), run.energy_j),
+        _share(serving.serving_flop.sum(axis=1, keepdims=True), np.asarray(run.run.training_flop)),
+    )
+
+
+def _tree(view: View) -> Term:
+    spend, energy, flop = _shares(view)
     anchors = [row for row in catalog.table("anchors").rows if row["factor"] == "enterprise_relevance"]
     return Term(
         label="share of spend that is inference",

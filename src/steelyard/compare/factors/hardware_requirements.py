@@ -11,7 +11,7 @@ from steelyard.compare.routes.training_leg import least_devices
 from steelyard.compare.verdict import best_of
 from steelyard.compare.view import View, quantity
 from steelyard.records.term import Term, explain
-from steelyard.units import format_quantity
+from steelyard.units import SECONDS_PER_MONTH, format_quantity
 
 
 def weigh(view: View) -> FactorResult:
@@ -21,13 +21,20 @@ def weigh(view: View) -> FactorResult:
         quantities=(
             quantity("for the load of the last month", fleet, "device", "predicted", serving.option),
             quantity("for the load of the first month", serving.devices[:, :1], "device", "predicted"),
-            quantity("least, by memory", view.least_serving_devices, "device", "predicted"),
+            *_smallest(view),
         )
     )
     training = Cell(
         quantities=(
             quantity("in the run", run.job.num_devices, "device", "stated", run.description),
             quantity("least, by memory", least_devices(view.case, run.job), "device", "predicted"),
+            quantity(
+                "least to be done within the horizon",
+                np.maximum(np.ceil(np.asarray(run.run.device_s) / view.case.horizon_s), 1.0),
+                "device",
+                "predicted",
+                "at the efficiency of this run",
+            ),
             quantity("memory a device", run.plan.memory.total_bytes, "bytes", "predicted", run.layout_text),
         )
     )
@@ -46,7 +53,7 @@ def weigh(view: View) -> FactorResult:
             {name: _peak_devices(outcome) for name, outcome in view.running().items()},
             criterion="fewest devices to rent or buy",
         ),
-        tree=_tree(view),
+        tree=_tree(view.explained),
     )
 
 
@@ -64,9 +71,24 @@ def _held(outcome: Outcome) -> tuple[Quantity, ...]:
     )
 
 
+def _smallest(view: View) -> tuple[Quantity, ...]:
+    """Return the least devices by memory and by the latency objective, where there is a fleet."""
+    carried = view.inference.per_device
+    if carried is None:
+        return ()
+    return (
+        quantity("least, by latency objective", carried.num_devices, "device", "predicted", "one replica"),
+        quantity("least, by memory", view.least_serving_devices, "device", "predicted"),
+    )
+
+
 def _crossover(view: View) -> str:
-    per_device = view.case.requests[:, -1:] / np.maximum(view.inference.devices[:, -1:], 1.0)
-    load = median(per_device) * view.training.job.num_devices
+    """Say at which load a fleet, filled at its peak, is as large as the cluster of the run."""
+    carried = view.inference.per_device
+    if carried is None:
+        return ""
+    rate = median(carried.request_rate_per_s) / view.case.peak_to_mean_ratio
+    load = rate * view.training.job.num_devices * SECONDS_PER_MONTH
     return f"serving needs as many devices as the run from about {format_quantity(load, 'request')} a month on"
 
 

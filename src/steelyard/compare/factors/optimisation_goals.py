@@ -27,7 +27,7 @@ def weigh(view: View) -> FactorResult:
             quantity("TPOT", latency.tpot_s, "s", latency.evidence),
             quantity(
                 "output tokens per USD",
-                tokens_out / serving.monthly_usd.sum(axis=1, keepdims=True),
+                tokens_out / np.maximum(serving.serving_usd, 1e-12),
                 "token_per_usd",
                 "predicted",
             ),
@@ -58,7 +58,7 @@ def weigh(view: View) -> FactorResult:
             {name: _per_request(view, outcome) for name, outcome in view.running().items()},
             criterion="least energy per answer, training shared out",
         ),
-        tree=_tree(view),
+        tree=_tree(view.explained),
     )
 
 

@@ -53,7 +53,7 @@ def weigh(view: View) -> FactorResult:
             lower_is_better=False,
             nobody="no route in the running has a known score",
         ),
-        tree=_tree(view, median(answers)),
+        tree=_tree(view.explained),
     )
 
 
@@ -64,10 +64,11 @@ def _quality(view: View, outcome: Outcome) -> tuple[Quantity, ...]:
 def _scores(outcome: Outcome, view: View) -> Draw:
     value = outcome.score.value
     assert value is not None
-    return view.case.draws.shifted(f"score {outcome.option}", value.p10, value.p50, value.p90)
+    # Keyed by the score, not by the option: two routes that serve one model have one quality.
+    return view.case.draws.shifted(f"score {outcome.score.note} {value.p50}", value.p10, value.p50, value.p90)
 
 
-def _tree(view: View, answers: float) -> Term:
+def _tree(view: View) -> Term:
     demand = view.case.scenario.demand
     children = (
         Term(
@@ -81,7 +82,7 @@ def _tree(view: View, answers: float) -> Term:
     )
     return Term(
         label="answers over the horizon",
-        value=answers,
+        value=median(view.case.requests.sum(axis=1)),
         unit="request",
         formula="sum over months of requests a day x days x (1 + growth)^month",
         children=children,

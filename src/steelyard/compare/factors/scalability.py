@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from steelyard import inference
@@ -17,40 +19,30 @@ GROWTH = 10.0  # the step in scale that both sides are asked to take; `View.tenf
 
 
 def weigh(view: View) -> FactorResult:
-    run = view.training
-    serving = inference.replica_scaling(view.case.workload, np.array([1.0, GROWTH]))
-    one, many = np.asarray(serving)
+    run, case = view.training, view.case
+    cached = max(case.workload.prefix_hit_ratio, case.lengths.cached_input_ratio)
+    workload = dataclasses.replace(case.workload, prefix_hit_ratio=cached)
+    one, many = np.asarray(inference.replica_scaling(workload, np.array([1.0, GROWTH])))
     serving_ratio = float(many / one)
-    scaled = scaling(view.case, run.job, GROWTH)
-    training_ratio = float(np.asarray(scaled.efficiency_ratio)[-1])
+    larger, same = scaling(case, run.job, GROWTH, "weak"), scaling(case, run.job, GROWTH, "strong")
+    training_ratio = float(np.asarray(larger.efficiency_ratio)[-1])
     cell_inference = Cell(
         quantities=(
             quantity(
-                f"capacity a replica at {GROWTH:g} times the replicas",
-                serving_ratio,
-                "ratio",
-                "predicted",
-                "prefix-cache hits lost to spreading",
+                f"capacity a replica, {GROWTH:g} times the replicas and the load", serving_ratio, "ratio", "predicted"
             ),
-            quantity(
-                "share of prompt tokens a single cache would save",
-                view.case.workload.prefix_hit_ratio,
-                "ratio",
-                "cited",
-            ),
-        )
+            quantity("share of prompt tokens a single cache saves", cached, "ratio", "cited"),
+        ),
+        note="prefix-cache hits lost to spreading; bursts and cold starts are in the fleet's size",
     )
     cell_training = Cell(
         quantities=(
             quantity(
-                f"tokens/s a device at {GROWTH:g} times the devices",
-                training_ratio,
-                "ratio",
-                "predicted",
-                "same global batch",
+                f"tokens/s a device, {GROWTH:g} times the devices and the batch", training_ratio, "ratio", "predicted"
             ),
-            quantity("communication not hidden", np.asarray(scaled.exposed_comm_ratio)[-1], "ratio", "predicted"),
-            quantity("pipeline bubble", np.asarray(scaled.bubble_ratio)[-1], "ratio", "predicted"),
+            quantity("the same at an unchanged batch", np.asarray(same.efficiency_ratio)[-1], "ratio", "predicted"),
+            quantity("communication not hidden", np.asarray(larger.exposed_comm_ratio)[-1], "ratio", "predicted"),
+            quantity("pipeline bubble", np.asarray(larger.bubble_ratio)[-1], "ratio", "predicted"),
             quantity("time kept after failures", run.run.goodput_ratio, "ratio", "predicted"),
         )
     )
@@ -65,7 +57,7 @@ def weigh(view: View) -> FactorResult:
                 "inference": np.full(1, abs(1 - serving_ratio)),
                 "training": np.full(1, abs(1 - training_ratio)),
             },
-            criterion=f"nearer to linear from one scale to {GROWTH:g} times it",
+            criterion=f"nearer to linear when load, or batch, and devices grow {GROWTH:g}-fold",
             because="replicas share nothing but the cache; ranks wait for each other",
         ),
         routes=view.route_cells(lambda outcome: _unit_cost(view, outcome)),
@@ -89,8 +81,8 @@ def weigh(view: View) -> FactorResult:
                     label="tokens/s a device",
                     value=training_ratio,
                     unit="ratio",
-                    formula="tokens/s on ten times the devices / ten times the tokens/s, best layout at each",
-                    children=tuple(explain(plan.step) for plan in scaled.plans),
+                    formula="tokens/s on ten times the devices at ten times the batch / ten times the tokens/s",
+                    children=tuple(explain(plan.step) for plan in larger.plans),
                 ),
             ),
         ),
@@ -112,5 +104,5 @@ def _unit_cost(view: View, outcome: Outcome) -> tuple[Quantity, ...]:
     return (
         quantity(f"per request at {GROWTH:g} times the load", later, "usd_per_request", "predicted"),
         quantity("per request now", now, "usd_per_request", "predicted"),
-        quantity("cost at ten times the load over now", later * GROWTH / np.median(now), "1", "predicted"),
+        quantity("cost at ten times the load over now", later * GROWTH / now, "1", "predicted"),
     )

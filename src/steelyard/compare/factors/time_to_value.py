@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from steelyard import catalog
+from steelyard import catalog, inference
 from steelyard.compare.result import Cell, FactorResult, Quantity
 from steelyard.compare.routes.outcome import Outcome, median
 from steelyard.compare.verdict import best_of
@@ -14,26 +14,30 @@ from steelyard.units import format_quantity
 
 
 def weigh(view: View) -> FactorResult:
-    latency, run = view.inference.latency, view.training
-    inference = Cell(
-        quantities=(
-            quantity("one answer, end to end", latency.e2e_s, "s", latency.evidence, latency.note),
-            quantity("TTFT", latency.ttft_s, "s", latency.evidence),
-            quantity("TPOT", latency.tpot_s, "s", latency.evidence),
-        )
-    )
+    latency, run, case = view.inference.latency, view.training, view.case
+    found = [
+        quantity("one answer, end to end", latency.e2e_s, "s", latency.evidence, latency.note),
+        quantity("TTFT", latency.ttft_s, "s", latency.evidence),
+        quantity("TPOT", latency.tpot_s, "s", latency.evidence),
+    ]
+    if view.inference.per_device is not None:
+        start = inference.cold_start(view.inference.per_device.model).total_s
+        found.append(quantity("start of a replica", start, "s", "cited", "weights on local storage"))
+    found.append(quantity("from the decision to the first answer", view.inference.first_answer_s, "s", "assumed"))
+    setup_s = case.assumed("setup_pretrain" if run.job.method == "full" else "setup_finetune")
     training = Cell(
         quantities=(
-            quantity("the final run", run.run.wall_s, "s", "predicted", run.description),
+            quantity("the run", run.run.wall_s, "s", "predicted", run.description),
             quantity("one step", run.run.step.step_s, "s", "predicted"),
             quantity("goodput of the run", run.run.goodput_ratio, "ratio", "predicted"),
+            quantity("from the decision to the model", setup_s + np.asarray(run.run.wall_s), "s", "assumed"),
         )
     )
     answers = median(run.run.wall_s / latency.e2e_s)
     return FactorResult(
         id="time_to_value",
         title="Time to value",
-        activities={"inference": inference, "training": training},
+        activities={"inference": Cell(quantities=tuple(found)), "training": training},
         ratio=quantity("inference over training", latency.e2e_s / run.run.wall_s, "1", "predicted"),
         crossover=f"the run lasts as long as {format_quantity(answers, 'request')} answered one after the other",
         activity_verdict=best_of(
@@ -45,7 +49,7 @@ def weigh(view: View) -> FactorResult:
             {name: outcome.first_answer_s for name, outcome in view.running().items()},
             criterion="fewest days from the decision to the first useful answer",
         ),
-        tree=_tree(view),
+        tree=_tree(view.explained),
     )
 
 

@@ -7,12 +7,14 @@ from functools import partial
 import numpy as np
 
 from steelyard import arch, catalog, economics
-from steelyard.compare.case import Case
+from steelyard.compare.case import DEFAULT_WORKLOAD, Case
 from steelyard.compare.draws import Draw
 from steelyard.compare.routes.outcome import ZERO, Latency, Outcome, Unpriced, median
 from steelyard.errors import UnknownError
 from steelyard.records.term import Term, explain, figure_term
 from steelyard.records.usage import Usage
+
+HALF = 0.5  # probes of other models are weak evidence: only a miss in most draws counts
 
 
 def evaluate(case: Case) -> list[Outcome | Unpriced]:
@@ -27,8 +29,9 @@ def option(case: Case, route: str, name: str) -> Outcome | Unpriced:
         price = price_of(case, name)
     except UnknownError as error:
         return Unpriced(route=route, option=name, reason=f"unpriced: {error}", score=score)
-    monthly = token_cost(case, price, case.requests)
+    monthly = token_cost(case, name, price, case.requests)
     energy = request_energy(case) * case.requests
+    latency = api_latency(case)
     return Outcome(
         route=route,
         option=name,
@@ -39,7 +42,8 @@ def option(case: Case, route: str, name: str) -> Outcome | Unpriced:
         serving_energy_j=energy,
         serving_flop=serving_flop(case, case.requests),
         first_answer_s=case.assumed("setup_api"),
-        latency=api_latency(case),
+        latency=latency,
+        misses=misses_objective(case, latency),
         to_rent_or_buy="nothing",
         tree=partial(cost_tree, case, name, price, monthly),
         energy_evidence="cited",
@@ -52,7 +56,11 @@ def price_of(case: Case, name: str) -> economics.ApiPrice:
     """Return the price of an API option: the user's contract, else the catalogue's."""
     contract = case.scenario.prices.api.get(name)
     if contract is None:
-        return economics.api_price(name)
+        price = economics.api_price(name)
+        if price.input.as_of > case.today:
+            known = f"the catalogue's price is of {price.input.as_of}, later than as_of {case.today}"
+            raise UnknownError(f"unpriced: {known}; state its price of that day under prices.api")
+        return price
     return economics.stated_api_price(
         name,
         input_usd_per_token=contract.input_usd_per_token,
@@ -62,9 +70,17 @@ def price_of(case: Case, name: str) -> economics.ApiPrice:
     )
 
 
-def token_cost(case: Case, price: economics.ApiPrice, requests: Draw) -> Draw:
-    """Return USD in each month [D, M] for the given requests at the price as it moves."""
-    return np.asarray(economics.api_cost_usd(usage_of(case, requests), price, price_ratio=case.api_price_ratio))
+def token_cost(case: Case, name: str, price: economics.ApiPrice, requests: Draw) -> Draw:
+    """Return USD in each month [D, M] for the given requests: a contract keeps its price, a list price moves."""
+    trend = 1.0 if name in case.scenario.prices.api else case.api_price_ratio
+    return np.asarray(economics.api_cost_usd(usage_of(case, requests), price, price_ratio=trend)) * np.ones(case.months)
+
+
+def misses_objective(case: Case, latency: Latency) -> str:
+    """Return why an API is out of the running: published medians already miss the limits in most draws."""
+    meets = (latency.ttft_s <= case.objective.ttft_s) & (latency.tpot_s <= case.objective.tpot_s)
+    share = float(meets.mean())
+    return "" if share >= HALF else f"published API latency meets the objective in only {share:.0%} of draws"
 
 
 def usage_of(case: Case, requests: Draw) -> Usage:
@@ -100,17 +116,21 @@ def _api_latency(case: Case) -> Latency:
 
 
 def request_energy(case: Case) -> Draw:
-    """Return facility energy of one API request [D, 1], from the published per-prompt figures."""
+    """Return facility energy of one API request [D, 1]: published ones, scaled by output or by all tokens."""
     rows = {row["id"]: row for row in catalog.table("anchors").rows}
-    low = rows["energy-gemini-median-prompt"].figures["value"].value
-    high = rows["energy-chatgpt-prompt"].figures["value"].value
-    return case.draws.between("api_energy", low, (low * high) ** 0.5, high)
+    low, high = rows["energy-gemini-median-prompt"].value("value"), rows["energy-chatgpt-prompt"].value("value")
+    chat = catalog.workload(DEFAULT_WORKLOAD)  # the published prompts are everyday chat
+    asked_out, asked_in = case.lengths.mean_osl_tokens, case.lengths.mean_isl_tokens
+    by_output = asked_out / chat.osl_mean_tokens
+    by_tokens = (asked_in + asked_out) / (chat.isl_mean_tokens + chat.osl_mean_tokens)
+    least, most = low * min(by_output, by_tokens), high * max(by_output, by_tokens)
+    return case.draws.between("api_energy", least, (least * most) ** 0.5, most)
 
 
-def serving_flop(case: Case, requests: Draw) -> Draw:
-    """Return model FLOP of serving in each month, by the scenario's model (a closed model's are not known)."""
+def serving_flop(case: Case, requests: Draw, model: arch.Model | None = None) -> Draw:
+    """Return model FLOP of serving in each month; an API's are the scenario model's (its own are not known)."""
     tokens = case.lengths.mean_isl_tokens + case.lengths.mean_osl_tokens
-    per_token = arch.flop_per_token(case.model(case.scenario.model), tokens, training=False)
+    per_token = arch.flop_per_token(model or case.model(case.scenario.model), tokens, training=False)
     return np.asarray(requests * tokens * per_token)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from steelyard import arch, economics
 from steelyard.compare.case import Case
-from steelyard.compare.routes.api import api_latency, request_energy, serving_flop, usage_of
-from steelyard.compare.routes.outcome import Outcome, Training, Unpriced, median
+from steelyard.compare.routes.api import api_latency, misses_objective, request_energy, serving_flop, usage_of
+from steelyard.compare.routes.outcome import Outcome, Training, Unpriced, choose, median
 from steelyard.compare.routes.people import engineer_usd_per_month
 from steelyard.compare.routes.serve import DevicePrice, find_replicas, fleet
 from steelyard.compare.routes.trained import failed
@@ -62,7 +62,9 @@ def _with_training(
                     formula="tokens x price x runs",
                     children=(figure_term("price of training", offer.training),) if offer.training else (),
                 ),
+                Term(label="data and people before the first answer", value=median(upfront) - float(once), unit="usd"),
                 Term(label="refreshes", value=median(repeats.sum(axis=1)), unit="usd"),
+                Term(label="people while serving", value=median(people) * case.months, unit="usd"),
                 served.tree(),
             ),
         )
@@ -71,6 +73,7 @@ def _with_training(
     return dataclasses.replace(
         served,
         monthly_usd=monthly,
+        people_usd=people * np.ones((1, case.months)),
         upfront_usd=upfront,
         first_answer_s=setup_s,
         training=leg,
@@ -83,9 +86,10 @@ def _by_token(case: Case, offer: economics.HostedFinetuning) -> Outcome:
     price_in, price_out = offer.serve_input, offer.serve_output
     assert price_in is not None
     assert price_out is not None
-    usage = usage_of(case, case.requests)
+    usage, latency = usage_of(case, case.requests), api_latency(case)
     tokens_in = np.asarray(usage.input_tokens) + np.asarray(usage.cached_input_tokens)
     monthly = tokens_in * price_in.value + np.asarray(usage.output_tokens) * price_out.value
+    monthly = monthly * case.api_price_ratio
     return Outcome(
         route=NAME,
         option="served by the token",
@@ -96,7 +100,8 @@ def _by_token(case: Case, offer: economics.HostedFinetuning) -> Outcome:
         serving_energy_j=case.requests * request_energy(case),
         serving_flop=serving_flop(case, case.requests),
         first_answer_s=case.assumed("setup_hosted_finetune"),
-        latency=api_latency(case),
+        latency=latency,
+        misses=misses_objective(case, latency),
         to_rent_or_buy="nothing",
         tree=lambda: Term(
             label="tokens",
@@ -116,7 +121,6 @@ def _dedicated(case: Case, route: HostedFinetuneRoute, offer: economics.HostedFi
     if dedicated is None or not offer.dedicated_device:
         raise UnknownError(f"unpriced: {route.provider} states no serving price for a tuned {route.model}")
     settings = ServeRoute(devices=(offer.dedicated_device,))
-    replica = find_replicas(case, settings, route.model, offer.dedicated_device)[0]
     price = DevicePrice(
         usd_per_device_s=np.full((1, case.months), dedicated.value),
         powered_by_user=False,
@@ -124,16 +128,11 @@ def _dedicated(case: Case, route: HostedFinetuneRoute, offer: economics.HostedFi
         tree=partial(figure_term, "dedicated endpoint", dedicated),
         sources=(dedicated.source,),
     )
-    served = fleet(
-        case,
-        NAME,
-        f"dedicated {replica.name}",
-        replica,
-        price,
-        "on_demand",
-        0.0,
-        case.score(NAME),
-    )
-    least = np.maximum(served.devices, route.endpoint_devices)
-    rent = least * price.usd_per_device_s * SECONDS_PER_MONTH
-    return dataclasses.replace(served, devices=least, monthly_usd=rent)
+    score, least = case.score(NAME), float(route.endpoint_devices)
+    sizes = [
+        fleet(case, NAME, f"dedicated {replica.name}", replica, price, "on_demand", 0.0, score, least)
+        for replica in find_replicas(case, settings, route.model, offer.dedicated_device)
+    ]
+    best = choose(list(sizes))
+    assert isinstance(best, Outcome)
+    return best

@@ -20,7 +20,11 @@ from steelyard.compare.routes.serve import (
     device_price,
     find_replicas,
     fleet_energy_j,
+    held_text,
+    left_over_usd,
+    misses_objective,
     own_latency,
+    per_device,
     replicas_bought_together,
 )
 from steelyard.compare.scenario import ServeRoute
@@ -60,7 +64,7 @@ def _options(case: Case, serve: ServeRoute, device_ref: str, pricing: str, api: 
         return [Unpriced(route="hybrid", option=name, reason=str(error), score=worst)]
     return [
         dataclasses.replace(
-            _evaluate(case, serve, replica, rent, price, pricing),
+            _evaluate(case, serve, replica, rent, api, price, pricing),
             option=f"{replica.name}, {pricing}; overflow to {api}",
             score=worst,
         )
@@ -73,6 +77,7 @@ def _evaluate(
     serve: ServeRoute,
     replica: Replica,
     rent: DevicePrice,
+    api: str,
     price: economics.ApiPrice,
     pricing: str,
 ) -> Outcome:
@@ -80,18 +85,20 @@ def _evaluate(
     if rent.powered_by_user:
         full = fleet_energy_j(case, replica, np.full((1, 1), replica.deployment.num_devices), np.full((1, 1), np.inf))
         per_replica = per_replica + full * energy.electricity_usd_per_j(case)
-    per_request = token_cost(case, price, np.ones((1, case.months)))
+    per_request = token_cost(case, api, price, np.ones((1, case.months)))
     step = replicas_bought_together(replica, pricing)
-    base = choose_base(case, replica.of("request_rate_per_s"), per_replica, per_request, step)
+    base = choose_base(case, replica.request_rate_per_s, per_replica, per_request, step)
     if pricing not in FREE_TO_LEAVE:
         base = np.maximum.accumulate(base, axis=1)
-    over = overflow_ratio(case, base * replica.of("request_rate_per_s"))
+    over = overflow_ratio(case, base * replica.request_rate_per_s)
     devices = base * replica.deployment.num_devices
     fleet_j = fleet_energy_j(case, replica, devices, case.mean_rate_per_s * (1 - over))
     rents = devices * rent.usd_per_device_s * SECONDS_PER_MONTH
     power = fleet_j * energy.electricity_usd_per_j(case) if rent.powered_by_user else np.zeros_like(rents)
-    tokens = token_cost(case, price, case.requests * over)
+    tokens = token_cost(case, api, price, case.requests * over)
     people = serve.engineers * engineer_usd_per_month(case) * np.ones((1, case.months))
+    left_over = left_over_usd(case, devices, rent, pricing)
+    capital = rent.capital_usd * devices[:, :1]
     parts = {"base fleet": rents, "electricity": power, "overflow to the API": tokens, "people": people}
     hosted, own = api_latency(case), own_latency(case, replica)
     return Outcome(
@@ -102,7 +109,7 @@ def _evaluate(
         upfront_usd=np.zeros((1, 1)),
         devices=devices,
         serving_energy_j=fleet_j + case.requests * over * request_energy(case),
-        serving_flop=serving_flop(case, case.requests),
+        serving_flop=serving_flop(case, case.requests, replica.model),
         first_answer_s=case.assumed("setup_api"),  # all of it overflows until the fleet stands
         latency=dataclasses.replace(
             hosted,
@@ -111,15 +118,22 @@ def _evaluate(
             e2e_s=np.maximum(hosted.e2e_s, own.e2e_s),
             note="the slower of fleet and API; " + hosted.note,
         ),
-        to_rent_or_buy=f"{'buy' if pricing == 'owned' else 'rent'} {int(median(devices[:, -1]))} "
-        f"{replica.device.id} ({pricing}); {median(over):.0%} of answers from the API",
+        to_rent_or_buy=f"{held_text(replica, pricing, devices, capital)}; {median(over):.0%} of answers from the API",
+        people_usd=people,
+        left_over_usd=left_over,
+        capital_usd=capital,
+        per_device=per_device(replica),
+        spilled_ratio=over,
+        capacity_tree=replica.tree,
+        misses=misses_objective(replica),
         tree=lambda: Term(
             label="hybrid",
-            value=median(sum(part.sum(axis=1) for part in parts.values())),
+            value=median(sum(part.sum(axis=1) for part in parts.values()) + left_over[:, 0]),
             unit="usd",
-            formula="base fleet + electricity + overflow tokens + people; the split of each month costs least",
+            formula="base fleet + electricity + overflow tokens + people + commitments left over",
             children=(
                 *(Term(label=label, value=median(part.sum(axis=1)), unit="usd") for label, part in parts.items()),
+                Term(label="commitments left over", value=median(left_over), unit="usd"),
                 Term(
                     label="answers that overflow",
                     value=median(over),

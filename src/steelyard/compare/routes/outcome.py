@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from steelyard.arch import Model
 from steelyard.compare.draws import Draw
 from steelyard.compare.quality import Score
 from steelyard.compare.result import Evidence
@@ -43,6 +44,16 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PerDevice:
+    """What one device of a fleet carries at the objective [D, 1]."""
+
+    request_rate_per_s: Draw
+    prefill_time_ratio: Draw  # share of the time that prompts take
+    num_devices: int  # of one replica
+    model: Model
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """One option of one route. Costs are nominal USD; `energy_j` is at the facility's meter."""
 
@@ -58,6 +69,13 @@ class Outcome:
     latency: Latency
     to_rent_or_buy: str
     tree: Tree  # of the total cost
+    people_usd: Draw = field(default_factory=lambda: ZERO)  # [D, M] of `monthly_usd`
+    left_over_usd: Draw = field(default_factory=lambda: ZERO)  # [D, 1] commitments that run on after the horizon
+    capital_usd: Draw = field(
+        default_factory=lambda: ZERO
+    )  # [D, 1] to buy the devices of the first month; charged monthly
+    per_device: PerDevice | None = None  # what one device of one's own fleet carries
+    spilled_ratio: Draw | None = None  # [D, M] share of answers that overflow to an API
     training: Training = field(default_factory=Training)
     energy_evidence: Evidence = "predicted"
     capacity_tree: Tree | None = None
@@ -69,8 +87,14 @@ class Outcome:
     @property
     def total_usd(self) -> Draw:
         """Return the money of the whole horizon [D, 1]."""
-        total: Draw = self.upfront_usd + self.monthly_usd.sum(axis=1, keepdims=True)
+        total: Draw = self.upfront_usd + self.monthly_usd.sum(axis=1, keepdims=True) + self.left_over_usd
         return total
+
+    @property
+    def serving_usd(self) -> Draw:
+        """Return the money of devices, electricity and tokens that answer, without people and training [D, 1]."""
+        monthly: Draw = (self.monthly_usd - self.people_usd).sum(axis=1, keepdims=True)
+        return monthly + self.left_over_usd - self.training.refresh_usd
 
     @property
     def energy_j(self) -> Draw:

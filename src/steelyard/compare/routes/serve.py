@@ -14,13 +14,13 @@ from steelyard.compare.quality import Score
 from steelyard.compare.result import Evidence
 from steelyard.compare.routes import energy
 from steelyard.compare.routes.api import serving_flop
-from steelyard.compare.routes.outcome import ZERO, Latency, Outcome, Tree, Unpriced, median
+from steelyard.compare.routes.outcome import ZERO, Latency, Outcome, PerDevice, Tree, Unpriced, median
 from steelyard.compare.routes.people import engineer_usd_per_month
 from steelyard.compare.scenario import ServeRoute
 from steelyard.errors import DoesNotFitError, UnknownError
 from steelyard.records.system import Accelerator
 from steelyard.records.term import Term, explain
-from steelyard.units import SECONDS_PER_MONTH
+from steelyard.units import SECONDS_PER_MONTH, format_quantity
 
 COMMITMENT_MONTHS = {"reserved_1y": 12, "reserved_3y": 36}
 FREE_TO_LEAVE = ("on_demand", "spot")  # given back in the month they are no longer needed
@@ -35,6 +35,7 @@ class DevicePrice:
     powered_by_user: bool  # electricity comes on top
     evidence: Evidence
     tree: Tree
+    capital_usd: Draw | float = 0.0  # to buy one [D, 1]
     note: str = ""
     sources: tuple[str, ...] = ()
 
@@ -49,6 +50,10 @@ class Replica:
     capacity: inference.Capacity  # fields [D + 1, 1]: the draws, then the median case
     rows: slice  # those of this case
 
+    def tree(self) -> Term:
+        """Return how the capacity of the median case comes about."""
+        return explain(self.capacity, index=(-1, 0))
+
     @property
     def name(self) -> str:
         return f"{self.model.id} on {self.deployment.num_devices}x {self.device.id}"
@@ -57,6 +62,18 @@ class Replica:
         """Return a field of the capacity at this case's draws [D, 1]."""
         values: Draw = np.asarray(getattr(self.capacity, field))[self.rows]
         return values
+
+    @property
+    def request_rate_per_s(self) -> Draw:
+        """Capacity [D, 1]; where a draw misses the objective, the least of those that meet it."""
+        rate = self.of("request_rate_per_s")
+        reached = rate > 0
+        return np.where(reached, rate, rate[reached].min()) if reached.any() else rate
+
+    @property
+    def met_ratio(self) -> float:
+        """Share of the draws in which the objective is met."""
+        return float((self.of("request_rate_per_s") > 0).mean())
 
 
 def evaluate(case: Case) -> list[Outcome | Unpriced]:
@@ -148,6 +165,7 @@ def _owned_price(case: Case, accelerator: Accelerator) -> DevicePrice:
         powered_by_user=True,
         evidence="predicted",
         tree=partial(explain, owned),
+        capital_usd=np.asarray(owned.capex_usd_per_device),
         sources=owned.sources,
     )
 
@@ -157,9 +175,8 @@ def _rental_price(case: Case, device_id: str, pricing: str) -> DevicePrice:
         ("rental", device_id, pricing),
         lambda: economics.rental_price(device_id, pricing, as_of=case.scenario.as_of),
     )
-    commitment = max(1.0, COMMITMENT_MONTHS.get(pricing, 0) / case.months)  # paid to its end, used or not
     trend = case.rental_price_ratio if pricing in FREE_TO_LEAVE else 1.0
-    drawn = case.draws.from_sorted("rental", rental.provider_usd_per_device_s) * trend * commitment
+    drawn = case.draws.from_sorted("rental", rental.provider_usd_per_device_s) * trend
     return DevicePrice(
         usd_per_device_s=drawn * np.ones((1, case.months)),
         powered_by_user=False,
@@ -173,7 +190,7 @@ def _rental_price(case: Case, device_id: str, pricing: str) -> DevicePrice:
 def replicas_needed(case: Case, replica: Replica, peak_rate_per_s: Draw, pricing: str) -> Draw:
     """Return replicas held in each month [D, M]; what is reserved or owned is not given back within the horizon."""
     needed = inference.fleet_size(
-        replica.of("request_rate_per_s"),
+        replica.request_rate_per_s,
         peak_rate_per_s,
         arrival_cv_ratio=case.workload.arrival_cv_ratio,
         batch=replica.of("batch"),
@@ -204,7 +221,7 @@ def own_latency(case: Case, replica: Replica) -> Latency:
 
 def fleet_energy_j(case: Case, replica: Replica, devices: Draw, rate_per_s: Draw) -> Draw:
     """Return energy at the meter in each month for a fleet that carries a mean rate."""
-    carried = np.maximum(devices / replica.deployment.num_devices * replica.of("request_rate_per_s"), 1e-300)
+    carried = np.maximum(devices / replica.deployment.num_devices * replica.request_rate_per_s, 1e-300)
     busy = np.clip(rate_per_s / carried, 0.0, 1.0)
     result: Draw = devices * device.power_w(replica.device, busy) * SECONDS_PER_MONTH * energy.pue(case)
     return result
@@ -219,14 +236,17 @@ def fleet(
     pricing: str,
     engineers: float,
     score: Score,
+    least_devices: float = 0.0,
 ) -> Outcome:
     """Return the outcome of carrying the whole demand on one's own fleet."""
-    replicas = replicas_needed(case, replica, case.peak_rate_per_s, pricing)
-    devices = replicas * replica.deployment.num_devices
+    needed = replicas_needed(case, replica, case.peak_rate_per_s, pricing)
+    devices = np.maximum(needed * replica.deployment.num_devices, least_devices)
     energy_j = fleet_energy_j(case, replica, devices, case.mean_rate_per_s)
     rent = devices * price.usd_per_device_s * SECONDS_PER_MONTH
     power = energy_j * energy.electricity_usd_per_j(case) if price.powered_by_user else np.zeros_like(rent)
     people = engineers * engineer_usd_per_month(case) * np.ones((1, case.months))
+    left_over = left_over_usd(case, devices, price, pricing)
+    capital = price.capital_usd * devices[:, :1]
     return Outcome(
         route=route_name,
         option=option,
@@ -235,19 +255,66 @@ def fleet(
         upfront_usd=ZERO,
         devices=devices,
         serving_energy_j=energy_j,
-        serving_flop=serving_flop(case, case.requests),
+        serving_flop=serving_flop(case, case.requests, replica.model),
         first_answer_s=case.assumed("setup_serve"),
         latency=own_latency(case, replica),
-        to_rent_or_buy=f"{'buy' if pricing == 'owned' else 'rent'} {_counts(devices)} {replica.device.id} ({pricing})",
-        tree=partial(_tree, f"{route_name}: {option}", price, replica, devices, rent, power, people),
-        capacity_tree=partial(explain, replica.capacity),
+        to_rent_or_buy=held_text(replica, pricing, devices, capital),
+        tree=partial(_tree, f"{route_name}: {option}", price, replica, devices, rent, power, people, left_over),
+        people_usd=people,
+        left_over_usd=left_over,
+        capital_usd=capital,
+        per_device=per_device(replica),
+        capacity_tree=replica.tree,
+        misses=misses_objective(replica),
         assumed=(price.note,) if price.note else (),
         sources=price.sources,
     )
 
 
+def misses_objective(replica: Replica) -> str:
+    """Return why a replica is out of the running: too many draws of its speed miss the objective."""
+    if replica.met_ratio >= catalog.calibration("compare")["win_probability"].value:
+        return ""
+    return f"meets the objective in only {replica.met_ratio:.0%} of draws"
+
+
+def left_over_usd(case: Case, devices: Draw, price: DevicePrice, pricing: str) -> Draw:
+    """Return what is owed after the horizon [D, 1]: each device added is committed for its whole term."""
+    term = COMMITMENT_MONTHS.get(pricing, 0)
+    added = np.diff(devices, axis=1, prepend=0.0)
+    after = np.maximum(term - (case.months - np.arange(case.months)), 0)
+    owed = added * after * price.usd_per_device_s * SECONDS_PER_MONTH
+    total: Draw = owed.sum(axis=1, keepdims=True)
+    return total
+
+
+def per_device(replica: Replica) -> PerDevice:
+    return PerDevice(
+        request_rate_per_s=replica.request_rate_per_s / replica.deployment.num_devices,
+        prefill_time_ratio=replica.of("prefill_time_ratio"),
+        num_devices=replica.deployment.num_devices,
+        model=replica.model,
+    )
+
+
+def held_text(replica: Replica, pricing: str, devices: Draw, capital_usd: Draw) -> str:
+    """Return what is to be rented or bought, in words."""
+    first, last = int(median(devices[:, 0])), int(median(devices[:, -1]))
+    counts = f"{first}" if first == last else f"{first}, {last} by the end,"
+    if pricing == "owned":
+        return f"buy {counts} {replica.device.id} (now {format_quantity(median(capital_usd), 'usd')}, charged monthly)"
+    return f"rent {counts} {replica.device.id} ({pricing})"
+
+
 def _tree(
-    label: str, price: DevicePrice, replica: Replica, devices: Draw, rent: Draw, power: Draw, people: Draw
+    label: str,
+    price: DevicePrice,
+    replica: Replica,
+    devices: Draw,
+    rent: Draw,
+    power: Draw,
+    people: Draw,
+    left_over: Draw,
 ) -> Term:
     held = Term(
         label="device time held",
@@ -261,16 +328,12 @@ def _tree(
 
     return total(
         label,
-        rent + power + people,
-        "sum over months of devices x price x time + electricity + people",
+        rent + power + people + left_over / rent.shape[1],
+        "devices + electricity + people + commitments left over",
         (
-            total("devices", rent, "device time held x price", (held, price.tree(), explain(replica.capacity))),
+            total("devices", rent, "device time held x price", (held, price.tree(), replica.tree())),
             total("electricity", power, "0 where the rent includes it; else energy x price"),
             total("people", people, "engineers x loaded salary x time"),
+            total("commitments left over", left_over, "devices added x months of the term after the horizon x price"),
         ),
     )
-
-
-def _counts(devices: Draw) -> str:
-    first, last = int(median(devices[:, 0])), int(median(devices[:, -1]))
-    return f"{first}" if first == last else f"{first}, {last} by the end,"

@@ -36,10 +36,10 @@ def serve_after(
 ) -> list[Outcome | Unpriced]:
     """Return the options of serving a trained model, with its training before the first answer and its repeats.
 
-    It is served on the devices of the scenario's serve route, else on the device it was trained on.
+    It is served as the scenario's serve route is, else on the device and by the people that trained it.
     """
-    settings = case.scenario.routes.serve or ServeRoute(devices=(device,), pricing=(pricing,))
-    settings = settings.model_copy(update={"engineers": engineers, "weight_dtype": None, "model": model_ref})
+    own = ServeRoute(devices=(device,), pricing=(pricing,), engineers=engineers)
+    settings = (case.scenario.routes.serve or own).model_copy(update={"weight_dtype": None, "model": model_ref})
     repeats = in_months(case, np.asarray(refresh_usd), refreshes)
     options: list[Outcome | Unpriced] = []
     for served in serve_options(case, settings, route, model_ref):

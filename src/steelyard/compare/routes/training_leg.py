@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -11,11 +12,11 @@ from steelyard.compare.case import Case
 from steelyard.compare.draws import Draw
 from steelyard.compare.routes import energy
 from steelyard.compare.routes.outcome import median
-from steelyard.compare.routes.serve import DevicePrice, device_price
+from steelyard.compare.routes.serve import COMMITMENT_MONTHS, DevicePrice, device_price
 from steelyard.errors import UnknownError
 from steelyard.records.estimate import estimate
 from steelyard.records.term import Term, explain
-from steelyard.units import format_quantity
+from steelyard.units import SECONDS_PER_MONTH, format_quantity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +45,15 @@ class TrainingRun:
     accountings: economics.Accountings | None  # None: the device has no purchase price
     loss_nats: Draw
     energy_j: Draw  # at the facility's meter
+    electricity_usd: Draw  # 0 where the rent includes it
 
     @property
     def rented_usd(self) -> Draw:
-        result: Draw = np.asarray(self.run.device_s) * self.price.usd_per_device_s[:, :1]
-        return result
+        """Return what the devices of the run cost [D, 1]: a commitment to its end, owned ones with electricity."""
+        term_s = COMMITMENT_MONTHS.get(self.job.pricing, 0) * SECONDS_PER_MONTH
+        paid_s = np.maximum(np.asarray(self.run.device_s), self.job.num_devices * term_s)
+        result: Draw = paid_s * self.price.usd_per_device_s[:, :1]
+        return result + self.electricity_usd
 
     @property
     def description(self) -> str:
@@ -72,8 +77,12 @@ class TrainingRun:
             label="final run, rented",
             value=median(self.rented_usd),
             unit="usd",
-            formula="device time x price",
-            children=(explain(self.run, "device_s"), self.price.tree()),
+            formula="device time (a commitment to its end) x price + electricity where it is not in the price",
+            children=(
+                explain(self.run, "device_s"),
+                self.price.tree(),
+                Term(label="electricity", value=median(self.electricity_usd), unit="usd"),
+            ),
         )
 
 
@@ -98,14 +107,18 @@ def train(case: Case, job: Job) -> TrainingRun:
         job_time_ratio=fitted["whole_job_time_ratio"].value
         * case.draws.factor("whole_job", fitted["whole_job_residual_sigma"].value),
     )
+    price = device_price(case, job.device_ref, job.pricing)
+    facility_j = np.asarray(run.it_energy_j) * energy.pue(case)
+    power = facility_j * energy.electricity_usd_per_j(case) if price.powered_by_user else np.zeros((1, 1))
     return TrainingRun(
         job=job,
         plan=plan,
         run=run,
-        price=device_price(case, job.device_ref, job.pricing),
+        price=price,
         accountings=_accountings(case, job, run),
         loss_nats=np.asarray(training.loss_nats_per_token(arch.count_params(model).active_params, job.tokens)),
-        energy_j=np.asarray(run.it_energy_j) * energy.pue(case),
+        energy_j=facility_j,
+        electricity_usd=power,
     )
 
 
@@ -145,8 +158,8 @@ def least_devices(case: Case, job: Job) -> int:
     )
 
 
-def scaling(case: Case, job: Job, growth: float) -> training.Scaling:
-    """Return the same global batch on the job's devices and on `growth` times as many."""
+def scaling(case: Case, job: Job, growth: float, mode: Literal["weak", "strong"]) -> training.Scaling:
+    """Return the job on its devices and on `growth` times as many: weak grows the batch with them, strong keeps it."""
     return training.scaling(
         case.model(job.model_ref),
         case.device(job.device_ref),
@@ -154,6 +167,7 @@ def scaling(case: Case, job: Job, growth: float) -> training.Scaling:
         seq_tokens=job.seq_tokens,
         global_batch_tokens=job.global_batch_tokens,
         method=job.method,
+        mode=mode,
     )
 
 

@@ -1,0 +1,31 @@
+"""The documentation beside the tests, and the code that reads and runs it (docs/pages.py)."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def _load():
+    spec = importlib.util.spec_from_file_location("docs_pages", DOCS / "pages.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["docs_pages"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def pytest_generate_tests(metafunc):
+    if "page" in metafunc.fixturenames:
+        paths = sorted(DOCS.rglob("*.md"))
+        metafunc.parametrize("page", paths, ids=[path.relative_to(DOCS).as_posix() for path in paths])
+
+
+@pytest.fixture(scope="session")
+def docs():
+    """docs/pages.py as a module."""
+    if not (DOCS / "pages.py").exists():
+        pytest.skip("the documentation is not beside the tests")
+    return _load()

@@ -1,0 +1,55 @@
+"""What the how-to pages add is really there afterwards (that their commands run is in test_pages)."""
+
+import pytest
+
+from steelyard import arch, catalog, device, economics
+
+
+@pytest.fixture
+def follow(docs, tmp_path, monkeypatch):
+    """Write the files of a how-to page and make its folder the user's data."""
+
+    def write(name):
+        for block in docs.blocks((docs.DOCS / "howto" / name).read_text(encoding="utf-8")):
+            if block.file and "broken" not in block.file:
+                docs.write_file(block, tmp_path)
+        monkeypatch.setenv("STEELYARD_DATA", str(tmp_path / "my-data"))
+        monkeypatch.chdir(tmp_path)
+        catalog.refresh()
+
+    yield write
+    monkeypatch.undo()
+    catalog.refresh()
+
+
+def test_the_gpu_is_there(follow):
+    follow("add-a-gpu.md")
+    added = device.load("X1")
+    assert added.id == "acme-x1"
+    assert device.peak_flop_per_s(added, "bf16") == 800e12
+    # an unknown vendor: the shares over all vendors, not NVIDIA's
+    assert added.efficiency.matmul_ratio == catalog.calibration("device")["matmul_ratio"].value
+
+
+def test_the_model_is_there_and_equals_its_config(follow):
+    follow("add-a-model.md")
+    named, read = arch.load("our/tiny-1B"), arch.load("tiny/config.json")
+    assert arch.count_params(named) == arch.count_params(read)
+
+
+def test_the_prices_are_there(follow):
+    follow("add-a-price.md")
+    price = economics.api_price("our-cloud/model-x")
+    assert (price.input_usd_per_token, price.output_usd_per_token) == pytest.approx((0.20e-6, 0.80e-6))
+    rent = economics.rental_price("h100", "reserved_1y", provider="our-cloud")
+    assert rent.usd_per_device_s * 3600 == pytest.approx(1.95)
+    shipped = economics.rental_price("h100", "reserved_1y").rows
+    assert len(shipped) > 1, "the shipped rows are still there"
+
+
+def test_the_score_and_the_assumption_are_there(follow):
+    follow("use-your-own-data.md")
+    assert catalog.calibration("compare")["setup_serve"].value == 5 * 86_400
+    assert catalog.calibration("compare")["setup_api"].basis == "assumed", "the others stay"
+    scores = [row for row in catalog.quality_scores("math-5-epoch") if row["model"] == "qwen3-32b"]
+    assert [row.value("score") for row in scores if row["setting"] == "our run"] == [pytest.approx(0.715)]
