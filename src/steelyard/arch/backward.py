@@ -14,6 +14,9 @@ from steelyard.units import Array
 ATTENTION_BACKWARD_RATIO = 2.5
 """Matrix products of a flash backward pass to those of its forward pass, 5 to 2: scores are computed again."""
 
+SCAN_BACKWARD_RATIO = 3.0
+"""The states of all chunks are computed again, then each product has two gradients."""
+
 ELEMENTWISE_BACKWARD_RATIO = 1.5
 """Three tensors (input, gradient in, gradient out) where the forward pass moves two."""
 
@@ -90,12 +93,13 @@ def _gradients(operator: Operator, train_weights: bool) -> tuple[Operator, ...]:
             k=operator.m,
         )
         return (of_input, of_weights) if train_weights else (of_input,)
-    if operator.kind == "attention":
+    if operator.kind in {"attention", "scan"}:
         return (
             replace(
                 operator,
                 name=f"{operator.name}.gradient",
-                flop=ATTENTION_BACKWARD_RATIO * operator.flop,
+                flop=(ATTENTION_BACKWARD_RATIO if operator.kind == "attention" else SCAN_BACKWARD_RATIO)
+                * operator.flop,
                 activation_bytes=2 * operator.activation_bytes,  # all inputs and outputs, and their gradients
             ),
         )

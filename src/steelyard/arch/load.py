@@ -11,7 +11,7 @@ from typing import Any
 from steelyard import catalog
 from steelyard.arch.config import read_config
 from steelyard.arch.fields import Fields
-from steelyard.arch.quantisation import stored_groups
+from steelyard.arch.quantisation import quantised
 from steelyard.arch.readers import IGNORED, IGNORED_ENDINGS, READERS, TEXT_PARTS
 from steelyard.arch.spec import Model
 from steelyard.errors import InputError, UnknownError, unknown
@@ -24,6 +24,7 @@ _DTYPES = {
     "float": "fp32",
     "float8_e4m3fn": "fp8",
 }
+_NEXT_STEP = f"{len(READERS) + len(TEXT_PARTS)} are known, docs/howto/add-a-model.md says how to add one"
 _OUTER_KEYS = ("torch_dtype", "dtype", "tie_word_embeddings", "quantization_config")
 
 
@@ -87,21 +88,25 @@ def from_config(config: Mapping[str, Any], *, id: str, name: str = "") -> Model:
             Fields(config, where).refuse("text_config", "the configuration of the language model")
         left_out = ("the parts for images and sound",)
         config = {key: config[key] for key in _OUTER_KEYS if config.get(key) is not None} | dict(inner)
-        model_type = config.get("model_type")
+        model_type = config.setdefault("model_type", TEXT_PARTS[model_type])
     if not isinstance(model_type, str) or model_type not in READERS:
-        raise InputError(f"{where}: {unknown('model_type', str(model_type), READERS)}; known: {', '.join(READERS)}")
+        raise InputError(f"{where}: {unknown('model_type', str(model_type), READERS)}; {_NEXT_STEP}")
     fields = Fields(config, where)
     model = READERS[model_type](fields)
-    fields.finish(IGNORED, IGNORED_ENDINGS)
     base = _stored_dtype(fields)
-    model = replace(model, id=id, name=name or id, weight_dtype=base, base_dtype=base, ignored=model.ignored + left_out)
-    quantised = config.get("quantization_config")
-    if not quantised:
+    harmless = fields.finish(IGNORED, IGNORED_ENDINGS)
+    model = replace(model, id=id, name=name or id, weight_dtype=base, base_dtype=base)
+    model = replace(model, ignored=model.ignored + left_out, harmless_keys=harmless)
+    stated = config.get("quantization_config")
+    if not stated:
         return model
-    if not isinstance(quantised, Mapping):
+    if not isinstance(stated, Mapping):
         fields.refuse("quantization_config", "a mapping with quant_method")
-    dtype, groups = stored_groups(model, quantised, where)
-    return replace(model, weight_dtype=dtype, stored=groups)
+    if config.get("expert_dtype") and "expert_dtype" not in stated:
+        stated = {**stated, "expert_dtype": config["expert_dtype"]}
+    as_stored = quantised(model, stated, where)
+    kv_dtype = as_stored.kv_dtype or model.kv_dtype
+    return replace(model, weight_dtype=as_stored.weight_dtype, stored=as_stored.stored, kv_dtype=kv_dtype)
 
 
 def _stored_dtype(fields: Fields) -> str:
