@@ -14,6 +14,7 @@ from steelyard.arch.fields import Fields
 from steelyard.arch.quantisation import quantised
 from steelyard.arch.readers import IGNORED, IGNORED_ENDINGS, READERS, TEXT_PARTS
 from steelyard.arch.spec import Model
+from steelyard.arch.towers import towers
 from steelyard.errors import InputError, UnknownError, unknown
 
 _DTYPES = {
@@ -24,7 +25,7 @@ _DTYPES = {
     "float": "fp32",
     "float8_e4m3fn": "fp8",
 }
-_NEXT_STEP = f"{len(READERS) + len(TEXT_PARTS)} are known, docs/howto/add-a-model.md says how to add one"
+_NEXT_STEP = "docs/howto/add-a-model.md says how to add one"
 _OUTER_KEYS = ("torch_dtype", "dtype", "tie_word_embeddings", "quantization_config")
 
 
@@ -80,23 +81,24 @@ def from_config(config: Mapping[str, Any], *, id: str, name: str = "") -> Model:
         (2, 4, 'bf16')
     """
     where = id[-200:]
-    left_out: tuple[str, ...] = ()
-    model_type = config.get("model_type")
+    outer, model_type, whole_type = config, config.get("model_type"), ""
     inner = config.get("text_config")
     if isinstance(model_type, str) and model_type in TEXT_PARTS:
         if not isinstance(inner, Mapping):
             Fields(config, where).refuse("text_config", "the configuration of the language model")
-        left_out = ("the parts for images and sound",)
+        whole_type = model_type
         config = {key: config[key] for key in _OUTER_KEYS if config.get(key) is not None} | dict(inner)
-        model_type = config.setdefault("model_type", TEXT_PARTS[model_type])
+        model_type = config.setdefault("model_type", TEXT_PARTS[whole_type])
     if not isinstance(model_type, str) or model_type not in READERS:
-        raise InputError(f"{where}: {unknown('model_type', str(model_type), READERS)}; {_NEXT_STEP}")
+        raise InputError(f"{where}: {unknown('model_type', str(model_type), READERS, next_step=_NEXT_STEP)}")
     fields = Fields(config, where)
     model = READERS[model_type](fields)
     base = _stored_dtype(fields)
     harmless = fields.finish(IGNORED, IGNORED_ENDINGS)
-    model = replace(model, id=id, name=name or id, weight_dtype=base, base_dtype=base)
-    model = replace(model, ignored=model.ignored + left_out, harmless_keys=harmless)
+    model = replace(model, id=id, name=name or id, weight_dtype=base, base_dtype=base, harmless_keys=harmless)
+    if whole_type:
+        beside, left_out = towers(outer, whole_type, model.hidden, where)
+        model = replace(model, towers=beside, ignored=model.ignored + left_out)
     stated = config.get("quantization_config")
     if not stated:
         return model
