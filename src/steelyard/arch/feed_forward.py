@@ -36,7 +36,8 @@ def mixture(spec: Moe, hidden: int) -> Block:
     """Return the parts of a mixture of experts: router, routed experts, shared experts."""
     widths = 3 if spec.gated else 2
     up = ((spec.ffn, 2 if spec.gated else 1),)
-    router = Linear(name="moe.router", group="router", out=((1, spec.experts),), into=((1, hidden),))
+    logits = spec.experts + (1 if spec.shared_gate else 0)
+    router = Linear(name="moe.router", group="router", out=((1, logits),), into=((1, hidden),))
     inner = ((1, spec.latent or hidden),)
     experts = (("moe.experts_up", up, inner), ("moe.experts_down", inner, ((spec.ffn, 1),)))
     to_latent = Linear(name="moe.latent_down", group="shared_experts", out=inner, into=((1, hidden),))
@@ -60,7 +61,7 @@ def mixture(spec: Moe, hidden: int) -> Block:
             *((to_latent, from_latent) if spec.latent else ()),
             *(shared if spec.shared_ffn else ()),
         ),
-        vector_params=spec.router_params + (hidden if spec.shared_gate else 0),
+        vector_params=spec.router_params,
         moved=((spec.shared_ffn, widths),) if spec.shared_ffn else (),
         routed=Traffic(
             name="moe.dispatch_combine",

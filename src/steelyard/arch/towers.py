@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from steelyard.arch.fields import Fields
@@ -130,11 +131,10 @@ def towers(
     found: list[Tower] = []
     left_out = [name for name, key in (("sound", "audio_config"),) if config.get(key)]
     stated, count = config.get("vision_config"), TOWERS.get(model_type)
-    try:
-        if not isinstance(stated, Mapping) or not count:
-            raise InputError(f"{where}: no vision_config that is known")
-        fields = Fields(stated, f"{where}: vision_config")
-        found.append(Tower(name="vision", params=count(fields, Fields(config, where), hidden)))
-    except InputError:  # beside the question: the language model stands without it
+    if isinstance(stated, Mapping) and count:
+        with suppress(InputError):  # beside the question: the language model stands without it
+            fields = Fields(stated, f"{where}: vision_config")
+            found.append(Tower(name="vision", params=count(fields, Fields(config, where), hidden)))
+    if not found:
         left_out.insert(0, "images")
     return tuple(found), tuple(f"the part for {name} (not counted)" for name in left_out)
