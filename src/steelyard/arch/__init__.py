@@ -3,10 +3,11 @@
     load, from_config, read_config        -> Model (layers of blocks: shapes only)
     count_params, weight_bytes, cache_bytes
     forward_operators, backward_operators -> Operator records that `device` times
-    flop_per_token, activation_bytes_per_token_layer
+    flop_per_token, training_flop_per_token, activation_bytes_per_token_layer
+    describe                              -> what was understood, layer by layer
 
 A new layer kind is a specification (spec.py), one function that says what it consists of, and one line in
-`parts.BLOCKS`; a new `model_type` is one function and one line in `readers.READERS`.
+`parts.BLOCKS`; a new `model_type` is one line in `readers.READERS`, or in the table of dense families.
 """
 
 from steelyard.arch import attention as _attention  # these register their layer kinds
@@ -16,6 +17,7 @@ from steelyard.arch import latent as _latent
 from steelyard.arch import recurrent as _recurrent
 from steelyard.arch.backward import backward_operators
 from steelyard.arch.config import read_config
+from steelyard.arch.conventions import CONVENTIONS, Convention, training_flop_per_token
 from steelyard.arch.counts import Params, cache_bytes, count_params, weight_bytes
 from steelyard.arch.describe import BlockFacts, Description, LayerFacts, describe
 from steelyard.arch.dtypes import dtype_bytes
@@ -29,7 +31,7 @@ from steelyard.arch.spec import Attention, LatentAttention, Layer, Mlp, Model, M
 NOT_MODELLED: tuple[str, ...] = (
     "speculative drafts (multi-token-prediction layers are counted beside the model, and are a model of their own)",
     "the work of vision and audio towers (their parameters are counted beside the model where their shape is known)",
-    "uneven load of experts",
+    "uneven load of experts, unless its factor is given",
     "the work of LoRA adapters themselves",
     "arithmetic of elementwise work and routing (its memory traffic is counted)",
     "padding of widths that tensor parallelism does not divide, beyond the busiest rank",
@@ -37,9 +39,11 @@ NOT_MODELLED: tuple[str, ...] = (
 """What the operators leave out."""
 
 __all__ = [
+    "CONVENTIONS",
     "NOT_MODELLED",
     "Attention",
     "BlockFacts",
+    "Convention",
     "Description",
     "LatentAttention",
     "Layer",
@@ -61,6 +65,7 @@ __all__ = [
     "load",
     "prediction_model",
     "read_config",
+    "training_flop_per_token",
     "weight_bytes",
 ]
 del _attention, _compressed, _feed_forward, _latent, _recurrent
