@@ -13,6 +13,9 @@ MAX_CONFIG_BYTES = 8 * 2**20
 """Real configurations reach 3 MB (lists of quantised layers); more is another file by mistake."""
 
 
+_CACHE_KEYS = frozenset(("kv_cache_quant_algo", "kv_cache_scheme"))
+
+
 def read_config(path: str | Path) -> dict[str, Any]:
     """Return the configuration in a `config.json`, or in the folder that holds one.
 
@@ -27,7 +30,9 @@ def read_config(path: str | Path) -> dict[str, Any]:
     config = _read_object(path)
     if path.name.endswith("config.json"):
         beside = path.with_name(path.name.removesuffix("config.json") + "hf_quant_config.json")
-        if _probe(beside, Path.is_file):
+        own = config.get("quantization_config")
+        complete = isinstance(own, dict) and bool(own) and not _CACHE_KEYS.isdisjoint(own)
+        if not complete and _probe(beside, Path.is_file):
             _add_quantisation(config, _read_object(beside))
     return config
 
@@ -37,8 +42,8 @@ def _add_quantisation(config: dict[str, Any], beside: dict[str, Any]) -> None:
     own, inner = config.get("quantization_config"), beside.get("quantization")
     if not own:
         config["quantization_config"] = beside
-    elif isinstance(own, dict) and isinstance(inner, dict) and "kv_cache_scheme" not in own:
-        own.setdefault("kv_cache_quant_algo", inner.get("kv_cache_quant_algo"))
+    elif isinstance(own, dict) and isinstance(inner, dict):
+        own["kv_cache_quant_algo"] = inner.get("kv_cache_quant_algo")
 
 
 def _probe(path: Path, check: Callable[[Path], bool]) -> bool:

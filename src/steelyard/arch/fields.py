@@ -68,7 +68,7 @@ class Fields:
         """Raise the one-line error for a wrong field."""
         if key not in self.values:
             raise InputError(f"{self.where}: {key} is missing; it should be {allowed}")
-        stated = self._stated[key]
+        stated = self._stated.get(key, key)
         raise InputError(f"{self.where}: {stated} is {shorten(self.values[key])}; allowed: {allowed}")
 
     def has(self, key: str) -> bool:
@@ -163,7 +163,7 @@ class Fields:
                 f"{self.where}: {str(key)[:80]} ({shorten(value)}) is not known for a {kind!r} model; its time and"
                 " memory would be guessed (remove the field if it changes neither)"
             )
-        return tuple(sorted(self._stated[key] for key in unread))
+        return tuple(sorted(self._stated.get(key, key) for key in unread))
 
 
 def shorten(value: Any) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers|blocks|h)\.(\d+|\*|\.\*|\\d\+)(?!\w)")
-_EXPERT = re.compile(r"experts\.(\d+|\*)")
 ALL_LAYERS = -1
 
 _WIDE = re.compile(
@@ -81,10 +80,10 @@ _RULES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
 
 
 def split(name: str) -> tuple[int, str]:
-    """Return the layer that a name of a module lies in (or all of them), and the rest of it without numbers.
+    """Return the layer that a name of a module lies in (or all of them), and the rest of it.
 
     Example:
-        >>> split("model.layers.3.mlp.experts.17.up_proj")
+        >>> split("model.layers.3.mlp.experts.up_proj")
         (3, 'mlp.experts.up_proj')
         >>> split("*.mlp.shared_expert.*"), split("lm_head")
         ((-1, '*.mlp.shared_expert.*'), (-1, 'lm_head'))
@@ -94,7 +93,19 @@ def split(name: str) -> tuple[int, str]:
     rest = name[found.end() :].removeprefix(".") if found else name
     if found and not rest:
         rest = "*"
-    return layer, _EXPERT.sub("experts", rest)
+    return layer, rest
+
+
+def without_expert(name: str) -> str:
+    """Return the name of a module of one expert as that of all: lists name tens of thousands of them.
+
+    Example:
+        >>> without_expert("model.layers.3.mlp.experts.17.up_proj")
+        'model.layers.3.mlp.experts.up_proj'
+    """
+    before, experts, rest = name.partition("experts.")
+    number, _, module = rest.partition(".")
+    return before + experts + module if number.isdigit() or number == "*" else name
 
 
 @lru_cache(maxsize=4096)
@@ -132,7 +143,7 @@ def layers_of(
     """Return for each matrix the layers that a list of modules names, and the first name that is not known."""
     found: dict[str, set[int]] = {}
     known = frozenset(names)
-    for layer, rest in {split(module) for module in modules}:
+    for layer, rest in {split(module) for module in {without_expert(module) for module in modules}}:
         if layer >= num_layers:
             continue  # a layer for multi-token prediction
         matrices = covered(rest, known, beside)

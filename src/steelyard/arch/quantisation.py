@@ -140,10 +140,10 @@ def _listed(config: Mapping[str, Any], where: str) -> Iterator[tuple[Scheme, lis
     if layers:
         if not isinstance(layers, Mapping) or not all(isinstance(one, Mapping) for one in layers.values()):
             refuse(where, "quantized_layers", layers, "a mapping of modules")
-        of_scheme: dict[Scheme, list[str]] = {}
+        of_name: dict[str, list[str]] = {}
         for module, one in layers.items():
-            of_scheme.setdefault(of_algorithm(one, where), []).append(module)
-        yield from of_scheme.items()
+            of_name.setdefault(str(one.get("quant_algo")), []).append(module)
+        yield from ((of_algorithm({"quant_algo": name}, where), modules) for name, modules in of_name.items())
     elif isinstance(groups, Mapping) and _method(config) == "compressed-tensors":
         for group in groups.values():
             targets = group.get("targets") if isinstance(group, Mapping) else None

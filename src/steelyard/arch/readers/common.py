@@ -101,9 +101,10 @@ def windows(fields: Fields, *, period: int = 0, switched: bool = False) -> list[
         full = not size or index < first or (period and (index + 1) % period == 0)
         return FULL if full else SLIDING
 
-    if not size and fields.has("layer_types") and SLIDING in (fields.values["layer_types"] or ()):
+    of_layers = kinds(fields, (FULL, SLIDING), kind)
+    if SLIDING in of_layers and not size:
         size = fields.count("sliding_window", "tokens")
-    return [size if kind == SLIDING else 0 for kind in kinds(fields, (FULL, SLIDING), kind)]
+    return [size if kind == SLIDING else 0 for kind in of_layers]
 
 
 def _period(fields: Fields) -> int:
