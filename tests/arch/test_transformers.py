@@ -47,9 +47,9 @@ def test_parameters_are_those_of_transformers(model_type):
     config = config_of(model_type)
     with torch.device("meta"):
         model = build(config)
-    stored = sum(p.numel() for p in model.parameters())
-    stored += sum(b.numel() for name, b in model.named_buffers() if name.endswith(BUFFERS))
-    assert arch.count_params(arch.from_config(config.to_dict(), id=model_type)).total_params == stored
+    params = arch.count_params(arch.from_config(config.to_dict(), id=model_type))
+    assert params.total_params == sum(p.numel() for p in model.parameters())
+    assert params.buffer_params == sum(b.numel() for name, b in model.named_buffers() if name.endswith(BUFFERS))
 
 
 def counted(config):

@@ -47,6 +47,7 @@ class Params:
     router_params: int = term("routers", "param")
     vector_params: int = term("norms and other vectors", "param")
 
+    buffer_params: int = term("numbers stored that are no parameters, beside the total", "param")
     prediction_params: int = term("multi-token-prediction layers, beside the total", "param")
     tower_params: int = term("towers for images and sound, beside the total", "param")
 
@@ -64,7 +65,8 @@ def count_params(model: Model) -> Params:
 
     Formula: the sum over matrices of rows x columns + biases, and over vectors of their length.
 
-    Multi-token-prediction layers and towers for images and sound are counted beside the total, not in it.
+    Multi-token-prediction layers, towers for images and sound, and what a checkpoint stores that is no parameter
+    (corrections that balance the load of experts) are counted beside the total, not in it.
 
     Example:
         >>> from steelyard import arch
@@ -92,6 +94,7 @@ def count_params(model: Model) -> Params:
         experts_params=sums["experts"],
         router_params=sums["router"],
         vector_params=vectors,
+        buffer_params=parts(model).buffers,
         prediction_params=_prediction_params(model),
         tower_params=sum(tower.params for tower in model.towers),
     )
@@ -142,7 +145,7 @@ def weight_bytes(model: Model, weight_dtype: str | None = None, *, tp: Array = 1
     table = vocab * (model.hidden + model.layer_embedding) * held.param_bytes("embedding", "embedding")
     head = 0.0 if model.tied_embeddings else vocab * model.hidden * held.param_bytes("head", "head")
     bias = vocab * held.base_bytes if model.head_bias else 0.0
-    replicated = parts(model).vector_params + model.learned_positions * model.hidden
+    replicated = parts(model).vector_params + parts(model).buffers + model.learned_positions * model.hidden
     total = table + head + bias + replicated * held.base_bytes
     for linear, count in parts(model).linears:
         total = total + rank_params(linear, tp, ep) * (count * held.param_bytes(linear.name, linear.group))

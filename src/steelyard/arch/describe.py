@@ -69,7 +69,7 @@ def describe(model: Model) -> Description:
         >>> first.span, [block.kind for block in first.blocks], others.span
         ('0-2', ['latent attention', 'mlp'], '3-60')
         >>> others.blocks[1].facts[:2], others.blocks[1].active_params
-        ((('experts', 256), ('top_k', 8)), 398196992)
+        ((('experts', 256), ('top_k', 8)), 398196736)
     """
     first = 0
     prediction = []

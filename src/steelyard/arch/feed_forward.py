@@ -62,6 +62,7 @@ def mixture(spec: Moe, hidden: int) -> Block:
             *(shared if spec.shared_ffn else ()),
         ),
         vector_params=spec.router_params,
+        buffers=spec.router_buffers,
         moved=((spec.shared_ffn, widths),) if spec.shared_ffn else (),
         routed=Traffic(
             name="moe.dispatch_combine",

@@ -113,6 +113,7 @@ class Block:
 
     linears: tuple[Linear, ...]
     vector_params: int = 0  # parameters outside matrices
+    buffers: int = 0  # numbers that a checkpoint stores beside the parameters
     cores: tuple[Core, ...] = ()
     moved: Width = ()  # elements per token that its elementwise work reads and writes
     routed: Traffic | None = None
@@ -128,6 +129,7 @@ class Parts:
     cores: tuple[tuple[Core, int], ...]
     traffic: tuple[tuple[Traffic, int], ...]
     vector_params: int
+    buffers: int
     kept_elements: int  # per token, all layers together
     cheap_elements: int
 
@@ -172,7 +174,7 @@ def parts(model: Model) -> Parts:
     cores: Counter[Core] = Counter()
     traffic: Counter[Traffic] = Counter()
     norm = model.hidden * model.norm_vectors
-    vectors, kept, cheap = norm * model.outer_norms + model.outer_params, 0, 0
+    vectors, buffers, kept, cheap = norm * model.outer_norms + model.outer_params, 0, 0, 0
     for layer, count in model.layers:
         blocks = [BLOCKS[type(spec)](spec, model.hidden) for spec in layer.blocks]
         for block in blocks:
@@ -183,6 +185,7 @@ def parts(model: Model) -> Parts:
         for moved in _traffic(layer, blocks, model.hidden):
             traffic[moved] += count
         vectors += count * (norm * layer.norms + sum(block.vector_params for block in blocks))
+        buffers += count * sum(block.buffers for block in blocks)
         kept += count * _kept(layer, blocks, model.hidden)
         cheap += count * sum(block.cheap_elements for block in blocks)
         if layer.streams > 1:
@@ -194,6 +197,7 @@ def parts(model: Model) -> Parts:
         cores=tuple(cores.items()),
         traffic=tuple(traffic.items()),
         vector_params=vectors,
+        buffers=buffers,
         kept_elements=kept,
         cheap_elements=cheap,
     )

@@ -86,7 +86,8 @@ class Moe:
     gated: bool = True
     bias: bool = False
     latent: int = 0  # width that tokens are brought down to before they go to experts; 0: none
-    router_params: int = 0  # router weights outside its matrix (bias, balancing bias)
+    router_params: int = 0  # router weights outside its matrix (bias)
+    router_buffers: int = 0  # stored beside them, not parameters: corrections that balance the load of experts
     shared_ffn: int = 0  # of all shared experts together
     shared_gate: bool = False  # a learned scalar weighs the shared expert
 

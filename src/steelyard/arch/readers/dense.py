@@ -126,6 +126,7 @@ FAMILIES: dict[str, Family] = {
     "ministral": Family(),
     "ministral3": Family(),
     "mistral": Family(),
+    "nanochat": Family(gated=False, norm_vectors=0),
     "nemotron": Family(bias="attention_bias", mlp_bias="mlp_bias", gated=False, norm_vectors=2),
     "olmo": Family(bias="attention_bias", norm_vectors=0, also=("clip_qkv",)),
     "olmo2": Family(bias="attention_bias", qk_norm="width"),

@@ -127,7 +127,7 @@ def _nemotron_block(fields: Fields, kind: str) -> Any:
         gated=False,
         latent=fields.count("moe_latent_size", "width", default=0),
         shared_ffn=shared * fields.count("moe_shared_expert_intermediate_size", "width", default=0, minimum=0),
-        router_params=fields.count("n_routed_experts", "experts"),
+        router_buffers=fields.count("n_routed_experts", "experts"),
     )
 
 

@@ -45,7 +45,7 @@ def _experts(fields: Fields, *, balanced: bool) -> Moe:
         "n_routed_experts",
         "moe_intermediate_size",
         shared_ffn=ffn * fields.count("n_shared_experts", "experts", default=0, minimum=0),
-        router_params=fields.count("n_routed_experts", "experts") if balanced else 0,
+        router_buffers=fields.count("n_routed_experts", "experts") if balanced else 0,
     )
 
 

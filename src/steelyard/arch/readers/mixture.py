@@ -148,7 +148,7 @@ def shared_experts(
             routed,
             "moe_intermediate_size",
             shared_ffn=shared * fields.count("moe_intermediate_size", "width"),
-            router_params=fields.count(routed, "experts"),
+            router_buffers=fields.count(routed, "experts"),
         )
         fields.ignore("topk_method", "expert_hidden_dim")
         sparse = sparse_layers(fields, first_dense=first_dense)
@@ -217,7 +217,7 @@ def minimax_m2(fields: Fields) -> Model:
         fields,
         "num_local_experts",
         "intermediate_size",
-        router_params=experts if fields.flag("use_routing_bias", default=True) else 0,
+        router_buffers=experts if fields.flag("use_routing_bias", default=True) else 0,
         shared_ffn=fields.count("shared_intermediate_size", "width", default=0, minimum=0),
     )
     layer = sequential(attention(fields, norms=norms, window=window(fields)), feed_forward)
@@ -236,7 +236,7 @@ def minimax_m3(fields: Fields) -> Model:
         fields,
         "num_local_experts",
         width,
-        router_params=experts if fields.flag("use_routing_bias", default=True) else 0,
+        router_buffers=experts if fields.flag("use_routing_bias", default=True) else 0,
         shared_ffn=shared * fields.count("shared_intermediate_size", "width", default=fields.count(width, "width")),
     )
     fields.ignore("use_gemma_norm", "swiglu_alpha", "intermediate_size")
@@ -287,7 +287,7 @@ def step3(fields: Fields) -> Model:
         "moe_intermediate_size",
         top_k_key=top_k_key,
         shared_ffn=fields.count("share_expert_dim", "width", default=fields.count("moe_intermediate_size", "width")),
-        router_params=experts if fields.flag("use_moe_router_bias", default=True) else 0,
+        router_buffers=experts if fields.flag("use_moe_router_bias", default=True) else 0,
     )
     fields.ignore("moe_router_scaling_factor", "n_shared_experts", "need_fp32_gate", "use_head_wise_attn_gate")
     dense = mlp(fields)
