@@ -292,7 +292,7 @@ def lfm2(*, experts: bool) -> Callable[[Fields], Model]:
         if experts:
             first = fields.count("num_dense_layers", "layers", default=0, minimum=0)
             routers = fields.count("num_experts", "experts") if fields.flag("use_expert_bias", default=True) else 0
-            sparse = moe(fields, "num_experts", "moe_intermediate_size", router_params=routers)
+            sparse = moe(fields, "num_experts", "moe_intermediate_size", router_buffers=routers)
         layers = [
             sequential(full if kind == FULL else short, sparse if index >= first else dense)
             for index, kind in enumerate(pattern)
