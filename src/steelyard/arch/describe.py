@@ -56,6 +56,7 @@ class Description:
     layers: tuple[LayerFacts, ...]
     prediction: tuple[LayerFacts, ...]  # multi-token-prediction layers, numbered from 0
     towers: tuple[Tower, ...]
+    defaults: tuple[str, ...]  # not stated: what the configuration class has by default
     harmless_keys: tuple[str, ...]  # stated, but they change neither time nor memory
     left_out: tuple[str, ...]  # parts that are there and not modelled
 
@@ -83,6 +84,7 @@ def describe(model: Model) -> Description:
         ),
         prediction=tuple(prediction),
         towers=model.towers,
+        defaults=model.defaults,
         harmless_keys=model.harmless_keys,
         left_out=model.ignored,
     )

@@ -76,6 +76,10 @@ class Fields:
         self._read.add(key)
         return self.values.get(key) is not None
 
+    def was_read(self, key: str) -> bool:
+        """Return whether a reader asked for a key."""
+        return key in self._read
+
     def stated(self, *keys: str) -> str:
         """Return the first of several names of one key that the configuration uses (the first name where none is)."""
         return next((key for key in keys if self.has(key)), keys[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -10,7 +11,7 @@ from typing import Any
 
 from steelyard import catalog
 from steelyard.arch.config import read_config
-from steelyard.arch.fields import Fields
+from steelyard.arch.fields import SYNONYMS, Fields
 from steelyard.arch.quantisation import quantised
 from steelyard.arch.readers import IGNORED, IGNORED_ENDINGS, READERS, TEXT_PARTS
 from steelyard.arch.spec import Model
@@ -82,6 +83,7 @@ def from_config(config: Mapping[str, Any], *, id: str, name: str = "") -> Model:
     """
     where = id[-200:]
     outer, model_type, whole_type = config, config.get("model_type"), ""
+    defaults: dict[str, Any] = {}
     inner = config.get("text_config")
     if isinstance(model_type, str) and model_type in TEXT_PARTS:
         if not isinstance(inner, Mapping):
@@ -89,6 +91,9 @@ def from_config(config: Mapping[str, Any], *, id: str, name: str = "") -> Model:
         whole_type = model_type
         config = {key: config[key] for key in _OUTER_KEYS if config.get(key) is not None} | dict(inner)
         model_type = config.setdefault("model_type", TEXT_PARTS[whole_type])
+        stated = set(config) | {other for group in SYNONYMS if not group.isdisjoint(config) for other in group}
+        defaults = {key: value for key, value in _class_defaults(model_type).items() if key not in stated}
+        config |= defaults
     if not isinstance(model_type, str) or model_type not in READERS:
         raise InputError(f"{where}: {unknown('model_type', str(model_type), READERS, next_step=_NEXT_STEP)}")
     fields = Fields(config, where)
@@ -98,17 +103,26 @@ def from_config(config: Mapping[str, Any], *, id: str, name: str = "") -> Model:
     model = replace(model, id=id, name=name or id, weight_dtype=base, base_dtype=base, harmless_keys=harmless)
     if whole_type:
         beside, left_out = towers(outer, whole_type, model.hidden, where)
-        model = replace(model, towers=beside, ignored=model.ignored + left_out)
-    stated = config.get("quantization_config")
-    if not stated:
+        taken = tuple(f"{key} = {defaults[key]}" for key in sorted(defaults) if fields.was_read(key))
+        model = replace(model, towers=beside, ignored=model.ignored + left_out, defaults=taken)
+    quantisation = config.get("quantization_config")
+    if not quantisation:
         return model
-    if not isinstance(stated, Mapping):
+    if not isinstance(quantisation, Mapping):
         fields.refuse("quantization_config", "a mapping with quant_method")
-    if config.get("expert_dtype") and "expert_dtype" not in stated:
-        stated = {**stated, "expert_dtype": config["expert_dtype"]}
-    as_stored = quantised(model, stated, where)
+    if config.get("expert_dtype") and "expert_dtype" not in quantisation:
+        quantisation = {**quantisation, "expert_dtype": config["expert_dtype"]}
+    as_stored = quantised(model, quantisation, where)
     kv_dtype = as_stored.kv_dtype or model.kv_dtype
     return replace(model, weight_dtype=as_stored.weight_dtype, stored=as_stored.stored, kv_dtype=kv_dtype)
+
+
+def _class_defaults(model_type: Any) -> dict[str, Any]:
+    """Return what a nested configuration means where it leaves a key out."""
+    if not isinstance(model_type, str):
+        return {}
+    rows = catalog.table("config_defaults").where(model_type=model_type)
+    return {row["key"]: json.loads(row["default"]) for row in rows}
 
 
 def _stored_dtype(fields: Fields) -> str:

@@ -144,6 +144,7 @@ class Model:
     learned_positions: int = 0
     layer_embedding: int = 0  # numbers per token that a second table holds for all layers together
     ignored: tuple[str, ...] = ()  # parts of the configuration that are left out of the model, for the user
+    defaults: tuple[str, ...] = ()  # keys that were left out, with what their class has by default
     harmless_keys: tuple[str, ...] = ()  # stated keys that change neither time nor memory
 
     @property

@@ -113,11 +113,12 @@ def _gemma4_wide(fields: Fields, pattern: list[str]) -> Fields:
     fields.ignore("global_head_dim", "num_global_key_value_heads")
     if not fields.has("per_layer_config"):
         return fields
-    of_layers = fields.part("per_layer_config")
-    stated = [of_layers.part(str(index)).values for index, kind in enumerate(pattern) if kind == FULL]
-    if any(one != stated[0] for one in stated):
-        fields.refuse("per_layer_config", "the same for all layers with full_attention")
-    return Fields({**fields.values, **stated[0]}, f"{fields.where}: per_layer_config") if stated else fields
+    stated = fields.part("per_layer_config").values
+    of_layer = {int(index): value for index, value in stated.items() if str(index).isdigit()}
+    full = [of_layer.get(index) for index, kind in enumerate(pattern) if kind == FULL]
+    if not full or any(one != full[0] or not isinstance(one, Mapping) for one in full):
+        fields.refuse("per_layer_config", "the same mapping for each layer with full_attention")
+    return Fields({**fields.values, **dict(full[0] or {})}, f"{fields.where}: per_layer_config")
 
 
 def _gemma4_experts(fields: Fields) -> Moe:
