@@ -1,7 +1,7 @@
 """From a model record or config.json to parameters and operators.
 
     load, from_config, read_config        -> Model (layers of blocks: shapes only)
-    count_params, weight_bytes, cache_bytes
+    count_params, weight_bytes, cache_bytes, cache_growth
     forward_operators, backward_operators -> Operator records that `device` times
     flop_per_token, training_flop_per_token, activation_bytes_per_token_layer
     describe                              -> what was understood, layer by layer
@@ -16,6 +16,7 @@ from steelyard.arch import feed_forward as _feed_forward
 from steelyard.arch import latent as _latent
 from steelyard.arch import recurrent as _recurrent
 from steelyard.arch.backward import backward_operators
+from steelyard.arch.cache import CacheGrowth, cache_growth
 from steelyard.arch.config import read_config
 from steelyard.arch.conventions import CONVENTIONS, Convention, training_flop_per_token
 from steelyard.arch.counts import Params, cache_bytes, count_params, weight_bytes
@@ -43,6 +44,7 @@ __all__ = [
     "NOT_MODELLED",
     "Attention",
     "BlockFacts",
+    "CacheGrowth",
     "Convention",
     "Description",
     "LatentAttention",
@@ -55,6 +57,7 @@ __all__ = [
     "activation_bytes_per_token_layer",
     "backward_operators",
     "cache_bytes",
+    "cache_growth",
     "count_params",
     "describe",
     "dtype_bytes",

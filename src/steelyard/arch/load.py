@@ -99,6 +99,8 @@ def from_config(config: Mapping[str, Any], *, id: str, name: str = "") -> Model:
     fields = Fields(config, where)
     model = READERS[model_type](fields)
     base = _stored_dtype(fields)
+    fields.has("model_type")
+    fields.has("quantization_config")  # read below, once the matrices are known
     harmless = fields.finish(IGNORED, IGNORED_ENDINGS)
     model = replace(model, id=id, name=name or id, weight_dtype=base, base_dtype=base, harmless_keys=harmless)
     if whole_type:

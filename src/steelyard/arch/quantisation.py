@@ -153,7 +153,8 @@ def _listed(config: Mapping[str, Any], where: str) -> Iterator[tuple[Scheme, lis
 
 def _kv_dtype(config: Mapping[str, Any], where: str) -> str | None:
     """Return the format of the cache that the checkpoint has scales for."""
-    algorithm, scheme = config.get("kv_cache_quant_algo"), config.get("kv_cache_scheme")
+    scheme = config.get("kv_cache_scheme")
+    algorithm = config.get("kv_cache_quant_algo") or (scheme if isinstance(scheme, str) else None)
     if algorithm:
         if not isinstance(algorithm, str) or algorithm not in _KV_ALGORITHMS:
             refuse(where, "kv_cache_quant_algo", algorithm, ", ".join(_KV_ALGORITHMS))
