@@ -22,6 +22,7 @@ LIMITS = {
 
 USUAL_NAMES = {
     "n_embd": "hidden_size",
+    "n_embed": "hidden_size",
     "n_head": "num_attention_heads",
     "n_layer": "num_hidden_layers",
     "n_positions": "max_position_embeddings",

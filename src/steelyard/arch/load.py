@@ -26,6 +26,7 @@ _DTYPES = {
     "float": "fp32",
     "float8_e4m3fn": "fp8",
 }
+_BESIDE = ("vision_config", "audio_config")
 _NEXT_STEP = "docs/howto/add-a-model.md says how to add one"
 _OUTER_KEYS = ("torch_dtype", "dtype", "tie_word_embeddings", "quantization_config")
 
@@ -84,16 +85,10 @@ def from_config(config: Mapping[str, Any], *, id: str, name: str = "") -> Model:
     where = id[-200:]
     outer, model_type, whole_type = config, config.get("model_type"), ""
     defaults: dict[str, Any] = {}
-    inner = config.get("text_config")
     if isinstance(model_type, str) and model_type in TEXT_PARTS:
-        if not isinstance(inner, Mapping):
-            Fields(config, where).refuse("text_config", "the configuration of the language model")
         whole_type = model_type
-        config = {key: config[key] for key in _OUTER_KEYS if config.get(key) is not None} | dict(inner)
-        model_type = config.setdefault("model_type", TEXT_PARTS[whole_type])
-        stated = set(config) | {other for group in SYNONYMS if not group.isdisjoint(config) for other in group}
-        defaults = {key: value for key, value in _class_defaults(model_type).items() if key not in stated}
-        config |= defaults
+        config, defaults = _language_model(config, TEXT_PARTS[whole_type], where)
+        model_type = config["model_type"]
     if not isinstance(model_type, str) or model_type not in READERS:
         raise InputError(f"{where}: {unknown('model_type', str(model_type), READERS, next_step=_NEXT_STEP)}")
     fields = Fields(config, where)
@@ -117,6 +112,23 @@ def from_config(config: Mapping[str, Any], *, id: str, name: str = "") -> Model:
     as_stored = quantised(model, quantisation, where)
     kv_dtype = as_stored.kv_dtype or model.kv_dtype
     return replace(model, weight_dtype=as_stored.weight_dtype, stored=as_stored.stored, kv_dtype=kv_dtype)
+
+
+def _language_model(config: Mapping[str, Any], text_type: str, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the keys of the language model in a larger configuration, and those of them that its class fills in.
+
+    They stand in `text_config`, or (older files) among the keys of the whole.
+    """
+    inner = config.get("text_config")
+    if inner is None and "hidden_size" in config:
+        return {key: value for key, value in config.items() if key not in _BESIDE} | {"model_type": text_type}, {}
+    if not isinstance(inner, Mapping):
+        Fields(config, where).refuse("text_config", "the configuration of the language model")
+    text = {key: config[key] for key in _OUTER_KEYS if config.get(key) is not None} | dict(inner)
+    text.setdefault("model_type", text_type)
+    stated = set(text) | {other for group in SYNONYMS if not group.isdisjoint(text) for other in group}
+    defaults = {key: value for key, value in _class_defaults(text["model_type"]).items() if key not in stated}
+    return text | defaults, defaults
 
 
 def _class_defaults(model_type: Any) -> dict[str, Any]:

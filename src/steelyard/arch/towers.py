@@ -27,7 +27,12 @@ def _patch(fields: Fields, *, frames_key: str = "") -> int:
     """Return the numbers of one patch of an image (or of a few frames)."""
     side = fields.count("patch_size", "width")
     frames = fields.count(frames_key, "width", default=2) if frames_key else 1
-    return fields.count(fields.stated("num_channels", "in_channels"), "width", default=3) * frames * side * side
+    return (
+        fields.count(fields.stated("num_channels", "in_channels", "in_chans"), "width", default=3)
+        * frames
+        * side
+        * side
+    )
 
 
 def _plain_layer(hidden: int, ffn: int) -> int:

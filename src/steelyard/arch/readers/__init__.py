@@ -93,14 +93,17 @@ identity and training:
     architectures auto_map model_type name_or_path transformers_version torch_dtype dtype initializer_range
     quantization_config pretraining_tp ep_size seq_aux aux_loss_alpha router_aux_loss_coef router_jitter_noise
     output_router_logits embd_pdrop resid_pdrop attn_pdrop emb_pdrop n_ctx init_std layerdrop input_jitter_noise
-    z_loss_coefficient moe_loss_weight init_config for_training use_auxiliary_loss initializer_factor
-    gradient_checkpointing mtp_loss_scaling_factor
+    z_loss_coefficient moe_loss_weight init_config for_training use_auxiliary_loss initializer_factor init_method
+    gradient_checkpointing mtp_loss_scaling_factor tokenizer_name verbose finetuning_task
+    moe_random_routing_dropped_token moe_drop_tokens router_z_loss_coef aux_loss_coef load_balance_loss_coef
+    use_bfloat16 org_vocab_size
 positions, a few operations per element whatever their values:
     rope_theta rope_scaling rope_parameters rope_local_base_freq rope_interleave rotary_dim partial_rotary_factor
     rotary initial_context_length original_max_position_embeddings use_mrope rotary_pct rotary_emb_base rope_pct
     position_embedding_type no_rope_layer_interval model_max_length max_seq_len max_seq_length seq_length
     rope_theta_local rope_ratio attn_rotary_emb attn_temperature_tuning floor_scale attn_scale mrope_section
-    sliding_window_size llama_4_scaling_beta
+    sliding_window_size llama_4_scaling_beta rope_percent rope_percentage rope_type use_rotary_pos_emb use_pos_enc
+    position_embedding_xdrope offset_alibi alibi_bias_max rotary_percent global_rope_theta local_rope_theta
 elementwise details that cost the same whatever their values:
     hidden_act hidden_activation activation activation_function rms_norm_eps layer_norm_epsilon layer_norm_eps
     norm_topk_prob n_group topk_group routed_scaling_factor scoring_func swiglu_limit query_pre_attn_scalar
@@ -111,17 +114,23 @@ elementwise details that cost the same whatever their values:
     time_step_rank time_step_max time_step_floor time_step_scale time_step_init_scheme rescale_prenorm_residual
     swiglu_limits swiglu_limits_shared swiglu_alpha lm_head_multiplier key_multiplier attention_in_multiplier
     attention_out_multiplier mlp_multipliers ssm_multipliers ssm_in_multiplier ssm_out_multiplier mixer_rms_eps
-    gate_norm_eps clip_qkv mup_width_scale use_rms_norm hidden_activation router_logit_softcapping
+    gate_norm_eps clip_qkv mup_width_scale use_rms_norm use_rmsnorm router_logit_softcapping mlp_expansion_factor
+    normalization_function rms_norm fused_add_norm group_limited_greedy attn_logit_softcapping
+    final_logit_softcapping moe_renormalize route_scale route_norm mup_enabled
 kernels and placement:
     use_mamba_kernels use_mambapy use_associative_scan num_logits_to_keep moe_shared_expert_overlap init_device
     attn_implementation _attn_implementation use_flash_attn pad_vocab_size_multiple tensor_parallel
-    moe_dropout use_cache_quantization moe_implementation language_model_only
-text generation:
+    moe_implementation language_model_only cache_implementation bias_dropout_fusion masked_softmax_fusion
+    skip_bias_add skip_bias_add_qkv calc_logits_for_entire_prompt ssm_cfg mamba_use_mlp unsloth_fixed unsloth_version
+    fused_mlp fused_bias_fc use_xformers use_fused_rope use_fused_rms_norm use_fused_cross_entropy use_liger
+text generation and other heads:
     use_cache temperature top_k top_p typical_p max_length length_penalty repetition_penalty num_beams
     num_beam_groups num_return_sequences return_dict id2label label2id task_specific_params summary_type
-    summary_use_proj summary_proj_to_labels tokenizer_class
+    summary_use_proj summary_proj_to_labels tokenizer_class prefix is_decoder torchscript diversity_penalty
+    early_stopping no_repeat_ngram_size do_sample classifier_bias class_num pool_type skip_cls_token
+    chat_template suppress_tokens begin_suppress_tokens num_labels problem_type
 """
 IGNORED = frozenset(word for line in _IGNORED.splitlines() if not line.endswith(":") for word in line.split())
 """Keys that are known to change neither time nor memory."""
 
-IGNORED_ENDINGS = ("_token_id", "_token_index", "dropout", "_dropout_prob", "_first_dropout")
+IGNORED_ENDINGS = ("_id", "_token_ids", "_token_index", "dropout", "_dropout_prob", "_first_dropout")

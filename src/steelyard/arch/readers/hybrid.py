@@ -210,6 +210,8 @@ def jamba(fields: Fields) -> Model:
     full, dense = attention(fields), mlp(fields)
     experts = moe(fields, "num_experts", "intermediate_size") if fields.values.get("num_experts") != 1 else dense
     fields.ignore("num_experts", "num_experts_per_tok")
+    if not fields.flag("mamba_inner_layernorms", default=True):
+        fields.refuse("mamba_inner_layernorms", "true")
     attends = _every(fields, "attn_layer_period", "attn_layer_offset")
     routes = _every(fields, "expert_layer_period", "expert_layer_offset")
     layers = [
@@ -227,6 +229,7 @@ def _every(fields: Fields, period_key: str, offset_key: str) -> list[bool]:
 def mamba1(fields: Fields) -> Model:
     hidden = hidden_size(fields)
     inner = fields.count("expand", "width", default=2) * hidden
+    fields.ignore("d_inner", "d_model", "n_layer")
     if fields.values.get("time_step_rank") == "auto":
         fields.values["time_step_rank"] = -(-hidden // 16)
     layer = Layer(
@@ -286,7 +289,7 @@ def lfm2(*, experts: bool) -> Callable[[Fields], Model]:
         fields.ignore("conv_dim", "conv_dim_out", "conv_use_xavier_init", "block_dim", "block_ff_dim", "block_norm_eps")
         fields.ignore("block_mlp_init_scale", "block_out_init_scale", "block_use_swiglu", "block_use_xavier_init")
         fields.ignore("use_pos_enc", "num_heads")
-        dense = Mlp(ffn=fields.count("intermediate_size", "width") if experts else _lfm2_ffn(fields))
+        dense = Mlp(ffn=_lfm2_ffn(fields, adjusts=not experts))
         sparse: Mlp | Moe = dense
         first = count
         if experts:
@@ -302,12 +305,12 @@ def lfm2(*, experts: bool) -> Callable[[Fields], Model]:
     return read
 
 
-def _lfm2_ffn(fields: Fields) -> int:
-    ffn = fields.count("intermediate_size", "width")
+def _lfm2_ffn(fields: Fields, *, adjusts: bool) -> int:
+    ffn = fields.count(fields.stated("intermediate_size", "block_ff_dim"), "width")
     multiple = fields.count("block_multiple_of", "width", default=256)
     factor = fields.values.get("block_ffn_dim_multiplier")
     fields.ignore("block_ffn_dim_multiplier")
-    if not fields.flag("block_auto_adjust_ff_dim", default=True):
+    if not fields.flag("block_auto_adjust_ff_dim", default=adjusts):
         return ffn
     ffn = 2 * ffn // 3
     if isinstance(factor, (int, float)) and 0 < factor <= 16:

@@ -193,7 +193,14 @@ def ernie4_5_moe(fields: Fields) -> Model:
 
 def hunyuan_v1_moe(fields: Fields) -> Model:
     bias = fields.flag("attention_bias")
-    spec = attention(fields, norms="head", qkv_bias=bias, output_bias=bias)
+    for key in ("use_cla", "use_mla", "moe_layer_num_skipped"):
+        if fields.has(key) and fields.values[key]:
+            fields.refuse(key, "false or 0")
+    fields.ignore("cla_share_factor", "dense_list", "use_mixed_mlp_moe", "num_media_embeds", "vit_input_resolution")
+    fields.values.setdefault("head_dim", fields.values.get("attention_head_dim"))
+    fields.ignore("attention_head_dim")
+    norms = "head" if fields.flag("use_qk_norm", default=True) else ""
+    spec = attention(fields, norms=norms, qkv_bias=bias, output_bias=bias)
     shared = fields.first_count("num_shared_expert", "experts", default=1)
     experts = Moe(
         experts=fields.count("num_experts", "experts"),
