@@ -180,10 +180,10 @@ def test_a_description_names_every_layer():
 def test_an_uneven_load_makes_the_busiest_rank_slower():
     one = model(**LATENT)
     even, uneven = (
-        arch.forward_operators(one, batch=8, new_tokens=64, ep=2, expert_imbalance=load) for load in (1.0, 1.5)
+        arch.forward_operators(one, batch=8, new_tokens=64, ep=2, expert_imbalance_ratio=load) for load in (1.0, 1.5)
     )
     for a, b in zip(even, uneven, strict=True):
         factor = 1.5 if a.kind == "grouped_gemm" or a.name == "moe.dispatch_combine" else 1.0
         assert (b.flop, b.activation_bytes) == pytest.approx((factor * a.flop, factor * a.activation_bytes))
-    with pytest.raises(InputError, match="expert_imbalance"):
-        arch.forward_operators(one, batch=1, new_tokens=1, expert_imbalance=0.5)
+    with pytest.raises(InputError, match="expert_imbalance_ratio"):
+        arch.forward_operators(one, batch=1, new_tokens=1, expert_imbalance_ratio=0.5)

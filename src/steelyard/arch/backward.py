@@ -33,7 +33,7 @@ def backward_operators(
     cp: Array = 1,
     ep: Array = 1,
     compute_dtype: str = "bf16",
-    expert_imbalance: Array = 1.0,
+    expert_imbalance_ratio: Array = 1.0,
     trainable: Literal["all", "lora"] = "all",
 ) -> tuple[Operator, ...]:
     """Return the operators of one backward pass, as one device of the (tp, cp, ep) group runs them.
@@ -50,7 +50,7 @@ def backward_operators(
         cp: Context-parallel ranks.
         ep: Expert-parallel ranks.
         compute_dtype: Format that matrices are multiplied in.
-        expert_imbalance: Rows of the busiest expert rank to the mean, at least 1.
+        expert_imbalance_ratio: Rows of the busiest expert rank to the mean, at least 1.
         trainable: "all", or "lora": frozen matrices get no weight gradient; the adapters' own work is not
             included.
 
@@ -76,7 +76,7 @@ def backward_operators(
         ep=ep,
         compute_dtype=compute_dtype,
         kv_dtype=None,
-        expert_imbalance=expert_imbalance,
+        expert_imbalance_ratio=expert_imbalance_ratio,
         sequence_parallel=True,
     )
     gradients = [_gradients(operator, trainable == "all") for operator in reversed(forward)]

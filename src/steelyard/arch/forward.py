@@ -31,7 +31,7 @@ def forward_operators(
     kv_dtype: str | None = "bf16",
     logits: Literal["all", "last"] = "all",
     routed_tokens: Array | None = None,
-    expert_imbalance: Array = 1.0,
+    expert_imbalance_ratio: Array = 1.0,
     sequence_parallel: bool = False,
 ) -> tuple[Operator, ...]:
     """Return the operators of one forward pass, as one device of the (tp, cp, ep) group runs them.
@@ -53,8 +53,8 @@ def forward_operators(
         logits: The head runs for "all" new tokens (training) or for the "last" of each sequence (serving).
         routed_tokens: Tokens that all ranks of the expert group bring to its experts together (tokens); by
             default each brings as many as this one.
-        expert_imbalance: Rows of the busiest expert rank to the mean over ranks, at least 1 (routing is seldom even);
-            experts hit are not changed by it.
+        expert_imbalance_ratio: Rows of the busiest expert rank to the mean over ranks, at least 1 (routing is seldom
+            even); experts hit are not changed by it.
         sequence_parallel: Tensor-parallel ranks share norms and residual additions (training), not repeat them.
 
     Returns:
@@ -92,7 +92,7 @@ def forward_operators(
         ep=ep,
         expert_tp=expert_tp,
         routed_tokens=rows * (ep * expert_tp / tp) if routed_tokens is None else as_floats(routed_tokens),
-        imbalance=_at_least_even(expert_imbalance),
+        imbalance_ratio=_at_least_even(expert_imbalance_ratio),
         residual_ranks=tp if sequence_parallel else 1.0,
         expanded_rows=batch * expanded,
         formats=formats(model, weight_dtype),
@@ -112,5 +112,5 @@ def forward_operators(
 
 def _at_least_even(imbalance: Array) -> Array:
     if np.any(np.less(imbalance, 1.0)):
-        raise InputError(f"expert_imbalance is {imbalance}; the busiest rank has at least its share (1)")
+        raise InputError(f"expert_imbalance_ratio is {imbalance}; the busiest rank has at least its share (1)")
     return as_floats(imbalance)

@@ -27,7 +27,7 @@ class Pass:
     ep: Array
     expert_tp: Array  # devices that share one expert
     routed_tokens: Array  # tokens that the experts of this device's expert group see
-    imbalance: Array  # rows of the busiest expert rank to the mean
+    imbalance_ratio: Array  # rows of the busiest expert rank to the mean
     residual_ranks: Array  # ranks that share the elementwise work on the hidden width
     expanded_rows: Array  # cached tokens whose keys and values are expanded again
     formats: Formats
@@ -61,7 +61,7 @@ def _gemm(one: Pass, linear: Linear, count: int) -> Operator:
 
 def _experts(one: Pass, linear: Linear, count: int) -> Operator:
     n, k = share(linear.out, one.expert_tp), share(linear.into, one.expert_tp)
-    copies = one.routed_tokens * (one.imbalance * linear.top_k / one.ep)  # rows of all experts on this device
+    copies = one.routed_tokens * (one.imbalance_ratio * linear.top_k / one.ep)  # rows of all experts on this device
     hit = experts_hit(linear.experts, linear.top_k, one.routed_tokens, one.ep)
     compute = one.formats.compute(linear.name, linear.group, one.compute_dtype)
     return Operator(
@@ -113,7 +113,7 @@ def mixing(one: Pass, core: Core, work: Work, count: int) -> Operator:
 def elementwise(one: Pass, traffic: Traffic, count: int) -> Operator:
     """Return the operator of the norms, additions, positions and activation functions of a layer."""
     if traffic.top_k:
-        rows = one.routed_tokens * (one.imbalance * traffic.top_k / one.ep)
+        rows = one.routed_tokens * (one.imbalance_ratio * traffic.top_k / one.ep)
         elements = traffic.residual + share(traffic.sharded, one.expert_tp)
     else:
         rows = one.rows
