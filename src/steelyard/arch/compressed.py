@@ -150,40 +150,39 @@ def compressed(spec: CompressedAttention, hidden: int) -> Block:
             into=((spec.o_groups, spec.o_lora_rank),),
         ),
     ]
-    cores: list[Core] = [
-        CompressedCore(
-            name=f"attention.compressed_{spec.ratio}" if spec.ratio else f"attention.window_{spec.window}",
-            heads=heads,
-            head_dim=dim,
-            window=spec.window,
-            ratio=spec.ratio,
-            selected=spec.selected,
-        )
-    ]
+    core = CompressedCore(
+        name=f"attention.compressed_{spec.ratio}" if spec.ratio else f"attention.window_{spec.window}",
+        heads=heads,
+        head_dim=dim,
+        window=spec.window,
+        ratio=spec.ratio,
+        selected=spec.selected,
+    )
     vectors = queries + dim + heads  # norms of queries and key, sinks
     if spec.ratio:
         width = ((1, 2 * series * dim),)
         linears.append(Linear(name="attention.compress", group="attention", out=width, into=((1, hidden),)))
         vectors += spec.ratio * series * dim + dim
-    if spec.index_heads:
-        keys = 2 * series * spec.index_head_dim + spec.index_heads
-        score = ((1, spec.index_heads * spec.index_head_dim),)
-        linears.append(Linear(name="indexer.query", group="attention", out=score, into=((1, queries),)))
-        linears.append(Linear(name="indexer.key", group="attention", out=((1, keys),), into=((1, hidden),)))
-        vectors += spec.ratio * series * spec.index_head_dim + spec.index_head_dim
-        cores.append(
-            EntryIndexCore(
-                name="indexer.scores", heads=spec.index_heads, head_dim=spec.index_head_dim, ratio=spec.ratio
-            )
-        )
+    index_linears, index_cores, index_params = _index_parts(spec, hidden)
     return Block(
-        linears=tuple(linears),
-        vector_params=vectors,
-        cores=tuple(cores),
+        linears=(*linears, *index_linears),
+        vector_params=vectors + index_params,
+        cores=(core, *index_cores),
         moved=((heads, 2 * dim), (1, 2 * (queries + dim))),
         kept_elements=hidden + 2 * (queries + dim) + 2 * heads * dim + spec.o_groups * spec.o_lora_rank + 2 * heads,
         cheap_elements=hidden + queries + dim,
     )
+
+
+def _index_parts(spec: CompressedAttention, hidden: int) -> tuple[tuple[Linear, ...], tuple[Core, ...], int]:
+    """Return the matrices, the core and the vector parameters of the indexer over entries, which overlap."""
+    heads, dim = spec.index_heads, spec.index_head_dim
+    if not heads:
+        return (), (), 0
+    query = Linear(name="indexer.query", group="attention", out=((1, heads * dim),), into=((1, spec.q_lora_rank),))
+    key = Linear(name="indexer.key", group="attention", out=((1, 4 * dim + heads),), into=((1, hidden),))
+    core = EntryIndexCore(name="indexer.scores", heads=heads, head_dim=dim, ratio=spec.ratio)
+    return (query, key), (core,), spec.ratio * 2 * dim + dim
 
 
 BLOCKS[CompressedAttention] = compressed
