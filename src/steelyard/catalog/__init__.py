@@ -17,6 +17,7 @@ from steelyard.catalog.load import (
     load_sources,
     load_workloads,
 )
+from steelyard.catalog.record_text import model_text, parsed_model, user_model_file
 from steelyard.catalog.show import Description, FigureLine, describe
 from steelyard.catalog.tables import Row, Table, load_table, table, table_names
 from steelyard.errors import UnknownError, unknown
@@ -40,13 +41,16 @@ __all__ = [
     "kinds",
     "listing",
     "model",
+    "model_text",
     "models",
+    "parsed_model",
     "quality_scores",
     "refresh",
     "source",
     "sources",
     "table",
     "table_names",
+    "user_model_file",
     "workload",
     "workloads",
 ]
