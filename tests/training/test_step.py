@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from steelyard import arch, device, training
 from steelyard.errors import InputError
 from steelyard.records.term import explain
-from steelyard.training import Layout
+from steelyard.training import Layout, Recipe
+from steelyard.training.calibration import shipped
 
 POWERS = st.sampled_from([1, 2, 4])
 PARTS = (
@@ -44,7 +45,10 @@ def _faster(one, factor, what):
     ],
 )  # fmt: skip
 def test_published_runs(gpt, name, layout, shape, dtype, seq_tokens, tokens_per_s):
-    one = training.step(gpt(*shape), device.load(name), layout, seq_tokens=seq_tokens, compute_dtype=dtype)
+    # The A100 run is of early 2022: before flash attention and sequence parallelism.
+    old = {"attention": "unfused", "sequence_parallel": False, "tp_overlap_ratio": 0.0, "tuned_ratio": 0.0}
+    recipe = Recipe(compute_dtype=dtype, **(old if name == "a100" else {}))
+    one = training.step(gpt(*shape), device.load(name), layout, seq_tokens=seq_tokens, recipe=recipe)
     assert tokens_per_s / 1.5 < one.tokens_per_s < tokens_per_s * 1.5
 
 
@@ -100,9 +104,11 @@ def test_bubble_is_pp_minus_one_over_vpp_m_of_the_ideal_time(dense, h100):
 
 
 def test_gradients_hide_under_a_long_backward_pass_and_not_under_a_short_one(dense, h100):
+    unhindered = dataclasses.replace(shipped(h100.accelerator), host_layer_s=0.0)  # launches would hide them too
+
     def exposed(micro_batch, **changes):
         layout = Layout(dp=64, micro_batch=micro_batch, global_batch=64 * micro_batch, **changes)
-        return float(training.step(dense(), h100, layout, seq_tokens=512).dp_s)
+        return float(training.step(dense(), h100, layout, seq_tokens=512, parameters=unhindered).dp_s)
 
     # 0.11 B parameters in fp32 over 50 GB/s NICs take milliseconds; so does 1 x 512 tokens, 64 x 512 take a second.
     assert exposed(1) > 0
@@ -136,9 +142,12 @@ def test_full_recompute_adds_about_a_forward_pass(dense, h100):
 
 
 def test_lora_step_saves_the_weight_gradients(dense, h100):
-    full = training.step(dense(), h100, Layout(global_batch=4), seq_tokens=1024)
-    lora = training.step(dense(), h100, Layout(global_batch=4), seq_tokens=1024, method="lora")
-    assert 0.5 < lora.step_s / full.step_s < 0.8  # 4 N against 6 N, and attention as before
+    layout = Layout(micro_batch=64, global_batch=256)
+    updates_alone = dataclasses.replace(shipped(h100.accelerator), step_overhead_s=0.0)
+    full = training.step(dense(), h100, layout, seq_tokens=1024, parameters=updates_alone)
+    lora = training.step(dense(), h100, layout, seq_tokens=1024, method="lora", parameters=updates_alone)
+    # 4 N against 6 N; attention and norms, which weigh more in so narrow a model, as before.
+    assert 0.5 < lora.step_s / full.step_s < 0.85
     assert lora.optimizer_s < 0.1 * full.optimizer_s
 
 

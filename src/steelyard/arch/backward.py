@@ -31,6 +31,7 @@ def backward_operators(
     ep: Array = 1,
     compute_dtype: str = "bf16",
     trainable: Literal["all", "lora"] = "all",
+    sequence_parallel: bool = True,
 ) -> tuple[Operator, ...]:
     """Return the operators of one backward pass, as one device of the (tp, cp, ep) group runs them.
 
@@ -42,12 +43,13 @@ def backward_operators(
         model: The model.
         batch: Sequences in the micro-batch of this data-parallel rank.
         seq_tokens: Tokens of each sequence (tokens).
-        tp: Tensor-parallel ranks, with sequence parallelism.
+        tp: Tensor-parallel ranks.
         cp: Context-parallel ranks.
         ep: Expert-parallel ranks.
         compute_dtype: Format that matrices are multiplied in.
         trainable: "all", or "lora": frozen matrices get no weight gradient; the adapters' own work is not
             included.
+        sequence_parallel: Tensor-parallel ranks share norms and residual additions, not repeat them.
 
     Raises:
         UnknownError: A number format or a `trainable` that is not known.
@@ -71,7 +73,7 @@ def backward_operators(
         ep=ep,
         compute_dtype=compute_dtype,
         kv_dtype=None,
-        sequence_parallel=True,
+        sequence_parallel=sequence_parallel,
     )
     gradients = [_gradients(operator, trainable == "all") for operator in reversed(forward)]
     return tuple(operator for group in gradients for operator in group)

@@ -16,6 +16,7 @@ from steelyard.training.quality import (
     perplexity,
     tokens_for_loss,
 )
+from steelyard.training.recipe import Recipe
 from steelyard.training.reliability import (
     Reliability,
     checkpoint_bytes,
@@ -31,15 +32,14 @@ from steelyard.training.search import Plan, best_layout, best_layouts, least_dev
 from steelyard.training.step import Step, step
 
 NOT_MODELLED: tuple[str, ...] = (
-    "uneven load of experts and dropped tokens",
-    "zero-bubble and other schedules than (interleaved) 1F1B",
-    "8-bit, Muon and offloaded optimizers; fp8 weights and gradients at rest",
-    "quantisation passes of fp8 and fp4 training",
-    "activations moved to host memory",
-    "quantised base weights under adapters (QLoRA)",
-    "host-bound steps: data loading, Python, variable-length batches",
-    "memory fragmentation beyond the device's usable share",
+    "which experts are busy (their imbalance is an input) and dropped tokens",
+    "the order of work in zero-bubble schedules (their idle time is)",
+    "time of moving activations to the host (taken as hidden)",
+    "how well one's own software is tuned (a step is predicted half-way between general and tuned stacks)",
+    "data loading and batches of varying length",
+    "which transients the allocator keeps beyond a calibrated share",
     "network congestion between jobs",
+    "links of a TPU torus one by one: its pods are approximate",
     "the critical batch size: every token counts the same at any global batch",
     "downstream accuracy from loss",
 )
@@ -52,6 +52,7 @@ __all__ = [
     "Memory",
     "Optimum",
     "Plan",
+    "Recipe",
     "Reliability",
     "Run",
     "Scaling",

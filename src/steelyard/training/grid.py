@@ -67,6 +67,8 @@ def pick(layout: Layout, index: tuple[int, ...]) -> Layout:
 
     def one(value: Any) -> Any:
         array = np.asarray(value)
+        if not array.ndim:  # the same in every layout
+            return value
         return array[tuple(0 if size == 1 else i for size, i in zip(array.shape, index, strict=True))].item()
 
     return Layout(**{name: one(getattr(layout, name)) for name in Layout.__slots__})

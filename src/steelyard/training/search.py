@@ -13,7 +13,7 @@ from steelyard.errors import DoesNotFitError, InputError
 from steelyard.training.grid import Mask, candidates, pick
 from steelyard.training.layout import MAX_DEVICES, Layout
 from steelyard.training.memory import Memory, memory
-from steelyard.training.sharding import check_method
+from steelyard.training.recipe import check_method
 from steelyard.training.step import Step, step, step_unchecked
 from steelyard.units import Array
 
