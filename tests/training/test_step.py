@@ -196,3 +196,57 @@ def test_impossible_layouts_name_their_rule(mixture, h100, layout, rule):
 def test_unknown_method(dense, h100):
     with pytest.raises(InputError, match="full, lora"):
         training.step(dense(), h100, Layout(), seq_tokens=1024, method="qlora")
+
+
+@given(tp=POWERS, pp=POWERS, dp=POWERS, what=st.sampled_from(["eager_ratio", "tuned_ratio", "attention", "sequence"]))
+@settings(max_examples=30, deadline=None)
+def test_better_software_is_never_slower(dense, h100, tp, pp, dp, what):
+    worse, better = {
+        "eager_ratio": (Recipe(eager_ratio=1.0), Recipe(eager_ratio=0.0)),
+        "tuned_ratio": (Recipe(tuned_ratio=0.0), Recipe(tuned_ratio=1.0)),
+        "attention": (Recipe(attention="unfused"), Recipe()),
+        "sequence": (Recipe(sequence_parallel=False), Recipe()),
+    }[what]
+    layout = Layout(tp=tp, pp=pp, dp=dp, global_batch=4 * dp)
+    slow = training.step(dense(), h100, layout, seq_tokens=2048, recipe=worse).step_s
+    assert training.step(dense(), h100, layout, seq_tokens=2048, recipe=better).step_s <= slow * (1 + 1e-12)
+
+
+def test_a_zero_bubble_schedule_idles_a_third(dense, h100):
+    plain = training.step(dense(), h100, Layout(pp=4, global_batch=16), seq_tokens=1024)
+    filled = training.step(dense(), h100, Layout(pp=4, global_batch=16, schedule="zero_bubble"), seq_tokens=1024)
+    assert filled.bubble_s == pytest.approx(float(plain.bubble_s) / 3)  # ZB-H1: (p - 1)(F + B - W), each a third
+
+
+def test_a_small_step_waits_for_its_launches(dense, h100):
+    # 8 layers, forward and backward: three times the launches of a forward pass, whatever the tokens.
+    parameters = dataclasses.replace(shipped(h100.accelerator), host_layer_s=1.0, host_eager_ratio=1.0)
+    one = training.step(dense(), h100, Layout(), seq_tokens=128, parameters=parameters)
+    assert one.forward_s + one.backward_s == pytest.approx(24.0, rel=0.01)
+    captured = training.step(
+        dense(), h100, Layout(), seq_tokens=128, parameters=parameters, recipe=Recipe(captured_ratio=1.0)
+    )
+    assert captured.forward_s + captured.backward_s < 0.1
+
+
+def test_copies_of_the_shards_send_less_across(dense, h100):
+    layout = {"dp": 64, "zero_stage": 3, "global_batch": 64 * 16}
+    whole = training.step(dense(), h100, Layout(**layout), seq_tokens=64, parameters=_exposed(h100))
+    copied = training.step(dense(), h100, Layout(**layout, replicas=8), seq_tokens=64, parameters=_exposed(h100))
+    assert 0 < copied.dp_s < whole.dp_s  # weights are gathered within a node 32 times, and leave it no more
+
+
+def _exposed(device):
+    return dataclasses.replace(shipped(device.accelerator), dp_overlap_ratio=0.0)
+
+
+@pytest.mark.parametrize(
+    ("layout", "rule"),
+    [
+        (Layout(dp=4, replicas=3, global_batch=4), "replicas must divide dp"),
+        (Layout(schedule="zb"), "schedule must be one of 1f1b, zero_bubble"),
+    ],
+)
+def test_new_rules_are_named(dense, h100, layout, rule):
+    with pytest.raises(InputError, match=rule):
+        training.step(dense(), h100, layout, seq_tokens=1024)

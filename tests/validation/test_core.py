@@ -62,8 +62,9 @@ def test_a_missing_file_is_one_clear_line(tmp_path):
         catalog.read_published(tmp_path / "none.csv", "training")
 
 
-def test_figures_of_one_run_share_their_id_up_to_the_last_dash():
-    runs = by_run([{"id": "a-001-step_time_s"}, {"id": "a-001-peak_mem_gb"}, {"id": "b-step_time_s"}, {"id": ""}])
+def test_figures_of_one_run_share_their_id_before_the_metric():
+    pairs = [("a-1-step_time_s", "step_time_s"), ("a-1-mfu_pct", "mfu_pct"), ("a-2", "mfu_pct"), ("", "mfu_pct")]
+    runs = by_run([{"id": name, "metric": metric} for name, metric in pairs])
     assert [len(rows) for rows in runs.values()] == [2, 1, 1]
 
 

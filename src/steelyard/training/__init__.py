@@ -35,7 +35,7 @@ NOT_MODELLED: tuple[str, ...] = (
     "which experts are busy (their imbalance is an input) and dropped tokens",
     "the order of work in zero-bubble schedules (their idle time is)",
     "time of moving activations to the host (taken as hidden)",
-    "how well one's own software is tuned (a step is predicted half-way between general and tuned stacks)",
+    "how well one's own software is tuned (a recipe says it; a step is predicted as most runs are, not as benchmarks)",
     "data loading and batches of varying length",
     "which transients the allocator keeps beyond a calibrated share",
     "network congestion between jobs",

@@ -24,10 +24,12 @@ class Parameters:
 
     gemm_time_ratio: Array  # matrix products of a long step over isolated kernels
     untuned_time_ratio: Array  # all computation, in software that is not tuned for its devices
+    hooked_time_ratio: Array  # all computation, where hooks gather weights one by one
     ragged_time_ratio: Array  # times this where a width does not fill whole tiles
     throttle_exponent_ratio: Array  # time of matrix products falls with the watts for each FLOP/s, to this power
     expert_time_ratio: Array  # times this for grouped products of experts
     attention_time_ratio: Array
+    scan_time_ratio: Array  # state-space and linear-attention cores
     older_attention_time_ratio: Array  # kernels of before a device with narrow formats, on such a device
     score_time_ratio: Array  # attention scores through memory over their traffic at the measured rate
     elementwise_time_ratio: Array  # norms, activations and residuals over their traffic

@@ -40,6 +40,7 @@ class Costs:
     update_s: Array  # optimizer's memory traffic
     nodes_count: Array
     tuned_ratio: Array
+    hooked_ratio: Array
     eager_ratio: Array
     captured_ratio: Array
     tp_overlap_ratio: Array
@@ -96,7 +97,8 @@ def _pass(one: Pass, costs: Costs, p: Parameters, launches: float) -> _Spent:
     older = 1.0 + (p.older_attention_time_ratio - 1.0) * np.asarray(costs.older_attention_ratio)
     gemm_ratio = untuned * p.gemm_time_ratio * np.asarray(costs.watts_per_flop_per_s) ** -p.throttle_exponent_ratio
     traffic_ratio = untuned * p.elementwise_time_ratio * (1.0 + (p.eager_time_ratio - 1.0) * costs.eager_ratio)
-    attention_s = untuned * (p.attention_time_ratio * older * one.attention_s + p.score_time_ratio * one.score_s)
+    mixing_s = p.attention_time_ratio * older * one.attention_s + p.scan_time_ratio * one.scan_s
+    attention_s = untuned * (mixing_s + p.score_time_ratio * one.score_s)
     computed_s: Array = (
         gemm_ratio * (one.gemm_s + (p.ragged_time_ratio - 1.0) * one.ragged_s + p.expert_time_ratio * one.expert_s)
         + attention_s
@@ -104,6 +106,7 @@ def _pass(one: Pass, costs: Costs, p: Parameters, launches: float) -> _Spent:
         + p.quantise_time_ratio * one.quantise_s
         + p.expand_time_ratio * one.expand_s
     )
+    computed_s = computed_s * (1.0 + (p.hooked_time_ratio - 1.0) * np.asarray(costs.hooked_ratio))
     layers_s = power_sum(computed_s, launches * _host(costs, p), HOST_OVERLAP_EXPONENT_RATIO)
     return _Spent(
         layers_s=layers_s,

@@ -43,7 +43,9 @@ def traffic(model: Model, device: Device, layout: Layout, recipe: Recipe, *, seq
     pair = collective_time("all_gather", payload, tp, device) + collective_time("reduce_scatter", payload, tp, device)
     # An expert that is whole on its device exchanges tokens in place of the layer's second tp pair.
     routed_apart = (np.asarray(ep) > 1) & (np.asarray(ep) >= tp)
-    copies = tokens / np.asarray(tp) * model.top_k * model.hidden * ELEMENT_BYTES * recipe.imbalance_ratio
+    each = np.asarray(ep, np.float64)
+    reached = each * (1.0 - (1.0 - 1.0 / each) ** model.top_k)  # ranks of a token's experts: it is sent to each once
+    copies = tokens / np.asarray(tp) * reached * model.hidden * ELEMENT_BYTES * recipe.imbalance_ratio
     cache = arch.cache_bytes(model, seq_tokens, kv_dtype="bf16") * np.asarray(layout.micro_batch) / model.num_layers
     held = cache / np.minimum(tp, model.num_kv_heads)
     gather_s, reduce_s, mirror_s = _between_replicas(model, device, layout, recipe)

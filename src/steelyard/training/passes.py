@@ -50,6 +50,7 @@ class Pass:
     ragged_s: Array  # of them, those with a width that does not fill whole tiles
     expert_s: Array  # those of the experts
     attention_s: Array
+    scan_s: Array  # state-space and linear-attention cores
     score_s: Array  # attention scores through memory, where the kernel is not fused
     elementwise_s: Array
     quantise_s: Array  # inputs of narrow matrix products: read in 16 bits, written narrow
@@ -111,7 +112,7 @@ def _score_time(model: Model, device: Device, layout: Layout, recipe: Recipe, se
 
 def _time(ops: Iterable[Operator], device: Device, recipe: Recipe, score_s: Array) -> Pass:
     spent: dict[str, Array] = dict.fromkeys(
-        ("gemm_s", "expert_s", "attention_s", "elementwise_s", "ends_gemm_s", "ends_other_s"), 0.0
+        ("gemm_s", "expert_s", "attention_s", "scan_s", "elementwise_s", "ends_gemm_s", "ends_other_s"), 0.0
     )
     ragged_s: Array = 0.0
     narrow_bytes: Array = 0.0
@@ -147,6 +148,6 @@ def _ragged(width: Array) -> npt.NDArray[np.bool_]:
 def _kind(op: Operator) -> str:
     if op.place != "layer":
         return "ends_gemm_s" if op.kind == "gemm" else "ends_other_s"
-    return {"gemm": "gemm_s", "grouped_gemm": "expert_s", "attention": "attention_s", "scan": "attention_s"}.get(
+    return {"gemm": "gemm_s", "grouped_gemm": "expert_s", "attention": "attention_s", "scan": "scan_s"}.get(
         op.kind, "elementwise_s"
     )

@@ -17,7 +17,7 @@ LORA_RANK = 16  # of the adapters beside every dense matrix of a layer, unless s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What a step needs to know beside model, device and layout; the defaults are software of today, half-way tuned.
+    """What a step needs to know beside model, device and layout; the defaults are software of today.
 
     Fields typed `Array` may be arrays that broadcast with those of the layout. A flag is 1 (on) or 0.
     """
@@ -31,7 +31,8 @@ class Recipe:
     sequence_parallel: bool = True  # tensor-parallel ranks share norms, dropout and residuals, not repeat them
     recomputed: tuple[str, ...] = ()  # modules that "selective" recomputes; () = norms and activation functions
     prediction_layers: int = 0  # multi-token prediction: layers with a head of their own
-    tuned_ratio: Array = 0.5  # 1: tuned for its devices as vendors' benchmarks are; 0: general frameworks
+    tuned_ratio: Array = 0.0  # 1: tuned for its devices as vendors' benchmarks are; 0: as most runs are
+    hooked_ratio: Array = 0.0  # weights are gathered one by one from hooks on each module, as DeepSpeed's ZeRO-3 does
     compiled_ratio: Array = 0.0  # a compiler fuses norms and activations, and keeps nothing of them
     eager_ratio: Array = 0.0  # every operation is a kernel of its own: no compiler, few fused ones
     tp_overlap_ratio: Array = 1.0  # gathers and scatters run beside the matrix products they feed

@@ -61,10 +61,19 @@ def leave_family_out(
 
 
 def left_out_sigma(log_miss: Vector, families: Vector) -> Vector:
-    """Return for each point the spread of the misses of all other families, which count alike [N]."""
+    """Return for each point the usual spread of misses in another family: the median over all of them [N].
+
+    Example:
+        >>> miss = np.array([0.1282, -0.1282, 0.2563, -0.2563, 9.0, 9.0])
+        >>> left_out_sigma(miss, np.array(["a", "a", "b", "b", "c", "c"])).round(1).tolist()
+        [3.6, 3.6, 3.6, 3.6, 0.2, 0.2]
+    """
+    names = np.unique(families)
+    spread = {
+        name: robust_log_sigma(miss, np.ones(len(miss))) for name in names for miss in [log_miss[families == name]]
+    }
     sigma = np.empty_like(log_miss)
-    for name in np.unique(families):
-        own = families == name
-        seen = own if own.all() else ~own
-        sigma[own] = robust_log_sigma(log_miss[seen], equal_weights(families[seen].tolist()))
+    for name in names:
+        others = [spread[other] for other in names if other != name] or [spread[name]]
+        sigma[families == name] = np.median(others)
     return sigma

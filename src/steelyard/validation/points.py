@@ -55,10 +55,11 @@ def family(table: str, row: Row) -> str:
 
 
 def by_run(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Return the rows by run: figures of one run share their id up to the last dash; a row without an id is alone."""
+    """Return the rows by run: an id that ends with the metric names its run before; a row without an id is alone."""
     runs: dict[str, list[Row]] = {}
     for number, row in enumerate(rows, start=1):
-        runs.setdefault(row.get("id", "").rpartition("-")[0] or row.get("id") or f"row {number}", []).append(row)
+        name = row.get("id", "").removesuffix(f"-{row.get('metric', '')}")
+        runs.setdefault(name or f"row {number}", []).append(row)
     return runs
 
 

@@ -151,6 +151,7 @@ def recipe(row: Row, trainer: catalog.Row) -> Recipe:
         attention=trainer["attention"],
         recomputed=_modules(row["recompute_detail"]) or tuple(filter(None, [trainer.get("selective")])),
         prediction_layers=number(row, "mtp_layers") if row["mtp_layers"] not in ("", "0") else 0,
+        hooked_ratio=1.0 if row["sharding"] == "zero3" else 0.0,
         tuned_ratio=trainer.value("tuned"),
         compiled_ratio=max(float("torch.compile" in notes), trainer.value("compiled")),
         eager_ratio=0.0 if "torch.compile" in notes else trainer.value("eager"),
