@@ -10,7 +10,7 @@ import pytest
 
 from steelyard.cli.main import run
 from steelyard.cli.quantities import TOKENS
-from steelyard.cli.train_options import to_layout
+from steelyard.compare.jobs.layouts import parse_layout
 from steelyard.errors import InputError
 from steelyard.training import Layout
 
@@ -80,7 +80,7 @@ def test_plan_train_keeps_limits_and_prints_a_layout_that_predict_takes(capsys):
     text = line.split("--layout ")[1]
     assert "zero=1" in text
     assert "recompute=selective" in text
-    assert to_layout(text, 64, 512).tp in {2, 4}
+    assert parse_layout(text, 64, 512).tp in {2, 4}
     answer(capsys, "predict", "train", *JOB, "--devices", "64", "--layout", text)
 
 
@@ -122,7 +122,7 @@ def test_files_are_written_whole(capsys, tmp_path: Path):
     [
         (("--devices", "64", "--layout", "tp=64"), 2, "tp must divide the 32 attention heads"),
         (("--devices", "64", "--layout", "pp=64"), 2, "pp must not exceed the 32 layers"),
-        (("--devices", "64", "--layout", "tp=8,dp=4"), 2, "is 32 and --devices is 64"),
+        (("--devices", "64", "--layout", "tp=8,dp=4"), 2, "is 32, for 64 devices"),
         (("--devices", "60", "--layout", "tp=8"), 2, "no multiple of tp x pp x cp = 8"),
         (("--devices", "64", "--layout", "global-batch=100"), 2, "global_batch must be a multiple of dp x micro_batch"),
         (("--devices", "64", "--layout", "tq=8"), 2, "known: "),
@@ -193,9 +193,9 @@ def test_tokens_as_people_write_them(text, tokens):
 
 
 def test_to_layout_fills_the_devices_with_replicas():
-    assert to_layout("tp=8,pp=2", 64, 512) == Layout(tp=8, pp=2, dp=4, global_batch=512)
-    assert to_layout("tp=8, micro-batch=2, zero=3", None, 512) == Layout(
+    assert parse_layout("tp=8,pp=2", 64, 512) == Layout(tp=8, pp=2, dp=4, global_batch=512)
+    assert parse_layout("tp=8, micro-batch=2, zero=3", None, 512) == Layout(
         tp=8, micro_batch=2, zero_stage=3, global_batch=512
     )
     with pytest.raises(InputError, match="no multiple"):
-        to_layout("tp=3", 64, 512)
+        parse_layout("tp=3", 64, 512)

@@ -7,7 +7,7 @@ import pytest
 
 from steelyard import training
 from steelyard.compare.jobs import TrainingJob, plan_training, predict_training
-from steelyard.compare.jobs.job import layout_dict, layout_text
+from steelyard.compare.jobs.layouts import layout_dict, layout_text
 from steelyard.errors import DoesNotFitError, InputError, UnknownError
 from steelyard.records.estimate import estimate
 from steelyard.training import Layout, Space
@@ -82,7 +82,7 @@ def test_loss_is_that_of_the_default_law_between_those_of_all(prediction):
     assert (loss.p10, loss.p90) == (pytest.approx(min(of_each)), pytest.approx(max(of_each)))
     repeated = predict_training(_job(unique_tokens=1e11, bytes_per_token=4.0), prediction.layout).quality
     assert repeated.loss_nats_per_token.p50 > loss.p50
-    assert repeated.tokens_seen == pytest.approx(training.effective_tokens(1e12, 1e11))
+    assert repeated.effective_tokens == pytest.approx(training.effective_tokens(1e12, 1e11))
     assert repeated.bits_per_byte.p50 == pytest.approx(repeated.loss_nats_per_token.p50 / np.log(2) / 4)
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from steelyard.cli.output import FORMATS, deliver, output_option, screen, warn
-from steelyard.cli.progress import LayoutProgress
+from steelyard.cli.output import deliver, output_option, screen, warn
 from steelyard.cli.quantities import DURATION, NUMBERS
-from steelyard.cli.train_options import F, job_options, one_form, to_job, to_layout
+from steelyard.cli.train_options import F, form_of, job_options, to_job
 
 LIMITS = ("tp", "pp", "vpp", "dp", "cp", "ep", "micro-batch", "zero")
+WORDS = {"recompute": "none, selective, full; all unless given."}
 _FIELDS = {"micro-batch": "micro_batch", "zero": "zero_stage"}
 
 
@@ -25,8 +25,9 @@ def limit_options(function: F) -> F:
         only = click.option(f"--{name}", type=NUMBERS, help=f"Only these values of {name}.")
         for add in (most, only) if name != "zero" else (only,):
             function = add(function)
-    only = click.option("--recompute", metavar="KIND[,KIND...]", help="Only these: none, selective, full.")
-    return only(function)
+    for name, known in WORDS.items():
+        function = click.option(f"--{name}", metavar="KIND[,KIND...]", help=f"Only these: {known}")(function)
+    return function
 
 
 @click.command("train")
@@ -55,23 +56,23 @@ def command(form: str | None, explain: bool, output: Path | None, **options: Any
       steelyard plan train --model llama-3.1-70b --on h100 --devices 512 --tokens 2T --tp 8 --max-pp 8 \\
           --recompute selective --layout tp=8,pp=8
     """
-    one_form(form, explain)
-    job, counts = to_job(options), options["counts"]
-    asked = options["layout"]
-    layout = None
-    if asked is not None:
-        layout = to_layout(asked, counts[0] if len(counts) == 1 else None, job.batch_sequences)
-    if form is None and output is not None and not explain:
-        form = FORMATS.get(output.suffix.lower())
-
     from steelyard.compare.jobs import plan_training
+    from steelyard.compare.jobs.layouts import parse_layout
     from steelyard.report import training_plan
+    from steelyard.report.progress import LayoutProgress
     from steelyard.training import Space
 
-    space = Space(only=_only(options), at_most=_at_most(options))
+    form = form_of(form, explain, output)
+    job, counts, asked = to_job(options), options["counts"], options["layout"]
+    only_count = counts[0] if len(counts) == 1 else None
     with LayoutProgress(len(counts)) as progress:
         plan = plan_training(
-            job, counts, space=space, deadline_s=options["deadline_s"], compare_with=layout, progress=progress
+            job,
+            counts,
+            space=Space(only=_only(options), at_most=_at_most(options)),
+            deadline_s=options["deadline_s"],
+            compare_with=None if asked is None else parse_layout(asked, only_count, job.batch_sequences),
+            progress=progress,
         )
     width, _ = screen()
     warn(plan.warnings)
@@ -79,10 +80,10 @@ def command(form: str | None, explain: bool, output: Path | None, **options: Any
 
 
 def _only(options: dict[str, Any]) -> dict[str, tuple[int | str, ...]]:
-    named = {_FIELDS.get(name, name): options[_FIELDS.get(name, name) if name != "zero" else "zero"] for name in LIMITS}
-    kinds = options["recompute"]
-    if kinds is not None:
-        named["recompute"] = tuple(kind.strip() for kind in kinds.split(","))
+    named = {_FIELDS.get(name, name): options[name.replace("-", "_")] for name in LIMITS}
+    for name in WORDS:
+        if options[name] is not None:
+            named[name] = tuple(kind.strip() for kind in options[name].split(","))
     return {name: values for name, values in named.items() if values is not None}
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from steelyard.cli.output import FORMATS, deliver, output_option, screen, warn
-from steelyard.cli.train_options import job_options, one_form, to_job, to_layout
+from steelyard.cli.output import deliver, output_option, screen, warn
+from steelyard.cli.train_options import form_of, job_options, to_job
 
 
 @click.command("train")
@@ -33,16 +33,14 @@ def command(form: str | None, explain: bool, output: Path | None, **options: Any
           --seq-len 8192 --global-batch-tokens 16777216 --layout tp=8,pp=16,vpp=7,recompute=selective
       steelyard predict train --model ./config.json --on h200 --tokens 20M --method lora
     """
-    one_form(form, explain)
-    job = to_job(options)
-    text, count = options["layout"], options["num_devices"]
-    layout = None if text is None else to_layout(text, count, job.batch_sequences)
-    if form is None and output is not None and not explain:
-        form = FORMATS.get(output.suffix.lower())
-
     from steelyard.compare.jobs import predict_training
+    from steelyard.compare.jobs.layouts import parse_layout
     from steelyard.report import training_prediction
 
+    form = form_of(form, explain, output)
+    job = to_job(options)
+    text, count = options["layout"], options["num_devices"]
+    layout = None if text is None else parse_layout(text, count, job.batch_sequences)
     found = predict_training(job, layout, num_devices=count)
     width, _ = screen()
     warn(found.warnings)

@@ -1,23 +1,22 @@
-"""What `predict train` and `plan train` ask alike: the model, the devices, the data, the price; and `--layout`."""
+"""What `predict train` and `plan train` ask alike: the model, the devices, the data, the price."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from steelyard.cli.output import FORMATS
 from steelyard.cli.quantities import DEVICE_PRICE, TOKENS, Quantity
-from steelyard.errors import InputError, unknown
+from steelyard.errors import InputError
 
 if TYPE_CHECKING:
     from steelyard.compare.jobs import TrainingJob
-    from steelyard.training import Layout
 
 F = TypeVar("F", bound=Callable[..., Any])
-_COUNTS = ("tp", "pp", "vpp", "dp", "cp", "ep", "zero", "micro-batch", "global-batch")
-_FIELDS = {"zero": "zero_stage", "micro-batch": "micro_batch", "global-batch": "global_batch"}
 _OPTIONS = (
     click.option("--model", "model_ref", required=True, metavar="MODEL", help="Catalogue name, or a config.json."),
     click.option("--on", "device_ref", required=True, metavar="DEVICE", help="Accelerator of the catalogue."),
@@ -56,10 +55,18 @@ def job_options(function: F) -> F:
     return function
 
 
-def one_form(form: str | None, explain: bool) -> None:
-    """Refuse two forms of output at once."""
+def form_of(form: str | None, explain: bool, output: Path | None) -> str | None:
+    """Return the form asked for by an option or by the end of `-o FILE`: "json", else text.
+
+    Raises:
+        InputError: A file of a form that there is not.
+    """
     if form is not None and explain:
         raise click.UsageError("--json and --explain exclude each other; the JSON document has the trees too")
+    ending = None if output is None or form or explain else FORMATS.get(output.suffix.lower())
+    if ending not in {None, "json"}:
+        raise InputError(f"-o {output}: there is text and JSON; give a name that ends in .txt or .json")
+    return form or ending
 
 
 def to_job(options: dict[str, Any]) -> TrainingJob:
@@ -76,47 +83,3 @@ def to_job(options: dict[str, Any]) -> TrainingJob:
     except ValueError:
         raise InputError(f"--as-of: {str(stated)[:40]!r} is not a day; allowed: YYYY-MM-DD") from None
     return TrainingJob(as_of=day, **{name: options[name] for name in JOB_FIELDS})
-
-
-def to_layout(text: str, num_devices: int | None, batch_sequences: int) -> Layout:
-    """Return the layout that `--layout` states; what it leaves out is 1, ZeRO-1, no recomputation, the batch asked for.
-
-    dp follows from the devices where it is not stated.
-
-    Raises:
-        InputError: A part that cannot be read, or a product that is not the number of devices.
-    """
-    from steelyard.training import RECOMPUTE, Layout
-
-    values: dict[str, Any] = {}
-    for part in text.split(","):
-        name, separator, value = (piece.strip() for piece in part.partition("="))
-        known = (*_COUNTS, "recompute")
-        if not separator or name not in known:
-            raise InputError(f"--layout: {unknown('part', part.strip() or text, known)}; for example tp=8,pp=4,zero=1")
-        if name == "recompute":
-            if value not in RECOMPUTE:
-                raise InputError(f"--layout: {unknown('recompute', value, RECOMPUTE)}")
-            values[name] = value
-        elif not (value.isascii() and value.isdecimal() and len(value) <= 9):
-            raise InputError(f"--layout: {name} is {value[:20]!r}; allowed: a whole number")
-        else:
-            values[_FIELDS.get(name, name)] = int(value)
-    if "dp" not in values:
-        values["dp"] = _data_parallel(values, num_devices)
-    layout = Layout(**({"global_batch": batch_sequences} | values))
-    if num_devices is not None and layout.num_devices != num_devices:
-        raise InputError(
-            f"--layout: tp x pp x cp x dp is {layout.num_devices} and --devices is {num_devices}; they must be equal"
-        )
-    return layout
-
-
-def _data_parallel(values: dict[str, int], num_devices: int | None) -> int:
-    """Return the replicas that fill the devices."""
-    one = max(values.get("tp", 1) * values.get("pp", 1) * values.get("cp", 1), 1)
-    if num_devices is None:
-        return 1
-    if num_devices % one:
-        raise InputError(f"--layout: --devices {num_devices} is no multiple of tp x pp x cp = {one}")
-    return num_devices // one

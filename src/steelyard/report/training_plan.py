@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from steelyard.compare.jobs import Option, TrainingPlan, WhyNot
-from steelyard.compare.jobs.job import layout_text
+from steelyard.compare.jobs.layouts import layout_text
 from steelyard.report.json_document import document, dump
 from steelyard.report.listing import table
 from steelyard.report.plain import bullets, heading, share

@@ -7,7 +7,7 @@ from typing import Any
 
 from steelyard import training
 from steelyard.compare.jobs import TrainingPrediction
-from steelyard.compare.jobs.job import layout_text
+from steelyard.compare.jobs.layouts import layout_text
 from steelyard.compare.jobs.loss import Quality
 from steelyard.records.estimate import Estimate
 from steelyard.report import explain as trees

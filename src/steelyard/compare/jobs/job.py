@@ -8,8 +8,6 @@ from datetime import date
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from steelyard import arch, catalog, device, economics, training
 from steelyard.compare.draws import Draws
 from steelyard.errors import InputError, unknown
@@ -118,23 +116,3 @@ class TrainingJob:
 
 def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
-
-
-def layout_dict(layout: training.Layout) -> dict[str, int | str]:
-    """Return one layout as plain values, its devices first."""
-    values = {item.name: np.asarray(getattr(layout, item.name)).item() for item in dataclasses.fields(layout)}
-    return {"num_devices": int(np.asarray(layout.num_devices))} | values
-
-
-def layout_text(layout: training.Layout) -> str:
-    """Return one layout in a line that `--layout` takes.
-
-    Example:
-        >>> layout_text(training.Layout(tp=8, dp=4, global_batch=32, zero_stage=1))
-        'tp=8,dp=4,zero=1,micro-batch=1,recompute=none'
-    """
-    names = {"tp": "tp", "pp": "pp", "vpp": "vpp", "cp": "cp", "ep": "ep", "dp": "dp"}
-    values = layout_dict(layout)
-    parts = [f"{shown}={values[name]}" for name, shown in names.items() if values[name] != 1]
-    zero, micro = values["zero_stage"], values["micro_batch"]
-    return ",".join([*parts, f"zero={zero}", f"micro-batch={micro}", f"recompute={values['recompute']}"])

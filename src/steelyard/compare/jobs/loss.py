@@ -17,7 +17,7 @@ class Quality:
     """Loss of the default law; `low` and `high` of a range are the extremes over all laws, not percentiles."""
 
     params: float  # that a token uses
-    tokens_seen: float  # repeated ones at their worth
+    effective_tokens: float  # repeated ones at their worth
     loss_nats_per_token: Estimate
     perplexity: Estimate
     bits_per_byte: Estimate | None  # None: bytes per token not stated
@@ -29,7 +29,7 @@ class Quality:
         """Return the loss under each law."""
 
         def leaf(law: training.Law) -> Term:
-            loss = float(training.loss_nats_per_token(self.params, self.tokens_seen, law=law))
+            loss = float(training.loss_nats_per_token(self.params, self.effective_tokens, law=law))
             return Term(label=f"law {law.id}", value=loss, unit="nat_per_token", source=law.source)
 
         return Term(
@@ -53,7 +53,7 @@ def quality(job: TrainingJob) -> Quality | None:
     per_byte = job.bytes_per_token
     return Quality(
         params=params,
-        tokens_seen=seen,
+        effective_tokens=seen,
         loss_nats_per_token=loss,
         perplexity=_mapped(loss, training.perplexity),
         bits_per_byte=None if per_byte is None else _mapped(loss, lambda nats: training.bits_per_byte(nats, per_byte)),

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from steelyard import training
 from steelyard.compare.draws import Draws
 from steelyard.compare.jobs.drawn import drawn_run
-from steelyard.compare.jobs.job import TrainingJob, layout_dict
+from steelyard.compare.jobs.job import TrainingJob
+from steelyard.compare.jobs.layouts import layout_dict
 from steelyard.compare.jobs.predict import TrainingPrediction, predict_training
 from steelyard.compare.jobs.why_not import WhyNot, why_not
 from steelyard.errors import DoesNotFitError, InputError, UnknownError

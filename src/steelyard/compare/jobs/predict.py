@@ -12,7 +12,8 @@ from steelyard import catalog, training
 from steelyard.compare.draws import Draws
 from steelyard.compare.jobs.bill import Bill, bill
 from steelyard.compare.jobs.drawn import drawn_run
-from steelyard.compare.jobs.job import TrainingJob, layout_dict
+from steelyard.compare.jobs.job import TrainingJob
+from steelyard.compare.jobs.layouts import layout_dict
 from steelyard.compare.jobs.loss import Quality, quality
 from steelyard.compare.result import Evidence, Quantity
 from steelyard.records.estimate import Estimate, estimate
@@ -168,7 +169,7 @@ def term_names(record: Any) -> list[str]:
 def _quality_dict(found: Quality) -> dict[str, Any]:
     names = ("loss_nats_per_token", "perplexity", "bits_per_byte", "best_params", "best_tokens")
     ranges: dict[str, Estimate | None] = {name: getattr(found, name) for name in names}
-    return {"params": found.params, "tokens_seen": found.tokens_seen} | {
+    return {"params": found.params, "effective_tokens": found.effective_tokens} | {
         name: None if value is None else {"value": value.p50, "least": value.p10, "largest": value.p90}
         for name, value in ranges.items()
     }

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from steelyard import training
-from steelyard.compare.jobs.job import TrainingJob, layout_dict
+from steelyard.compare.jobs.job import TrainingJob
+from steelyard.compare.jobs.layouts import layout_dict
 
 PARTS = (
     "forward_s", "backward_s", "recompute_s", "ends_s", "tp_s", "cp_s", "ep_s", "pp_s", "dp_s", "bubble_s",

@@ -35,7 +35,8 @@ class LayoutProgress:
         self.layouts += layouts
         if not sys.stderr.isatty() or time.monotonic() - self._start < PATIENCE_S:
             return
-        text = f"{self.layouts:,} layouts; {count:,} devices ({place + 1} of {self.num_counts})"
+        of = f"; {count:,} devices ({place + 1} of {self.num_counts})" if self.num_counts > 1 else ""
+        text = f"{self.layouts:,} layouts{of}"
         if self._status is None:
             from rich.console import Console
 
