@@ -31,7 +31,7 @@ def main() -> None:
             device=device.load(on),
             seq_tokens=seq,
             global_batch_tokens=seq * batch,
-            compute_dtype=dtype,
+            recipe=training.Recipe(compute_dtype=dtype),
         )
         times = []
         for _ in range(repeats):

@@ -79,6 +79,8 @@ def test_plan_train_keeps_limits_and_prints_a_layout_that_predict_takes(capsys):
     line = next(line for line in out.splitlines() if "--layout tp=" in line)
     text = line.split("--layout ")[1]
     assert "zero=1" in text
+    roomy = document(capsys, "plan", "train", *JOB, "--devices", "64", *limits, "--leave", "20 GB")["result"]
+    assert all(option["left_bytes"] >= 20e9 for option in roomy["front"])
     assert "recompute=selective" in text
     assert parse_layout(text, 64, 512).tp in {2, 4}
     answer(capsys, "predict", "train", *JOB, "--devices", "64", "--layout", text)
@@ -131,7 +133,13 @@ def test_files_are_written_whole(capsys, tmp_path: Path):
         (("--devices", "64", "--price", "free"), 2, "2.10 USD/device/h"),
         (("--devices", "64", "--as-of", "soon"), 2, "YYYY-MM-DD"),
         (("--devices", "64", "--json", "--explain"), 2, "exclude each other"),
+        (("--devices", "64", "-o", "plan.html"), 2, "ends in .txt or .json"),
+        (("--devices", "64", "--target-loss", "0"), 2, "--target-loss"),
         (("--devices", "64", "--dtype", "fp3"), 3, "unknown number format"),
+        (("--devices", "64", "--software", "ep_overlap_rato=1"), 2, "nearest: ep_overlap_ratio"),
+        (("--devices", "64", "--software", "ep_overlap_ratio=often"), 2, "a value like 0.0"),
+        (("--devices", "64", "--software", "fast"), 2, "has no value"),
+        (("--devices", "64", "--optimizer", "adamm"), 2, "nearest: adam"),
         (("--devices", "64", "--region", "Mars"), 3, "unknown region"),
         (("--devices", "1", "--method", "full"), 1, "the least is"),
     ],
@@ -192,7 +200,7 @@ def test_tokens_as_people_write_them(text, tokens):
     assert TOKENS.convert(text, None, None) == pytest.approx(tokens)
 
 
-def test_to_layout_fills_the_devices_with_replicas():
+def test_a_layout_fills_the_devices_with_replicas():
     assert parse_layout("tp=8,pp=2", 64, 512) == Layout(tp=8, pp=2, dp=4, global_batch=512)
     assert parse_layout("tp=8, micro-batch=2, zero=3", None, 512) == Layout(
         tp=8, micro_batch=2, zero_stage=3, global_batch=512

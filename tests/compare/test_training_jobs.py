@@ -86,6 +86,15 @@ def test_loss_is_that_of_the_default_law_between_those_of_all(prediction):
     assert repeated.bits_per_byte.p50 == pytest.approx(repeated.loss_nats_per_token.p50 / np.log(2) / 4)
 
 
+def test_tokens_to_a_loss_and_the_size_best_over_a_life(prediction):
+    loss = prediction.quality.loss_nats_per_token.p50
+    asked = predict_training(_job(target_loss_nats=loss, served_tokens=1e13), prediction.layout).quality
+    assert asked.target_tokens.p50 == pytest.approx(1e12)
+    assert asked.target_tokens.p10 < 1e12 < asked.target_tokens.p90  # other laws, other floors
+    best = training.lifetime_optimal(loss, 1e13)
+    assert (asked.lifetime_params, asked.lifetime_tokens) == (pytest.approx(best.params), pytest.approx(best.tokens))
+
+
 def test_a_user_price_replaces_the_catalogue_s():
     found = predict_training(_job(usd_per_device_s=2 / 3600), Layout(dp=64, global_batch=512, recompute="full"))
     assert found.bill.rented_usd == pytest.approx(found.run.device_s * 2 / 3600)

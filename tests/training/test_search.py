@@ -11,15 +11,25 @@ from steelyard import training
 from steelyard.errors import DoesNotFitError, InputError
 from steelyard.training import Layout, Space
 from steelyard.training.front import Front, undominated
-from steelyard.training.grid import blocks, layout_at, pick
+from steelyard.training.grid import grid, layout_at, pick
+from steelyard.training.job import Job
 from steelyard.training.layout import RECOMPUTE, broken_rules
-from steelyard.training.search import Job, search
+from steelyard.training.search import search
 
 LLAMA_70B = {
     "hidden_size": 8192, "intermediate_size": 28672, "vocab_size": 128_256, "num_hidden_layers": 80,
     "num_attention_heads": 64, "num_key_value_heads": 8,
 }  # fmt: skip
 ALL = Space()
+
+
+def _all_layouts(model, count, *, batch, space=ALL):
+    """Every layout of the grid, one at a time."""
+    found = []
+    for block in grid(model, count, seq_tokens=2048, batch=batch, space=space).blocks():
+        layouts = pick(block.layout, np.flatnonzero(block.valid), block.valid.shape)
+        found += [layout_at(layouts, place) for place in range(layouts.tp.size)]
+    return found
 
 
 def _brute_force(model, count, seq_tokens, batch):
@@ -32,15 +42,15 @@ def _brute_force(model, count, seq_tokens, batch):
         rank = max(round(batch / dp), 1)
         if abs(rank * dp - batch) > 0.1 * batch:
             continue
-        for ep, vpp, micro, zero, recompute in itertools.product(
+        for ep, vpp, micro, (zero, replicas), recompute in itertools.product(
             range(1, max(model.num_experts, 1) + 1), range(1, model.num_layers + 1), range(1, rank + 1),
-            range(4), RECOMPUTE,
+            [(0, 1), (1, 1), (2, 1), *((3, replicas) for replicas in range(1, dp + 1))], RECOMPUTE,
         ):  # fmt: skip
             layout = Layout(
                 tp=tp, pp=pp, vpp=vpp, dp=dp, cp=cp, ep=ep, zero_stage=zero, micro_batch=micro,
-                global_batch=rank * dp, recompute=recompute,
+                global_batch=rank * dp, recompute=recompute, replicas=replicas,
             )  # fmt: skip
-            if zero and dp * cp == 1:
+            if zero and dp * cp <= replicas:  # nothing left to split the states over
                 continue
             if not any(np.any(broken) for broken in broken_rules(model, layout).values()):
                 yield layout
@@ -59,19 +69,14 @@ def test_the_search_finds_what_brute_force_finds(kind, count, batch, dense, mixt
 
 
 def test_layouts_are_distinct(mixture):
-    seen = []
-    for block, valid in blocks(mixture(), 12, seq_tokens=2048, batch=24, space=ALL):
-        layouts = pick(block, np.flatnonzero(valid), valid.shape)
-        seen += [layout_at(layouts, place) for place in range(layouts.tp.size)]
+    seen = _all_layouts(mixture(), 12, batch=24)
     assert len(seen) == len(set(seen)) > 1000
 
 
 def test_depths_and_micro_batches_that_are_no_powers_of_two_are_found(dense):
     # 126 layers on 36 devices: 9 and 18 stages of 14 and 7 layers, micro-batches of 3 and 5
-    found = set()
-    for block, valid in blocks(dense(num_hidden_layers=126), 36, seq_tokens=2048, batch=180, space=ALL):
-        layouts = pick(block, np.flatnonzero(valid), valid.shape)
-        found |= set(zip(layouts.pp.tolist(), layouts.vpp.tolist(), layouts.micro_batch.tolist(), strict=True))
+    layouts = _all_layouts(dense(num_hidden_layers=126), 36, batch=180)
+    found = {(layout.pp, layout.vpp, layout.micro_batch) for layout in layouts}
     assert {(9, 1, 3), (9, 14, 1), (18, 7, 1), (1, 1, 5)} <= found
 
 
@@ -97,6 +102,24 @@ def test_a_limit_is_kept_and_the_best_of_what_is_left_is_found(dense, h100):
     better = search(job, 32, faster_than_token_per_s=rate)
     assert better.num_faster > 0
     assert search(job, 32, space=space, faster_than_token_per_s=rate * (1 + 1e-12)).num_faster == 0
+
+
+def test_other_schedules_are_looked_at_when_asked_for(dense, h100):
+    usual = _all_layouts(dense(), 8, batch=16)
+    both = _all_layouts(dense(), 8, batch=16, space=Space(only={"schedule": ("1f1b", "zero_bubble")}))
+    assert {layout.schedule for layout in usual} == {"1f1b"}
+    pipelined = [layout for layout in usual if layout.pp > 1]
+    assert len(both) == len(set(both)) == len(usual) + len(pipelined)
+
+
+def test_the_search_times_layouts_as_the_step_does(mixture, h100):
+    job = Job(model=mixture(), device=h100, seq_tokens=2048, global_batch_tokens=2048 * 64)
+    found = search(job, 16)
+    rates = np.ravel(job.step(found.front).tokens_per_s)
+    assert np.all(np.diff(rates) < 0)
+    for place in (0, rates.size // 2, rates.size - 1):
+        better = search(job, 16, faster_than_token_per_s=rates[place] * (1 + 1e-12)).num_faster
+        assert (better == 0) == (place == 0)
 
 
 def test_an_axis_that_does_not_exist_is_refused():

@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from steelyard.cli.output import deliver, output_option, screen, warn
-from steelyard.cli.quantities import DURATION, NUMBERS
+from steelyard.cli.quantities import DURATION, NUMBERS, SIZE
 from steelyard.cli.train_options import F, form_of, job_options, to_job
 
-LIMITS = ("tp", "pp", "vpp", "dp", "cp", "ep", "micro-batch", "zero")
-WORDS = {"recompute": "none, selective, full; all unless given."}
+LIMITS = ("tp", "pp", "vpp", "dp", "cp", "ep", "micro-batch", "replicas", "zero")
+WORDS = {"recompute": "none, selective, full; all unless given.", "schedule": "1f1b, zero_bubble; 1f1b unless given."}
 _FIELDS = {"micro-batch": "micro_batch", "zero": "zero_stage"}
 
 
@@ -34,6 +34,7 @@ def limit_options(function: F) -> F:
 @job_options
 @click.option("--devices", "counts", type=NUMBERS, required=True, help="One count or several; all of a count are used.")
 @click.option("--within", "deadline_s", type=DURATION, help="Deadline, '60 days': the cheapest that meets it wins.")
+@click.option("--leave", "leave_bytes", type=SIZE, help="Memory of a device to be left over, '5 GB'.")
 @limit_options
 @click.option(
     "--layout", metavar="LAYOUT", help="Why not this one? tp=8,pp=4,...: its rank, or what stands against it."
@@ -70,6 +71,7 @@ def command(form: str | None, explain: bool, output: Path | None, **options: Any
             job,
             counts,
             space=Space(only=_only(options), at_most=_at_most(options)),
+            leave_bytes=options["leave_bytes"] or 0.0,
             deadline_s=options["deadline_s"],
             compare_with=None if asked is None else parse_layout(asked, only_count, job.batch_sequences),
             progress=progress,

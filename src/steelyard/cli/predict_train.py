@@ -36,12 +36,14 @@ def command(form: str | None, explain: bool, output: Path | None, **options: Any
     from steelyard.compare.jobs import predict_training
     from steelyard.compare.jobs.layouts import parse_layout
     from steelyard.report import training_prediction
+    from steelyard.report.progress import LayoutProgress
 
     form = form_of(form, explain, output)
     job = to_job(options)
     text, count = options["layout"], options["num_devices"]
     layout = None if text is None else parse_layout(text, count, job.batch_sequences)
-    found = predict_training(job, layout, num_devices=count)
+    with LayoutProgress(1) as seen:
+        found = predict_training(job, layout, num_devices=count, progress=lambda layouts: seen(0, 0, layouts))
     width, _ = screen()
     warn(found.warnings)
     deliver(training_prediction.render(found, form=form, explain=explain, width=None if output else width), output)

@@ -52,5 +52,6 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
 
 TOKENS = Quantity("token", "TOKENS", "15.6T")
 DURATION = Quantity("s", "TIME", "'60 days'")
+SIZE = Quantity("bytes", "SIZE", "'5 GB'")
 DEVICE_PRICE = Quantity("usd_per_device_s", "PRICE", "'2.10 USD/device/h'")
 NUMBERS = Numbers()

@@ -28,9 +28,18 @@ _OPTIONS = (
     click.option("--dtype", "compute_dtype", default="bf16", show_default=True, help="Of the matrix products."),
     click.option(
         "--method", "kind", default="pretrain", show_default=True, metavar="METHOD",
-        help="pretrain, or a fine-tuning: full, lora, ...",
+        help="pretrain, or a fine-tuning: full, lora, qlora.",
+    ),
+    click.option("--optimizer", default="adam", show_default=True, help="adam, adam-bf16, adam-8bit, muon."),
+    click.option(
+        "--software", metavar="NAME=VALUE,...",
+        help="What it does otherwise than usual: ep_overlap_ratio=1, eager_ratio=1, attention=flash2, ...",
     ),
     click.option("--unique-tokens", type=TOKENS, help="Distinct ones among --tokens; all unless stated."),
+    click.option("--served-tokens", type=TOKENS, help="Over its life: the size best for training and serving."),
+    click.option(
+        "--target-loss", "target_loss_nats", type=click.FloatRange(0.1, 20), help="In nats a token: tokens to it."
+    ),
     click.option(
         "--bytes-per-token", type=Quantity("bytes_per_token", "BYTES", "4.2"), help="Of the tokenizer: bits per byte."
     ),
@@ -43,8 +52,9 @@ _OPTIONS = (
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draws behind ranges."),
 )  # fmt: skip
 JOB_FIELDS = (
-    "model_ref", "device_ref", "tokens", "seq_tokens", "global_batch_tokens", "compute_dtype", "kind",
-    "unique_tokens", "bytes_per_token", "pricing", "usd_per_device_s", "region", "seed",
+    "model_ref", "device_ref", "tokens", "seq_tokens", "global_batch_tokens", "compute_dtype", "kind", "optimizer",
+    "unique_tokens", "served_tokens", "target_loss_nats", "bytes_per_token", "pricing", "usd_per_device_s", "region",
+    "seed",
 )  # fmt: skip
 
 
@@ -77,9 +87,26 @@ def to_job(options: dict[str, Any]) -> TrainingJob:
     """
     from steelyard.compare.jobs import TrainingJob
 
-    stated = options["as_of"]
+    of = options["as_of"]
     try:
-        day = None if stated is None else date.fromisoformat(stated)
+        day = None if of is None else date.fromisoformat(of)
     except ValueError:
-        raise InputError(f"--as-of: {str(stated)[:40]!r} is not a day; allowed: YYYY-MM-DD") from None
-    return TrainingJob(as_of=day, **{name: options[name] for name in JOB_FIELDS})
+        raise InputError(f"--as-of: {str(of)[:40]!r} is not a day; allowed: YYYY-MM-DD") from None
+    return TrainingJob(
+        as_of=day, software=to_software(options["software"]), **{name: options[name] for name in JOB_FIELDS}
+    )
+
+
+def to_software(text: str | None) -> dict[str, float | str]:
+    """Return the parts that `--software` states, numbers as numbers.
+
+    Raises:
+        InputError: A part without a value.
+    """
+    found: dict[str, float | str] = {}
+    for part in text.split(",") if text else ():
+        name, separator, value = (piece.strip() for piece in part.partition("="))
+        if not separator or not value:
+            raise InputError(f"--software: {part.strip()[:40]!r} has no value; for example ep_overlap_ratio=1")
+        found[name] = float(value) if value.replace(".", "", 1).isdecimal() else value
+    return found

@@ -149,6 +149,9 @@ def _quality_rows(quality: Quality) -> list[dict[str, str]]:
         ("bits per byte", quality.bits_per_byte, "count"),
         (f"{flop} parameters", quality.best_params, "param"),
         (f"{flop} tokens", quality.best_tokens, "token"),
+        ("tokens to the loss asked for", quality.target_tokens, "token"),
+        ("same loss, least FLOP with serving: parameters", _point(quality.lifetime_params), "param"),
+        ("same loss, least FLOP with serving: tokens", _point(quality.lifetime_tokens), "token"),
     ]
     rows = []
     for label, value, unit in items:
@@ -156,6 +159,10 @@ def _quality_rows(quality: Quality) -> list[dict[str, str]]:
             mid, spread = text.parts(value, unit)
             rows.append({"quality": label, "default law": mid, "all laws": spread})
     return rows
+
+
+def _point(value: float | None) -> Estimate | None:
+    return None if value is None else Estimate(p10=value, p50=value, p90=value)
 
 
 def _notes(found: TrainingPrediction) -> Iterator[str]:

@@ -1,9 +1,11 @@
 """Training: layouts, memory, the time of a step, the best layout, the whole run with failures, loss and fine-tuning."""
 
+from steelyard.training.best import Plan, best_layout, best_layouts, fastest, least_devices
 from steelyard.training.finetune import FineTuning, finetune
 from steelyard.training.grid import Space, layout_at
+from steelyard.training.job import Job
 from steelyard.training.laws import DEFAULT_LAW, Law, get_law, laws, over_laws
-from steelyard.training.layout import RECOMPUTE, Layout, check, first_broken_rule
+from steelyard.training.layout import RECOMPUTE, SCHEDULES, Layout, check, first_broken_rule
 from steelyard.training.memory import Memory, memory
 from steelyard.training.quality import (
     TRAINING_FLOP,
@@ -16,7 +18,7 @@ from steelyard.training.quality import (
     perplexity,
     tokens_for_loss,
 )
-from steelyard.training.recipe import Recipe
+from steelyard.training.recipe import METHODS, Recipe
 from steelyard.training.reliability import (
     Reliability,
     checkpoint_bytes,
@@ -28,18 +30,7 @@ from steelyard.training.reliability import (
 )
 from steelyard.training.run import Run, device_s_for_flop, run
 from steelyard.training.scaling import Scaling, scaling
-from steelyard.training.search import (
-    ALL_LAYOUTS,
-    Found,
-    Job,
-    Plan,
-    best_layout,
-    best_layouts,
-    fastest,
-    least_devices,
-    search,
-)
-from steelyard.training.sharding import METHODS
+from steelyard.training.search import ALL_LAYOUTS, Found, search
 from steelyard.training.step import Step, step
 
 NOT_MODELLED: tuple[str, ...] = (
@@ -61,6 +52,7 @@ __all__ = [
     "METHODS",
     "NOT_MODELLED",
     "RECOMPUTE",
+    "SCHEDULES",
     "TRAINING_FLOP",
     "FineTuning",
     "Found",

@@ -13,14 +13,18 @@ import numpy.typing as npt
 
 from steelyard.arch import Model
 from steelyard.errors import InputError, unknown
-from steelyard.training.layout import RECOMPUTE, Layout, broken_rules
+from steelyard.training.layout import RECOMPUTE, SCHEDULES, Layout, broken_rules
 
 Mask = npt.NDArray[np.bool_]
 Whole = npt.NDArray[np.int64]
-AXES = ("tp", "pp", "vpp", "dp", "cp", "ep", "zero_stage", "micro_batch", "recompute")
+Places = npt.NDArray[np.intp]
+AXES = ("tp", "pp", "vpp", "dp", "cp", "ep", "zero_stage", "replicas", "micro_batch", "recompute", "schedule")
+_NAMES = {"recompute": RECOMPUTE, "schedule": SCHEDULES}
 _ZERO_STAGES = (0, 1, 2, 3)
+_KERNEL = ("tp", "cp", "ep", "micro_batch")  # what operators depend on
 _BATCH_TOLERANCE = 0.1  # the global batch is rounded to whole sequences of each rank within this share
-_BLOCK = 1 << 15  # layouts evaluated at once: the arrays of a formula stay in the processor's second-level cache
+_COLUMNS = 16  # of a row and a number of virtual stages, about: recomputation x ZeRO stage and replicas
+_BLOCK = 1 << 16  # layouts evaluated at once: the arrays of a formula stay in the processor's second-level cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +32,12 @@ class Space:
     """Which layouts a search looks at: all that keep the rules, less what the user rules out.
 
     Args:
-        only: Values allowed, by field of `Layout`; a field that is absent may take any.
+        only: Values allowed, by field of `Layout`; a field that is absent may take any. The schedule is the usual 1F1B
+            unless others are named here: which ones there are depends on the software.
         at_most: Largest value allowed, by field.
 
     Raises:
-        InputError: A field that no search chooses.
+        InputError: A field that no search chooses, or a name that it cannot have.
     """
 
     only: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
@@ -42,9 +47,10 @@ class Space:
         for name in (*self.only, *self.at_most):
             if name not in AXES:
                 raise InputError(unknown("axis of a search", name, AXES))
-        for kind in self.only.get("recompute", ()):
-            if kind not in RECOMPUTE:
-                raise InputError(unknown("recompute", str(kind), RECOMPUTE))
+        for name, known in _NAMES.items():
+            for value in self.only.get(name, ()):
+                if value not in known:
+                    raise InputError(unknown(name, str(value), known))
 
     def keep(self, name: str, values: Any) -> npt.NDArray[Any]:
         """Return those of the values of a field that are allowed."""
@@ -54,8 +60,79 @@ class Space:
         return array[array <= self.at_most[name]] if name in self.at_most else array
 
 
-def blocks(model: Model, count: int, *, seq_tokens: float, batch: float, space: Space) -> Iterator[tuple[Layout, Mask]]:
-    """Yield all layouts of a device count, and which of them are valid and distinct.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Layouts of one pipeline depth, [rows, vpp, recompute and schedule, ZeRO stage and replicas]."""
+
+    layout: Layout
+    valid: Mask  # keeps all rules, and is no other layout by another name
+    kernels: Places  # of each row, its place among `Grid.kernels`
+
+    def rows(self, chosen: Places) -> Block:
+        """Return some of the rows as a block."""
+
+        def cut(value: Any) -> Any:
+            return value[chosen] if np.ndim(value) == self.valid.ndim else value
+
+        return Block(
+            layout=Layout(**{name: cut(getattr(self.layout, name)) for name in fields()}),
+            valid=self.valid[chosen],
+            kernels=self.kernels[chosen],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """All layouts of a device count: `tp`, `cp`, `ep`, `dp`, the micro-batch by rows, the rest by columns."""
+
+    model: Model
+    space: Space
+    table: Mapping[str, Whole]  # one row each, by pipeline depth
+    kernels: Layout  # the distinct (tp, cp, ep, micro-batch), [K, 1, 1, 1]
+    kernel_of: Places  # of each row
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the layouts in blocks that fit the processor's cache."""
+        depths, starts = np.unique(self.table["pp"], return_index=True)
+        ends = [*starts.tolist(), self.kernel_of.size][1:]
+        for pp, start, end in zip(depths.tolist(), starts.tolist(), ends, strict=True):
+            vpp = self.space.keep("vpp", np.arange(1, self.model.num_layers // pp + 1) if pp > 1 else [1])
+            height = max(_BLOCK // (_COLUMNS * max(vpp.size, 1)), 1)
+            for first in range(start, end if vpp.size else 0, height):
+                yield self._block(slice(first, min(first + height, end)), vpp)
+
+    def _block(self, rows: slice, vpp: Whole) -> Block:
+        axes = {name: values[rows, None, None, None] for name, values in self.table.items()}
+        stage, replicas = self._sharding(np.unique(axes["dp"]))
+        recompute = self.space.keep("recompute", RECOMPUTE)
+        schedule = self.space.keep("schedule", SCHEDULES if "schedule" in self.space.only else SCHEDULES[:1])
+        layout = Layout(
+            **axes,
+            vpp=vpp[:, None, None],
+            recompute=np.repeat(recompute, schedule.size)[:, None],
+            schedule=np.tile(schedule, recompute.size)[:, None] if schedule.size > 1 else schedule.item(),
+            zero_stage=stage,
+            replicas=replicas,
+        )
+        ranks = axes["dp"] * axes["cp"]
+        # A single rank has nothing to split its states over; and what is not pipelined has no schedule.
+        valid: Mask = ((stage == 0) | (ranks > replicas)) & ((layout.schedule == SCHEDULES[0]) | (axes["pp"] > 1))
+        for broken in broken_rules(self.model, layout).values():
+            valid = valid & ~broken
+        shape = (axes["tp"].shape[0], vpp.size, recompute.size * schedule.size, stage.size)
+        return Block(layout=layout, valid=np.broadcast_to(valid, shape), kernels=self.kernel_of[rows])
+
+    def _sharding(self, dp: Whole) -> tuple[Whole, Whole]:
+        """Return the (ZeRO stage, replicas) of the columns; only whole weights (stage 3) are kept in several copies."""
+        stages = self.space.keep("zero_stage", _ZERO_STAGES)
+        copies = self.space.keep("replicas", sorted({d for number in dp for d in divisors(int(number))}))
+        pairs = [(stage, copy) for stage in stages for copy in copies if copy == 1 or stage == 3]
+        table = np.array(pairs, np.int64).reshape(-1, 2)
+        return table[:, 0], table[:, 1]
+
+
+def grid(model: Model, count: int, *, seq_tokens: float, batch: float, space: Space) -> Grid:
+    """Return all layouts of a device count.
 
     Args:
         model: From `arch`.
@@ -63,22 +140,19 @@ def blocks(model: Model, count: int, *, seq_tokens: float, batch: float, space: 
         seq_tokens: Tokens of one sequence.
         batch: Sequences of the global batch asked for.
         space: What may be chosen.
-
-    Yields:
-        Blocks of one pipeline depth: `tp`, `cp`, `ep`, `dp` and the micro-batch lie along the first axis, `vpp`,
-        recomputation and the ZeRO stage along one each. Operators are so timed once a row.
     """
-    columns = len(RECOMPUTE) * len(_ZERO_STAGES)
-    for pp in space.keep("pp", [p for p in divisors(count) if p <= model.num_layers]):
-        vpp = space.keep("vpp", np.arange(1, model.num_layers // pp + 1) if pp > 1 else [1])
-        rows = _rows(model, count, int(pp), seq_tokens=seq_tokens, batch=batch, space=space)
-        height = max(_BLOCK // (columns * max(vpp.size, 1)), 1)
-        for start in range(0, rows["tp"].size if vpp.size else 0, height):
-            yield _block(model, {name: values[start : start + height] for name, values in rows.items()}, vpp, space)
+    depths = space.keep("pp", [p for p in divisors(count) if p <= model.num_layers])
+    parts = [_rows(model, count, int(pp), seq_tokens=seq_tokens, batch=batch, space=space) for pp in depths]
+    names = ("pp", "tp", "cp", "ep", "micro_batch", "dp", "global_batch")
+    table = np.concatenate([np.zeros((0, len(names)), np.int64), *parts])
+    by_name = dict(zip(names, table.T, strict=True))
+    distinct, kernel_of = np.unique(np.stack([by_name[name] for name in _KERNEL], 1), axis=0, return_inverse=True)
+    kernels = {name: column[:, None, None, None] for name, column in zip(_KERNEL, distinct.T, strict=True)}
+    return Grid(model=model, space=space, table=by_name, kernels=Layout(**kernels), kernel_of=np.ravel(kernel_of))
 
 
-def _rows(model: Model, count: int, pp: int, *, seq_tokens: float, batch: float, space: Space) -> dict[str, Whole]:
-    """Return all (tp, cp, ep, dp, micro-batch) of a count and a pipeline depth, one array each."""
+def _rows(model: Model, count: int, pp: int, *, seq_tokens: float, batch: float, space: Space) -> Whole:
+    """Return all (pp, tp, cp, ep, micro-batch, dp, global batch) of a count and a pipeline depth, like beside like."""
     ranks = count // pp
     halves = int(seq_tokens) // 2 if seq_tokens % 2 == 0 else 1  # a causal sequence is cut in 2 cp, for balance
     slices = math.gcd(ranks, halves)
@@ -87,34 +161,16 @@ def _rows(model: Model, count: int, pp: int, *, seq_tokens: float, batch: float,
     per_rank = np.maximum(np.rint(batch / dp), 1).astype(np.int64)
     usable = (ranks % (tp * cp) == 0) & (np.abs(per_rank * dp - batch) <= _BATCH_TOLERANCE * batch)
     usable &= np.isin(dp, space.keep("dp", np.unique(dp)))
-    passes = {int(size): divisors(int(size)) for size in np.unique(per_rank[usable])}
-    micros = space.keep("micro_batch", sorted(set().union(*passes.values())))
-    experts = space.keep("ep", divisors(max(model.num_experts, 1)))
+    passes = {d for size in np.unique(per_rank[usable]) for d in divisors(int(size))}
+    micros, experts = space.keep("micro_batch", sorted(passes)), space.keep("ep", divisors(max(model.num_experts, 1)))
     fits = usable[..., None, None] & (per_rank[..., None, None] % np.maximum(micros, 1) == 0)
     i, j, k, m = np.nonzero(np.broadcast_to(fits, (*usable.shape, experts.size, micros.size)))
-    return {
-        "tp": tp[i, 0], "cp": cp[0, j], "ep": experts[k], "micro_batch": micros[m], "dp": dp[i, j],
-        "pp": np.full(i.size, pp), "global_batch": (per_rank * dp)[i, j],
-    }  # fmt: skip
+    columns = (tp[i, 0], cp[0, j], experts[k], micros[m], dp[i, j], (per_rank * dp)[i, j])
+    table = np.stack([np.full(i.size, pp), *columns], 1).astype(np.int64)
+    return table[np.lexsort((micros[m] * dp[i, j], dp[i, j]))]  # rows of a block share their columns, and mostly fit
 
 
-def _block(model: Model, rows: Mapping[str, Whole], vpp: Whole, space: Space) -> tuple[Layout, Mask]:
-    axes = {name: values[:, None, None, None] for name, values in rows.items()}
-    layout = Layout(
-        **axes,
-        vpp=vpp[:, None, None],
-        recompute=space.keep("recompute", RECOMPUTE)[:, None],
-        zero_stage=space.keep("zero_stage", _ZERO_STAGES),
-    )
-    # A single rank has nothing to split its states over: all stages are the same layout.
-    valid: Mask = (np.asarray(layout.zero_stage) == 0) | (axes["dp"] * axes["cp"] > 1)
-    for broken in broken_rules(model, layout).values():
-        valid = valid & ~broken
-    shape = (rows["tp"].size, vpp.size, np.size(layout.recompute), np.size(layout.zero_stage))
-    return layout, np.broadcast_to(valid, shape)
-
-
-def pick(layout: Layout, places: npt.NDArray[np.intp], shape: tuple[int, ...]) -> Layout:
+def pick(layout: Layout, places: Places, shape: tuple[int, ...]) -> Layout:
     """Return the layouts at flat places of a block of this shape, as one array a field."""
     index = np.unravel_index(places, shape)
 

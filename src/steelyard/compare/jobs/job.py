@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -12,16 +13,23 @@ from steelyard import arch, catalog, device, economics, training
 from steelyard.compare.draws import Draws
 from steelyard.errors import InputError, unknown
 
-PRETRAIN = "pretrain"
-KINDS = (PRETRAIN, *training.METHODS)
+PRETRAIN, QLORA = "pretrain", "qlora"
+KINDS = (PRETRAIN, *training.METHODS, QLORA)
+OPTIMIZERS = {  # bytes of the moments of a trained parameter
+    "adam": 8.0,  # two in fp32
+    "adam-bf16": 4.0,
+    "adam-8bit": 2.0,
+    "muon": 4.0,  # one in fp32
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingJob:
     """A training job, whatever its layout.
 
-    `kind` is "pretrain" (all weights, from nothing) or the method of a fine-tuning ("full", "lora"). Prices are those
-    of the catalogue at `as_of`, the newest when None, or the user's own `usd_per_device_s`.
+    `kind` is "pretrain" (all weights, from nothing) or the method of a fine-tuning: "full", "lora", "qlora" (adapters
+    on frozen 4-bit weights). Prices are those of the catalogue at `as_of`, the newest when None, or the user's own
+    `usd_per_device_s`.
     """
 
     model_ref: str
@@ -31,7 +39,11 @@ class TrainingJob:
     global_batch_tokens: float = 4_194_304.0
     compute_dtype: str = "bf16"
     kind: str = PRETRAIN
+    optimizer: str = "adam"
+    software: Mapping[str, float | str] = field(default_factory=dict)  # fields of `training.Recipe` that differ
     unique_tokens: float | None = None  # distinct ones among `tokens`; all of them when None
+    served_tokens: float | None = None  # over the model's life, for the size that is best for both
+    target_loss_nats: float | None = None  # for the tokens that reach it
     bytes_per_token: float | None = None  # of the tokenizer on the corpus, for bits per byte
     pricing: str = economics.CONTRACT
     usd_per_device_s: float | None = None
@@ -48,9 +60,13 @@ class TrainingJob:
         """
         if self.kind not in KINDS:
             raise InputError(f"method is {self.kind!r}; allowed: {', '.join(KINDS)}")
+        if self.optimizer not in OPTIMIZERS:
+            raise InputError(unknown("optimizer", self.optimizer, OPTIMIZERS))
         limits = {
             "tokens": (1.0, 1e18),
             "unique_tokens": (1.0, 1e18),
+            "served_tokens": (0.0, 1e24),
+            "target_loss_nats": (0.1, 20.0),
             "bytes_per_token": (0.1, 100.0),
             "usd_per_device_s": (0.0, 1e6),
             "draws": (10, 100_000),
@@ -62,7 +78,8 @@ class TrainingJob:
 
     @property
     def method(self) -> str:
-        return "full" if self.kind == PRETRAIN else self.kind
+        """What is trained: all weights ("full") or adapters ("lora")."""
+        return {PRETRAIN: "full", QLORA: "lora"}.get(self.kind, self.kind)
 
     @cached_property
     def model(self) -> arch.Model:
@@ -80,9 +97,29 @@ class TrainingJob:
             device=self.device,
             seq_tokens=self.seq_tokens,
             global_batch_tokens=self.global_batch_tokens,
+            recipe=self.recipe,
+        )
+
+    @cached_property
+    def recipe(self) -> training.Recipe:
+        """How the software runs a step.
+
+        Raises:
+            InputError: A part of `software` that no recipe has.
+        """
+        usual = training.Recipe(
             compute_dtype=self.compute_dtype,
             method=self.method,
+            base_dtype="int4" if self.kind == QLORA else "bf16",
+            moment_bytes=OPTIMIZERS[self.optimizer],
         )
+        known = [item.name for item in dataclasses.fields(usual)]
+        for name, value in self.software.items():
+            if name not in known:
+                raise InputError(unknown("part of the software", name, known))
+            if isinstance(value, str) != isinstance(getattr(usual, name), str):
+                raise InputError(f"software: {name} is {value!r}; allowed: a value like {getattr(usual, name)!r}")
+        return dataclasses.replace(usual, **self.software)  # type: ignore[arg-type]
 
     @property
     def drawn(self) -> Draws:
@@ -115,4 +152,4 @@ class TrainingJob:
 
 
 def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, date) else value
+    return value.isoformat() if isinstance(value, date) else dict(value) if isinstance(value, Mapping) else value

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from steelyard.errors import InputError, unknown
-from steelyard.training import RECOMPUTE, Layout
+from steelyard.training import RECOMPUTE, SCHEDULES, Layout
 
-_COUNTS = ("tp", "pp", "vpp", "dp", "cp", "ep", "zero", "micro-batch", "global-batch")
+_COUNTS = ("tp", "pp", "vpp", "dp", "cp", "ep", "zero", "replicas", "micro-batch", "global-batch")
 _FIELDS = {"zero": "zero_stage", "micro-batch": "micro_batch", "global-batch": "global_batch"}
 
 
@@ -34,7 +34,10 @@ def layout_text(layout: Layout) -> str:
         f"micro-batch={values['micro_batch']}",
         f"recompute={values['recompute']}",
     ]
-    return ",".join(parts)
+    usual = dataclasses.asdict(Layout())
+    return ",".join(
+        parts + [f"{name}={values[name]}" for name in ("replicas", "schedule") if values[name] != usual[name]]
+    )
 
 
 def parse_layout(text: str, num_devices: int | None, batch_sequences: int) -> Layout:
@@ -45,7 +48,7 @@ def parse_layout(text: str, num_devices: int | None, batch_sequences: int) -> La
     Raises:
         InputError: A part that cannot be read, or a product that is not the number of devices.
     """
-    words = {"recompute": RECOMPUTE}
+    words = {"recompute": RECOMPUTE, "schedule": SCHEDULES}
     known = (*_COUNTS, *words)
     values: dict[str, Any] = {}
     for part in text.split(","):

@@ -24,6 +24,9 @@ class Quality:
     best_params: Estimate  # the compute-optimal size for the same FLOP
     best_tokens: Estimate
     best_loss_nats_per_token: float
+    target_tokens: Estimate | None  # that reach the loss asked for; infinite where none do
+    lifetime_params: float | None  # of the default law: reaches the same loss with the least FLOP, serving included
+    lifetime_tokens: float | None
 
     def tree(self) -> Term:
         """Return the loss under each law."""
@@ -50,7 +53,8 @@ def quality(job: TrainingJob) -> Quality | None:
     seen = float(training.effective_tokens(job.tokens, unique))
     flop = training.TRAINING_FLOP * params * job.tokens
     loss = training.over_laws(lambda law: training.loss_nats_per_token(params, seen, law=law))
-    per_byte = job.bytes_per_token
+    per_byte, target = job.bytes_per_token, job.target_loss_nats
+    lifetime = None if job.served_tokens is None else training.lifetime_optimal(loss.p50, job.served_tokens)
     return Quality(
         params=params,
         effective_tokens=seen,
@@ -60,7 +64,15 @@ def quality(job: TrainingJob) -> Quality | None:
         best_params=training.over_laws(lambda law: training.compute_optimal(flop, law).params),
         best_tokens=training.over_laws(lambda law: training.compute_optimal(flop, law).tokens),
         best_loss_nats_per_token=float(training.compute_optimal(flop).loss_nats_per_token),
+        target_tokens=None if target is None else training.over_laws(lambda law: _tokens_for(target, params, job, law)),
+        lifetime_params=None if lifetime is None else float(lifetime.params),
+        lifetime_tokens=None if lifetime is None else float(lifetime.tokens),
     )
+
+
+def _tokens_for(loss: float, params: float, job: TrainingJob, law: training.Law) -> Array:
+    unique = float("inf") if job.unique_tokens is None else job.unique_tokens
+    return training.tokens_for_loss(loss, params, law=law, unique_tokens=unique)
 
 
 def _mapped(values: Estimate, function: Callable[[float], Array]) -> Estimate:

@@ -94,6 +94,7 @@ def plan_training(
     *,
     space: training.Space = training.ALL_LAYOUTS,
     deadline_s: float | None = None,
+    leave_bytes: float = 0.0,
     compare_with: training.Layout | None = None,
     progress: Progress | None = None,
 ) -> TrainingPlan:
@@ -103,6 +104,7 @@ def plan_training(
         job: What is trained, on what, how it is paid.
         counts: Device counts; all devices of a count are used.
         space: Which layouts are looked at.
+        leave_bytes: Usable memory of each device that must be left over.
         deadline_s: The cheapest that ends within it wins; the fastest when None.
         compare_with: A layout to be ranked and explained beside the best of its device count.
         progress: Called as the search goes on.
@@ -132,6 +134,7 @@ def plan_training(
             job.step_job,
             count,
             space=space,
+            leave_bytes=leave_bytes,
             faster_than_token_per_s=asked.tokens_per_s if asked and asked.num_devices == count else float("inf"),
             progress=_counted(progress, place, count),
         )

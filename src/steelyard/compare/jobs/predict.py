@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +102,11 @@ class TrainingPrediction:
 
 
 def predict_training(
-    job: TrainingJob, layout: training.Layout | None = None, *, num_devices: int | None = None
+    job: TrainingJob,
+    layout: training.Layout | None = None,
+    *,
+    num_devices: int | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> TrainingPrediction:
     """Return what a training job takes in one layout: time, memory, money, energy, and the loss it reaches.
 
@@ -110,6 +114,7 @@ def predict_training(
         job: What is trained, on what, how it is paid.
         layout: How it is split; the fastest that fits `num_devices` when None.
         num_devices: Where no layout is stated; the least that hold the training when None.
+        progress: Called with the number of layouts as a search for one goes on.
 
     Raises:
         InputError: The layout breaks a rule, or no layout divides the job.
@@ -126,9 +131,9 @@ def predict_training(
     searched = None
     if layout is None:
         count = num_devices or training.least_devices(
-            job.model, job.device, seq_tokens=job.seq_tokens, method=job.method
+            job.model, job.device, seq_tokens=job.seq_tokens, recipe=job.step_job.recipe
         )
-        searched = training.search(job.step_job, count)
+        searched = training.search(job.step_job, count, progress=progress)
         layout = training.fastest(job.step_job, searched)
     step = job.step_job.step(layout)
 
@@ -167,9 +172,10 @@ def term_names(record: Any) -> list[str]:
 
 
 def _quality_dict(found: Quality) -> dict[str, Any]:
-    names = ("loss_nats_per_token", "perplexity", "bits_per_byte", "best_params", "best_tokens")
+    names = ("loss_nats_per_token", "perplexity", "bits_per_byte", "best_params", "best_tokens", "target_tokens")
     ranges: dict[str, Estimate | None] = {name: getattr(found, name) for name in names}
-    return {"params": found.params, "effective_tokens": found.effective_tokens} | {
+    points = ("params", "effective_tokens", "best_loss_nats_per_token", "lifetime_params", "lifetime_tokens")
+    return {name: getattr(found, name) for name in points} | {
         name: None if value is None else {"value": value.p50, "least": value.p10, "largest": value.p90}
         for name, value in ranges.items()
     }
