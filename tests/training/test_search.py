@@ -36,7 +36,7 @@ def _brute_force(model, count, seq_tokens, batch):
     """Every layout of a count, one at a time, straight from the rules."""
     whole = range(1, count + 1)
     for tp, pp, cp in itertools.product(whole, whole, whole):
-        if count % (tp * pp * cp) or (cp > 1 and seq_tokens % (2 * cp)):
+        if count % (tp * pp * cp) or (cp > 1 and (seq_tokens % (2 * cp) or seq_tokens / (2 * cp) < 128)):
             continue
         dp = count // (tp * pp * cp)
         rank = max(round(batch / dp), 1)
@@ -44,7 +44,7 @@ def _brute_force(model, count, seq_tokens, batch):
             continue
         for ep, vpp, micro, (zero, replicas), recompute in itertools.product(
             range(1, max(model.num_experts, 1) + 1), range(1, model.num_layers + 1), range(1, rank + 1),
-            [(0, 1), (1, 1), (2, 1), *((3, replicas) for replicas in range(1, dp + 1))], RECOMPUTE,
+            [(0, 1), *((stage, copies) for stage in (1, 2, 3) for copies in range(1, dp + 1))], RECOMPUTE,
         ):  # fmt: skip
             layout = Layout(
                 tp=tp, pp=pp, vpp=vpp, dp=dp, cp=cp, ep=ep, zero_stage=zero, micro_batch=micro,

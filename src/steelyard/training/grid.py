@@ -22,6 +22,9 @@ AXES = ("tp", "pp", "vpp", "dp", "cp", "ep", "zero_stage", "replicas", "micro_ba
 _NAMES = {"recompute": RECOMPUTE, "schedule": SCHEDULES}
 _ZERO_STAGES = (0, 1, 2, 3)
 _KERNEL = ("tp", "cp", "ep", "micro_batch")  # what operators depend on
+_TILE_TOKENS = (
+    128  # rows that one tile of an attention kernel holds: shorter slices leave it idle, which is not modelled
+)
 _BATCH_TOLERANCE = 0.1  # the global batch is rounded to whole sequences of each rank within this share
 _COLUMNS = 16  # of a row and a number of virtual stages, about: recomputation x ZeRO stage and replicas
 _BLOCK = 1 << 16  # layouts evaluated at once: the arrays of a formula stay in the processor's second-level cache
@@ -123,10 +126,10 @@ class Grid:
         return Block(layout=layout, valid=np.broadcast_to(valid, shape), kernels=self.kernel_of[rows])
 
     def _sharding(self, dp: Whole) -> tuple[Whole, Whole]:
-        """Return the (ZeRO stage, replicas) of the columns; only whole weights (stage 3) are kept in several copies."""
+        """Return the (ZeRO stage, replicas) of the columns: what is not split has no shards to keep copies of."""
         stages = self.space.keep("zero_stage", _ZERO_STAGES)
         copies = self.space.keep("replicas", sorted({d for number in dp for d in divisors(int(number))}))
-        pairs = [(stage, copy) for stage in stages for copy in copies if copy == 1 or stage == 3]
+        pairs = [(stage, copy) for stage in stages for copy in copies if copy == 1 or stage > 0]
         table = np.array(pairs, np.int64).reshape(-1, 2)
         return table[:, 0], table[:, 1]
 
@@ -154,9 +157,8 @@ def grid(model: Model, count: int, *, seq_tokens: float, batch: float, space: Sp
 def _rows(model: Model, count: int, pp: int, *, seq_tokens: float, batch: float, space: Space) -> Whole:
     """Return all (pp, tp, cp, ep, micro-batch, dp, global batch) of a count and a pipeline depth, like beside like."""
     ranks = count // pp
-    halves = int(seq_tokens) // 2 if seq_tokens % 2 == 0 else 1  # a causal sequence is cut in 2 cp, for balance
-    slices = math.gcd(ranks, halves)
-    tp, cp = np.ix_(space.keep("tp", divisors(math.gcd(ranks, model.num_heads))), space.keep("cp", divisors(slices)))
+    heads = divisors(math.gcd(ranks, model.num_heads))
+    tp, cp = np.ix_(space.keep("tp", heads), space.keep("cp", _slices(ranks, int(seq_tokens))))
     dp = np.maximum(ranks // (tp * cp), 1)
     per_rank = np.maximum(np.rint(batch / dp), 1).astype(np.int64)
     usable = (ranks % (tp * cp) == 0) & (np.abs(per_rank * dp - batch) <= _BATCH_TOLERANCE * batch)
@@ -168,6 +170,12 @@ def _rows(model: Model, count: int, pp: int, *, seq_tokens: float, batch: float,
     columns = (tp[i, 0], cp[0, j], experts[k], micros[m], dp[i, j], (per_rank * dp)[i, j])
     table = np.stack([np.full(i.size, pp), *columns], 1).astype(np.int64)
     return table[np.lexsort((micros[m] * dp[i, j], dp[i, j]))]  # rows of a block share their columns, and mostly fit
+
+
+def _slices(ranks: int, seq_tokens: int) -> list[int]:
+    """Return the context-parallel ranks that a sequence can be cut for: a causal one in 2 cp slices, for balance."""
+    halves = seq_tokens // 2 if seq_tokens % 2 == 0 else 1
+    return [cp for cp in divisors(math.gcd(ranks, halves)) if cp == 1 or 2 * cp * _TILE_TOKENS <= seq_tokens]
 
 
 def pick(layout: Layout, places: Places, shape: tuple[int, ...]) -> Layout:
