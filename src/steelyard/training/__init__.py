@@ -1,22 +1,24 @@
 """Training: layouts, memory, the time of a step, the best layout, the whole run with failures, loss and fine-tuning."""
 
+from steelyard.training.best import Plan, best_layout, best_layouts, fastest, least_devices
 from steelyard.training.finetune import FineTuning, finetune
-from steelyard.training.layout import Layout, check
+from steelyard.training.grid import Space, layout_at
+from steelyard.training.job import Job
+from steelyard.training.laws import DEFAULT_LAW, Law, get_law, laws, over_laws
+from steelyard.training.layout import RECOMPUTE, SCHEDULES, Layout, check, first_broken_rule
 from steelyard.training.memory import Memory, memory
 from steelyard.training.quality import (
-    Law,
+    TRAINING_FLOP,
     Optimum,
     bits_per_byte,
     compute_optimal,
     effective_tokens,
-    get_law,
-    laws,
     lifetime_optimal,
     loss_nats_per_token,
     perplexity,
     tokens_for_loss,
 )
-from steelyard.training.recipe import Recipe
+from steelyard.training.recipe import METHODS, Recipe
 from steelyard.training.reliability import (
     Reliability,
     checkpoint_bytes,
@@ -28,7 +30,7 @@ from steelyard.training.reliability import (
 )
 from steelyard.training.run import Run, device_s_for_flop, run
 from steelyard.training.scaling import Scaling, scaling
-from steelyard.training.search import Plan, best_layout, best_layouts, least_devices
+from steelyard.training.search import ALL_LAYOUTS, Found, search
 from steelyard.training.step import Step, step
 
 NOT_MODELLED: tuple[str, ...] = (
@@ -45,8 +47,16 @@ NOT_MODELLED: tuple[str, ...] = (
 )
 
 __all__ = [
+    "ALL_LAYOUTS",
+    "DEFAULT_LAW",
+    "METHODS",
     "NOT_MODELLED",
+    "RECOMPUTE",
+    "SCHEDULES",
+    "TRAINING_FLOP",
     "FineTuning",
+    "Found",
+    "Job",
     "Law",
     "Layout",
     "Memory",
@@ -56,6 +66,7 @@ __all__ = [
     "Reliability",
     "Run",
     "Scaling",
+    "Space",
     "Step",
     "best_layout",
     "best_layouts",
@@ -67,19 +78,24 @@ __all__ = [
     "device_s_for_flop",
     "draw_mtbf",
     "effective_tokens",
+    "fastest",
     "finetune",
+    "first_broken_rule",
     "get_law",
     "goodput_ratio",
     "laws",
+    "layout_at",
     "least_devices",
     "lifetime_optimal",
     "loss_nats_per_token",
     "memory",
     "mtbf_points",
+    "over_laws",
     "perplexity",
     "reliability",
     "run",
     "scaling",
+    "search",
     "step",
     "tokens_for_loss",
 ]

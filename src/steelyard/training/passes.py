@@ -6,6 +6,7 @@ clocks under load, kernels that real software does not fuse) is calibrated and a
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
@@ -58,6 +59,11 @@ class Pass:
     ends_gemm_s: Array  # embedding and head
     ends_other_s: Array
     work_flop: Array
+
+    def at(self, places: npt.NDArray[np.intp]) -> Pass:
+        """Return the pass at some places along the first axis; what is the same for all layouts stays as it is."""
+        values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        return Pass(**{name: value[places] if np.ndim(value) else value for name, value in values.items()})
 
 
 def forward_backward(

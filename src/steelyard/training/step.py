@@ -15,7 +15,7 @@ from steelyard.training.combine import Costs, combine
 from steelyard.training.communication import traffic
 from steelyard.training.layout import Count, Layout, check, stage_layers
 from steelyard.training.memory import WEIGHT_BYTES
-from steelyard.training.passes import forward_backward
+from steelyard.training.passes import Pass, forward_backward
 from steelyard.training.recipe import LORA_RANK, Recipe
 from steelyard.training.sharding import shard, whole
 from steelyard.units import Array
@@ -176,9 +176,20 @@ def step_unchecked(
     return _result(model, device, layout, seq_tokens, chosen, spent, executed)
 
 
-def step_costs(model: Model, device: Device, layout: Layout, recipe: Recipe, *, seq_tokens: float) -> Costs:
-    """Return what a step consists of before any calibration of this room: kernels, traffic, shape."""
-    forward, backward, again = forward_backward(model, device, layout, recipe, seq_tokens=seq_tokens)
+def step_costs(
+    model: Model,
+    device: Device,
+    layout: Layout,
+    recipe: Recipe,
+    *,
+    seq_tokens: float,
+    passes: tuple[Pass, Pass, Pass] | None = None,
+) -> Costs:
+    """Return what a step consists of before any calibration of this room: kernels, traffic, shape.
+
+    `passes` are those of `forward_backward`, where they are known already: a search times each kernel once.
+    """
+    forward, backward, again = passes or forward_backward(model, device, layout, recipe, seq_tokens=seq_tokens)
     layers, last_layers = stage_layers(model, layout)
     card = device.accelerator
     extra = 1.0 + recipe.prediction_layers / model.num_layers
