@@ -33,6 +33,10 @@ CLI_PAGE = DOCS / "reference" / "cli.md"
 ACCURACY_PAGE = DOCS / "reference" / "accuracy.md"
 _FENCE = re.compile(r"^```(\w*) ?(\S*)$")
 _NOTES = re.compile(r"(<!-- notes of (\w+)\.toml -->\n).*?(<!-- end -->\n)", re.DOTALL)
+_ERRORS = re.compile(r"(<!-- errors of (\w+)\.toml -->\n).*?(<!-- end -->\n)", re.DOTALL)
+_ERROR_ROW = re.compile(
+    r"^  ([\w.-]+) +(\w+) +(\d+) +([\d.]+) +([\d.]+) +([+-][\d.]+) +([\d.]+) +([\d.]+) +([\d.-]+) +([\d.-]+)$"
+)
 _EXIT_CODE = re.compile(r"# exit code (\d)")
 _CHECKER, _FLAGS = doctest.OutputChecker(), doctest.ELLIPSIS
 
@@ -202,8 +206,20 @@ def _help_texts(command: click.Command, name: str, parent: click.Context | None)
 
 
 def with_notes(text: str) -> str:
-    """Return a page with the opening comment of each calibration file between its markers."""
+    """Return a page with the opening comment of each calibration file, and its table of errors, between its markers."""
+    text = _ERRORS.sub(lambda found: found[1] + errors_table(found[2]) + found[3], text)
     return _NOTES.sub(lambda found: found[1] + f"```text\n{calibration_note(found[2])}```\n" + found[3], text)
+
+
+def errors_table(name: str) -> str:
+    """Return the errors that open a calibration file as a Markdown table."""
+    lines = [
+        "| family of sources | metric | points | median | p90 | bias | 80% range holds | width | share | nearest |"
+    ]
+    lines.append("|---|---|---|---|---|---|---|---|---|---|")
+    rows = (_ERROR_ROW.match(line) for line in calibration_note(name).splitlines())
+    lines += [f"| {' | '.join(row.groups())} |" for row in rows if row]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def calibration_note(name: str) -> str:

@@ -89,7 +89,7 @@ def test_the_figures_on_accuracy_stand_in_the_calibration_files(docs):
     text = docs.ACCURACY_PAGE.read_text(encoding="utf-8")
     notes = {"kernels-and-collectives": "device", "training": "training", "serving": "inference"}
     rows = re.findall(r"^\| \[.+\]\(#([\w-]+)\) \|(.*)$", text, re.MULTILINE)
-    assert len(rows) > 10
+    assert len(rows) > 6
     for section, cells in rows:
         known = re.findall(r"\d+(?:\.\d+)?%?", docs.calibration_note(notes[section]))
         for number in re.findall(r"\d+(?:\.\d+)?%?", cells):

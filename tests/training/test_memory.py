@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard import arch, device, training
-from steelyard.training import Layout
+from steelyard.training import Layout, Recipe
 from steelyard.training.pipeline import bubble_count, in_flight
 from steelyard.training.sharding import shard, whole
 
@@ -126,3 +126,36 @@ def test_bloom_peak_memory(gpt):
     layout = Layout(tp=4, pp=12, dp=8, micro_batch=2, global_batch=2048, recompute="full")
     sizes = training.memory(gpt(70, 14336, 112, 250_880), device.load("a100"), layout, seq_tokens=2048)
     assert 0.5 * 59 * 2**30 < sizes.total_bytes < 59 * 2**30
+
+
+@given(dp=POWERS, replicas=POWERS, zero=st.integers(0, 3))
+@settings(max_examples=30, deadline=None)
+def test_with_copies_of_the_shards_all_devices_hold_that_many_models(dp, replicas, zero, dense, h100):
+    model = dense()
+    params = arch.count_params(model).total_params
+    layout = Layout(dp=dp * replicas, replicas=replicas, zero_stage=zero, global_batch=dp * replicas)
+    sizes = training.memory(model, h100, layout, seq_tokens=1024)
+    for name, size, from_stage in (("weights", 2, 3), ("gradients", 4, 2), ("optimizer", 12, 1)):
+        copies = replicas if zero >= from_stage else dp * replicas
+        assert getattr(sizes, f"{name}_bytes") * dp * replicas == pytest.approx(size * params * copies)
+
+
+def test_recipes_change_what_a_parameter_takes(dense, h100):
+    def per_param(**changes):
+        sizes = training.memory(dense(), h100, Layout(zero_stage=0), seq_tokens=1, recipe=Recipe(**changes))
+        states = sizes.weights_bytes + sizes.gradients_bytes + sizes.optimizer_bytes
+        return float(states) / arch.count_params(dense()).total_params
+
+    assert per_param(moment_bytes=4.0) == pytest.approx(14.0)  # 16-bit moments: 2 + 4 + 4 + 4
+    assert per_param(moment_bytes=2.0) == pytest.approx(12.0)  # 8-bit moments
+    assert per_param(gradient_bytes=2.0, master_bytes=0.0, moment_bytes=4.0) == pytest.approx(8.0)  # all in bf16
+    assert per_param(state_offload_ratio=1.0) == pytest.approx(6.0)  # states are the host's
+
+
+def test_scores_through_memory_grow_with_the_square_of_the_sequence(dense, h100):
+    def kept(seq, attention):
+        recipe = Recipe(attention=attention)
+        return float(training.memory(dense(), h100, Layout(), seq_tokens=seq, recipe=recipe).activations_bytes)
+
+    # Korthikanti et al.: 5 a s^2 b bytes a layer more; 8 layers of 16 heads.
+    assert kept(2048, "unfused") - kept(2048, "flash") == pytest.approx(8 * 5 * 16 * 2048**2)

@@ -35,6 +35,7 @@ def backward_operators(
     compute_dtype: str = "bf16",
     expert_imbalance_ratio: Array = 1.0,
     trainable: Literal["all", "lora"] = "all",
+    sequence_parallel: bool = True,
 ) -> tuple[Operator, ...]:
     """Return the operators of one backward pass, as one device of the (tp, cp, ep) group runs them.
 
@@ -46,13 +47,14 @@ def backward_operators(
         model: The model.
         batch: Sequences in the micro-batch of this data-parallel rank.
         seq_tokens: Tokens of each sequence (tokens).
-        tp: Tensor-parallel ranks, with sequence parallelism.
+        tp: Tensor-parallel ranks.
         cp: Context-parallel ranks.
         ep: Expert-parallel ranks.
         compute_dtype: Format that matrices are multiplied in.
         expert_imbalance_ratio: Rows of the busiest expert rank to the mean, at least 1.
         trainable: "all", or "lora": frozen matrices get no weight gradient; the adapters' own work is not
             included.
+        sequence_parallel: Tensor-parallel ranks share norms and residual additions, not repeat them.
 
     Raises:
         UnknownError: A number format or a `trainable` that is not known.
@@ -77,7 +79,7 @@ def backward_operators(
         compute_dtype=compute_dtype,
         kv_dtype=None,
         expert_imbalance_ratio=expert_imbalance_ratio,
-        sequence_parallel=True,
+        sequence_parallel=sequence_parallel,
     )
     gradients = [_gradients(operator, trainable == "all") for operator in reversed(forward)]
     return tuple(operator for group in gradients for operator in group)

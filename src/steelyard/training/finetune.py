@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from steelyard.arch import Model
 from steelyard.device import Device
+from steelyard.training.best import Plan, best_layout, least_devices
 from steelyard.training.reliability import Reliability, checkpoint_bytes
 from steelyard.training.reliability import reliability as usual_reliability
 from steelyard.training.run import Run, run
-from steelyard.training.search import Plan, best_layout, least_devices
 from steelyard.units import Array
 
 

@@ -19,6 +19,8 @@ Count: TypeAlias = npt.NDArray[Any] | int
 
 Recompute: TypeAlias = Literal["none", "selective", "full"]
 RECOMPUTE: tuple[Recompute, ...] = get_args(Recompute)
+Schedule: TypeAlias = Literal["1f1b", "zero_bubble"]
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 MAX_DEVICES = 10_000_000
 
 
@@ -40,6 +42,10 @@ class Layout:
     micro_batch: Count = 1  # sequences of one data-parallel rank in one pass
     global_batch: Count = 1  # sequences of one optimizer step over all ranks
     recompute: str | npt.NDArray[np.str_] = "none"
+    replicas: Count = 1  # copies of the states that ZeRO splits: above 1 is HSDP, each over dp / replicas ranks
+    schedule: str | npt.NDArray[np.str_] = (
+        "1f1b"  # of the pipeline; "zero_bubble" fills idle time with weight gradients
+    )
 
     @property
     def num_devices(self) -> Count:
@@ -60,6 +66,16 @@ class Layout:
         """Ranks that hold a copy of the same experts."""
         ranks = np.asarray(self.dp, np.float64) * self.cp * self.tp
         return ranks / (np.asarray(self.ep) * self.expert_tp)
+
+    @property
+    def zero_ranks(self) -> Array:
+        """Ranks over which ZeRO splits the dense states."""
+        return np.asarray(self.dp, np.float64) * self.cp / self.replicas
+
+    @property
+    def zero_expert_ranks(self) -> Array:
+        """Ranks over which ZeRO splits the states of the same experts."""
+        return np.maximum(self.expert_dp / self.replicas, 1.0)
 
     def is_recompute(self, kind: Recompute) -> npt.NDArray[np.bool_]:
         same: npt.NDArray[np.bool_] = np.asarray(self.recompute) == kind
@@ -89,10 +105,15 @@ def broken_rules(model: Model, layout: Layout) -> dict[str, npt.NDArray[np.bool_
         f"recompute must be one of {', '.join(RECOMPUTE)}": ~np.isin(np.asarray(layout.recompute), RECOMPUTE),
         f"num_devices must not exceed {MAX_DEVICES}": tp.astype(np.float64) * pp * dp * cp > MAX_DEVICES,
     }
+    if np.any(np.asarray(layout.replicas) != 1):
+        wrong["replicas must divide dp"] = dp % safe["replicas"] != 0
+    if isinstance(layout.schedule, str) and layout.schedule == SCHEDULES[0]:
+        return wrong
+    wrong[f"schedule must be one of {', '.join(SCHEDULES)}"] = ~np.isin(np.asarray(layout.schedule), SCHEDULES)
     return wrong
 
 
-_AT_LEAST_ONE = ("tp", "pp", "vpp", "dp", "cp", "ep", "micro_batch", "global_batch")
+_AT_LEAST_ONE = ("tp", "pp", "vpp", "dp", "cp", "ep", "micro_batch", "global_batch", "replicas")
 
 
 def check(model: Model, layout: Layout) -> None:
@@ -105,6 +126,11 @@ def check(model: Model, layout: Layout) -> None:
         if np.any(broken):
             shown = ", ".join(f"{name}={_first(getattr(layout, name), broken)}" for name in Layout.__slots__)
             raise InputError(f"layout ({shown}) for {model.id}: {rule}")
+
+
+def first_broken_rule(model: Model, layout: Layout) -> str:
+    """Return the first rule that one layout breaks, "" when it keeps all."""
+    return next((rule for rule, broken in broken_rules(model, layout).items() if np.any(broken)), "")
 
 
 def _first(value: object, broken: npt.NDArray[np.bool_]) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,20 +13,25 @@ from steelyard import device as devices
 from steelyard.arch import Model
 from steelyard.device import Device
 from steelyard.records.term import term
-from steelyard.training.calibration import parameter
-from steelyard.training.layout import RECOMPUTE, Layout, stage_layers
+from steelyard.training.calibration import Parameters, shipped
+from steelyard.training.layout import RECOMPUTE, Layout, Recompute, stage_layers
 from steelyard.training.pipeline import in_flight
-from steelyard.training.sharding import LORA_RANK, Method, Shard, Whole, check_method, shard, whole
+from steelyard.training.recipe import LORA_RANK, Recipe
+from steelyard.training.sharding import Shard, Whole, shard, whole
 from steelyard.units import Array, format_quantity
 
 WEIGHT_BYTES = 2.0  # bf16
-GRADIENT_BYTES = 4.0  # accumulated in fp32
-OPTIMIZER_BYTES = 12.0  # Adam: fp32 master weight, first and second moment
+OPTIMIZER_BYTES = 12.0  # Adam as a recipe has it by default: fp32 master weight, first and second moment
+WHOLE_ON_A_RANK = {"none": 4.0, "selective": 2.0, "full": 1.0}
+"""Tensors of hidden width that a layer keeps and that only sequence parallelism splits: inputs of its two norms and of
+its two first matrices; with selective recompute those of the norms, with full the layer's own."""
+SCORE_BYTES = 5.0  # kept of an attention score without flash attention: after softmax, after dropout, and its mask
 LOGIT_BYTES = 6.0  # bf16 logits, and their fp32 copy that becomes the gradient
+EAGER_LOGIT_BYTES = 18.0  # bf16 logits, and in fp32: their copy, the shifted copy, its softmax, and the gradient
 _ZERO = 'Rajbhandari et al., "ZeRO", arXiv 1910.02054'
 _KORTHIKANTI = 'Korthikanti et al., "Reducing Activation Recomputation", arXiv 2205.05198'
 _CALIBRATION = "calibration/training.toml"
-_ITEMS = ("weights", "gradients", "optimizer", "activations", "logits", "gathered", "overhead")
+_ITEMS = ("weights", "gradients", "optimizer", "activations", "logits", "gathered", "fragmentation", "overhead")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,18 +39,28 @@ class Memory:
     """Bytes on the fullest device of a run; arrays broadcast over layouts."""
 
     total_bytes: Array = term(
-        "memory per device", "bytes", " + ".join(_ITEMS), parts=tuple(f"{item}_bytes" for item in _ITEMS)
+        "memory per device",
+        "bytes",
+        " + ".join(_ITEMS),
+        parts=tuple(f"{item}_bytes" for item in _ITEMS),
     )
     weights_bytes: Array = term("weights", "bytes", "2 * params / (tp pp, experts: ep); / (dp cp) with ZeRO-3", _ZERO)
-    gradients_bytes: Array = term("gradients", "bytes", "4 * trained params; / (dp cp) from ZeRO-2 on", _ZERO)
-    optimizer_bytes: Array = term("optimizer states", "bytes", "12 * trained params; / (dp cp) from ZeRO-1 on", _ZERO)
+    gradients_bytes: Array = term("gradients", "bytes", "4 (bf16: 2) * trained params; / (dp cp) from ZeRO-2 on", _ZERO)
+    optimizer_bytes: Array = term(
+        "optimizer states", "bytes", "12 (Adam) * trained params; / (dp cp) from ZeRO-1 on", _ZERO
+    )
     activations_bytes: Array = term(
         "activations", "bytes",
         "bytes kept per token and layer * tokens * layers of the stage * micro-batches in flight",
         _KORTHIKANTI,
     )  # fmt: skip
-    logits_bytes: Array = term("logits", "bytes", "6 * tokens * vocabulary / tp, on the last stage", _KORTHIKANTI)
+    logits_bytes: Array = term(
+        "logits", "bytes", "6 (eager software: 18) * tokens * vocabulary / tp, on the last stage", _KORTHIKANTI
+    )
     gathered_bytes: Array = term("weights gathered for use (ZeRO-3)", "bytes", "params of a layer * (2 * 2 + 4)", _ZERO)
+    fragmentation_bytes: Array = term(
+        "held by the allocator, not in use", "bytes", "calibrated share of all the above", _CALIBRATION
+    )
     overhead_bytes: Array = term("workspace and communication buffers", "bytes", "calibrated constant", _CALIBRATION)
     usable_bytes: Array = term("usable memory of the device", "bytes", "capacity * usable_memory_ratio")
 
@@ -73,6 +89,8 @@ def memory(
     seq_tokens: float,
     method: str = "full",
     lora_rank: int = LORA_RANK,
+    recipe: Recipe | None = None,
+    parameters: Parameters | None = None,
 ) -> Memory:
     """Return the memory of the fullest device while training, item by item [bytes].
 
@@ -83,12 +101,15 @@ def memory(
         seq_tokens: Tokens of one sequence.
         method: "full" trains all weights; "lora" keeps them frozen and trains adapters.
         lora_rank: Rank of the adapters.
+        recipe: All that software decides (then the two above are its fields); software of today when None.
+        parameters: Calibrated ratios; those shipped for the device's family when None.
 
     Returns:
         A `Memory` in the broadcast shape of the layout's arrays.
 
     Assumes:
-        Adam in mixed precision (2 + 4 + 12 bytes per trained parameter); the first or the last stage is the fullest.
+        Adam in mixed precision unless the recipe says otherwise (2 + 4 + 12 bytes per trained parameter); the first or
+        the last stage is the fullest.
 
     Source:
         Rajbhandari et al., arXiv 1910.02054; Korthikanti et al., arXiv 2205.05198.
@@ -99,70 +120,104 @@ def memory(
         >>> bool(one.fits), f"{one.optimizer_bytes / 8.03e9:.1f} B/param"
         (False, '12.0 B/param')
     """
-    way = check_method(method)
-    parts, held = whole(model, lora_rank), shard(model, layout, lora_rank=lora_rank)
-    first = _states(held, parts, layout, way, last=False)
-    last = _states(held, parts, layout, way, last=True)
-    act_first, act_last = _activations(model, layout, seq_tokens)
+    chosen = recipe or Recipe(method=method, lora_rank=lora_rank)
+    items = calibrated(
+        memory_items(model, layout, chosen, seq_tokens=seq_tokens),
+        shipped(device.accelerator) if parameters is None else parameters,
+    )
+    return Memory(total_bytes=sum(items.values()), usable_bytes=devices.usable_memory_bytes(device), **items)
+
+
+def calibrated(items: Mapping[str, Array], p: Parameters) -> dict[str, Array]:
+    """Return the items, and what a real allocator and the framework need above them."""
+    counted = sum(items.values())
+    return {
+        **items,
+        "fragmentation_bytes": (np.asarray(p.fragmentation_ratio) - 1.0) * counted,
+        "overhead_bytes": p.overhead_bytes,
+    }
+
+
+def memory_items(model: Model, layout: Layout, recipe: Recipe, *, seq_tokens: float) -> dict[str, Array]:
+    """Return what is counted on the fullest device, before calibration [bytes]."""
+    parts, held = whole(model, recipe.lora_rank), shard(model, layout, lora_rank=recipe.lora_rank)
+    first = _states(held, parts, layout, recipe, last=False)
+    last = _states(held, parts, layout, recipe, last=True)
+    act_first, act_last = _activations(model, layout, recipe, seq_tokens)
     tokens = np.asarray(layout.micro_batch) * seq_tokens / np.asarray(layout.cp)
-    logits = LOGIT_BYTES * tokens * model.vocab / layout.tp
+    logit_bytes = LOGIT_BYTES + (EAGER_LOGIT_BYTES - LOGIT_BYTES) * np.asarray(recipe.eager_ratio)
+    logits = logit_bytes * tokens * model.vocab / layout.tp * (1 + recipe.prediction_layers)
     single = np.asarray(layout.pp) == 1
     on_last = single | (sum(last) + act_last + logits > sum(first) + act_first)
     weights, gradients, optimizer = (np.where(on_last, b, a) for a, b in zip(first, last, strict=True))
-    items: dict[str, Array] = {
+    return {
         "weights_bytes": weights,
         "gradients_bytes": gradients,
         "optimizer_bytes": optimizer,
         "activations_bytes": np.where(on_last & ~single, act_last, act_first),
         "logits_bytes": np.where(on_last, logits, 0.0),
-        "gathered_bytes": _gathered(model, held, layout, way),
-        "overhead_bytes": parameter("overhead_bytes"),
+        "gathered_bytes": _gathered(model, held, layout, recipe),
     }
-    return Memory(total_bytes=sum(items.values()), usable_bytes=devices.usable_memory_bytes(device), **items)
 
 
-def _states(held: Shard, parts: Whole, layout: Layout, method: Method, *, last: bool) -> tuple[Array, Array, Array]:
+def _states(held: Shard, parts: Whole, layout: Layout, recipe: Recipe, *, last: bool) -> tuple[Array, Array, Array]:
     """Return weights, gradients and optimizer states of the first or the last stage's device [bytes]."""
-    dense, expert, first_end, last_end = held.trained(method, parts)
+    dense, expert, first_end, last_end = held.trained(recipe, parts)
     single = np.asarray(layout.pp) == 1
     scale = np.where(single, 1.0, held.last_ratio) if last else 1.0
     first_there = np.where(single, 1.0, 0.0) if last else 1.0
     last_there = 1.0 if last else np.where(single, 1.0, 0.0)
-    kept = held.dense_params * scale + held.first_params * first_there + held.last_params * last_there
+    ends = held.first_params * first_there + held.last_params * last_there
     trained = dense * scale + first_end * first_there + last_end * last_there
-    ranks, expert_ranks = np.asarray(layout.dp, np.float64) * layout.cp, layout.expert_dp
     zero = np.asarray(layout.zero_stage)
 
     def split(size: Array, dense_params: Array, expert_params: Array, stage: int) -> Array:
-        over, expert_over = np.where(zero >= stage, ranks, 1.0), np.where(zero >= stage, expert_ranks, 1.0)
+        over = np.where(zero >= stage, layout.zero_ranks, 1.0)
+        expert_over = np.where(zero >= stage, layout.zero_expert_ranks, 1.0)
         return size * (dense_params / over + expert_params / expert_over)
 
+    frozen = arch.dtype_bytes(recipe.base_dtype) if recipe.method == "lora" else WEIGHT_BYTES
+    here = 1.0 - np.asarray(recipe.state_offload_ratio)
     return (
-        split(WEIGHT_BYTES, kept, held.expert_params * scale, 3),
-        split(GRADIENT_BYTES, trained, expert * scale, 2),
-        split(OPTIMIZER_BYTES, trained, expert * scale, 1),
+        split(frozen, held.dense_params * scale, held.expert_params * scale, 3) + split(WEIGHT_BYTES, ends, 0.0, 3),
+        split(recipe.gradient_bytes, trained, expert * scale, 2),
+        split(here * (recipe.master_bytes + np.asarray(recipe.moment_bytes)), trained, expert * scale, 1),
     )
 
 
-def _activations(model: Model, layout: Layout, seq_tokens: float) -> tuple[Array, Array]:
+def _activations(model: Model, layout: Layout, recipe: Recipe, seq_tokens: float) -> tuple[Array, Array]:
     """Return the activations kept on the first and the last stage [bytes].
 
     With full recompute one layer at a time is also rebuilt whole.
     """
-    kept: Array = 0.0
-    for kind in RECOMPUTE:
-        of_kind = arch.activation_bytes_per_token_layer(model, tp=layout.tp, recompute=kind, seq_tokens=seq_tokens)
-        kept = np.where(layout.is_recompute(kind), of_kind, kept)
-    rebuilt = arch.activation_bytes_per_token_layer(model, tp=layout.tp, recompute="none", seq_tokens=seq_tokens)
+    rebuilt = _kept(model, layout, recipe, "none", seq_tokens)
+    if np.any(recipe.compiled_ratio):
+        rebuilt = np.where(recipe.compiled_ratio, _kept(model, layout, recipe, "selective", seq_tokens), rebuilt)
+    kept: Array = rebuilt
+    for kind in RECOMPUTE[1:]:
+        kept = np.where(layout.is_recompute(kind), _kept(model, layout, recipe, kind, seq_tokens), kept)
+    kept = kept * (1.0 - np.asarray(recipe.offload_ratio))
     tokens = np.asarray(layout.micro_batch) * seq_tokens / np.asarray(layout.cp)
     layers, last_layers = stage_layers(model, layout)
     one_layer = np.where(layout.is_recompute("full"), rebuilt * tokens, 0.0)
     return kept * tokens * layers * in_flight(layout) + one_layer, kept * tokens * last_layers + one_layer
 
 
-def _gathered(model: Model, held: Shard, layout: Layout, method: Method) -> Array:
+def _kept(model: Model, layout: Layout, recipe: Recipe, kind: Recompute, seq_tokens: float) -> Array:
+    """Return what a token keeps in one (mean) layer with one kind of recomputation [bytes]."""
+    size = arch.activation_bytes_per_token_layer(model, tp=layout.tp, recompute=kind, seq_tokens=seq_tokens)
+    if kind == "selective" and "alternate" in recipe.recomputed:
+        size = size / 2.0
+    if not recipe.sequence_parallel:
+        size = size + 2.0 * WHOLE_ON_A_RANK[kind] * model.hidden * (1.0 - 1.0 / np.asarray(layout.tp))
+    if recipe.attention == "unfused" and kind != "full" and "core_attn" not in recipe.recomputed:
+        size = size + SCORE_BYTES * model.num_heads * seq_tokens / (np.asarray(layout.tp) * layout.cp)
+    return size
+
+
+def _gathered(model: Model, held: Shard, layout: Layout, recipe: Recipe) -> Array:
     """Return what ZeRO-3 holds whole while it is used: the layer at work and the next one, with gradients [bytes]."""
     layers, _ = stage_layers(model, layout)
     one = (held.dense_params + held.expert_params) / layers
-    size = WEIGHT_BYTES + (GRADIENT_BYTES / 2 if method == "full" else 0.0)  # gradients of one of the two layers
+    size = WEIGHT_BYTES + (np.asarray(recipe.gradient_bytes) / 2 if recipe.method == "full" else 0.0)
     return np.where(np.asarray(layout.zero_stage) == 3, 2 * size * one, 0.0)

@@ -1,35 +1,75 @@
-"""The time of a forward and a backward pass, from the operators of the model."""
+"""What a forward and a backward pass of one micro-batch consist of, from the operators of the model.
+
+Times here are those of isolated kernels, as `device` is calibrated on them; what a whole step makes of them (gaps,
+clocks under load, kernels that real software does not fuse) is calibrated and applied in `combine`.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
 
 from steelyard import arch
 from steelyard.arch import Model
-from steelyard.device import Device, pass_time
+from steelyard.device import Device, operator_time
+from steelyard.device.dtypes import effective_compute_dtype, halvings_below_16_bits
 from steelyard.records.operator import Operator
-from steelyard.training.calibration import parameter
 from steelyard.training.layout import Layout
-from steelyard.training.sharding import Method
+from steelyard.training.recipe import Recipe
 from steelyard.units import Array
+
+SCORE_BYTES = 14.0
+"""Memory traffic of one attention score in 16 bits without flash attention: written by the first product, read and
+written by softmax and by dropout with its mask, read by the second product."""
+
+SCORE_BACKWARD_RATIO = 1.5
+TILE_WIDTH = 64
+"""Columns of 16 bits that one 128-byte line of shared memory holds: products of other widths run slower kernels."""
+
+_PROJECTIONS = ("attention.query_up", "attention.key_value_up")
+MODULES: dict[str, tuple[str, ...]] = {  # what "selective" recomputation can name -> operators, by their first letters
+    "core_attn": ("attention.full", "attention.window", "attention.chunk", "attention.latent"),
+    "mlp": ("mlp.",),
+    "moe": ("moe.", "mlp."),
+    "mla_up_proj": _PROJECTIONS,
+    "alternate": ("attention.output", "mlp.down"),  # every second product; these two stand for their share
+    "layer": ("",),
+}
+CHEAP_MODULES = ("moe_act", "layernorm", "norm", "activation")  # memory traffic only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """One pass over the whole model for one micro-batch, on one tensor-parallel rank."""
+    """One pass over the whole model for one micro-batch, on one rank of its (tp, cp, ep) group."""
 
-    layers_s: Array
-    attention_s: Array  # of the layers
-    elementwise_s: Array  # of the layers
-    ends_s: Array  # embedding and head
+    gemm_s: Array  # dense matrix products of the layers
+    ragged_s: Array  # of them, those with a width that does not fill whole tiles
+    expert_s: Array  # those of the experts
+    attention_s: Array
+    scan_s: Array  # state-space and linear-attention cores
+    score_s: Array  # attention scores through memory, where the kernel is not fused
+    elementwise_s: Array
+    quantise_s: Array  # inputs of narrow matrix products: read in 16 bits, written narrow
+    expand_s: Array  # narrow frozen weights, written out in 16 bits before use
+    ends_gemm_s: Array  # embedding and head
+    ends_other_s: Array
     work_flop: Array
+
+    def at(self, places: npt.NDArray[np.intp]) -> Pass:
+        """Return the pass at some places along the first axis; what is the same for all layouts stays as it is."""
+        values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        return Pass(**{name: value[places] if np.ndim(value) else value for name, value in values.items()})
 
 
 def forward_backward(
-    model: Model, device: Device, layout: Layout, *, seq_tokens: float, compute_dtype: str, method: Method
-) -> tuple[Pass, Pass]:
-    """Time the forward and the backward pass of one micro-batch."""
+    model: Model, device: Device, layout: Layout, recipe: Recipe, *, seq_tokens: float
+) -> tuple[Pass, Pass, Pass]:
+    """Time the forward pass, the backward pass and what selective recomputation repeats of the forward one."""
     forward = arch.forward_operators(
         model,
         batch=layout.micro_batch,
@@ -37,8 +77,9 @@ def forward_backward(
         tp=layout.tp,
         cp=layout.cp,
         ep=layout.ep,
-        compute_dtype=compute_dtype,
-        sequence_parallel=True,
+        compute_dtype=recipe.compute_dtype,
+        kv_dtype=None,
+        sequence_parallel=recipe.sequence_parallel,
     )
     backward = arch.backward_operators(
         model,
@@ -47,24 +88,72 @@ def forward_backward(
         tp=layout.tp,
         cp=layout.cp,
         ep=layout.ep,
-        compute_dtype=compute_dtype,
-        trainable="all" if method == "full" else "lora",
+        compute_dtype=recipe.compute_dtype,
+        trainable="all" if recipe.method == "full" else "lora",
+        sequence_parallel=recipe.sequence_parallel,
     )
-    return _time(forward, device), _time(backward, device)
+    again = [op for op in forward if op.place == "layer" and _recomputed(op, recipe.recomputed)]
+    scores = _score_time(model, device, layout, recipe, seq_tokens)
+    return (
+        _time(forward, device, recipe, scores),
+        _time(backward, device, recipe, scores * SCORE_BACKWARD_RATIO),
+        _time(again, device, recipe, scores if "core_attn" in recipe.recomputed else 0.0),
+    )
 
 
-def _time(ops: Iterable[Operator], device: Device) -> Pass:
-    """Time a pass: kernels of a long step run slower than the isolated ones that `device` is calibrated on."""
-    ops = tuple(ops)
-    gemm, other = parameter("gemm_time_ratio"), parameter("elementwise_time_ratio")
-    layers = pass_time([op for op in ops if op.place == "layer"], device)
-    ends = pass_time([op for op in ops if op.place != "layer"], device)
-    attention_s = layers.attention_s * parameter("attention_time_ratio")
-    elementwise_s = layers.other_s * other
+def _recomputed(op: Operator, modules: tuple[str, ...]) -> bool:
+    if op.kind == "elementwise":
+        return not modules or bool({*modules} & {*CHEAP_MODULES, "layer"})
+    return op.name.startswith(tuple(start for name in modules for start in MODULES.get(name, ())) or ("-",))
+
+
+def _score_time(model: Model, device: Device, layout: Layout, recipe: Recipe, seq_tokens: float) -> Array:
+    """Return the time of the scores' way through memory, both halves of the mask [s]."""
+    if recipe.attention != "unfused":
+        return 0.0
+    scores = model.num_layers * model.num_heads * seq_tokens**2 * np.asarray(layout.micro_batch, np.float64)
+    moved = SCORE_BYTES * scores / (np.asarray(layout.tp) * layout.cp)
+    return cast("Array", moved / (device.accelerator.hbm_bytes_per_s * device.efficiency.memory_ratio))
+
+
+def _time(ops: Iterable[Operator], device: Device, recipe: Recipe, score_s: Array) -> Pass:
+    spent: dict[str, Array] = dict.fromkeys(
+        ("gemm_s", "expert_s", "attention_s", "scan_s", "elementwise_s", "ends_gemm_s", "ends_other_s"), 0.0
+    )
+    ragged_s: Array = 0.0
+    narrow_bytes: Array = 0.0
+    weight_bytes: Array = 0.0
+    for op in ops:
+        kind, seconds = _kind(op), op.count * operator_time(op, device)
+        spent[kind] = spent[kind] + seconds
+        if kind == "gemm_s":
+            ragged_s = ragged_s + np.where((_ragged(op.n) | _ragged(op.k)), seconds, 0.0)
+        if op.kind in {"gemm", "grouped_gemm"} and op.place == "layer":
+            weight_bytes = weight_bytes + op.count * op.weight_bytes
+            if halvings_below_16_bits(effective_compute_dtype(device, op.compute_dtype)):
+                narrow_bytes = narrow_bytes + op.count * op.m * op.k * 3.0  # read in 16 bits, written in about 8
+    rate = device.accelerator.hbm_bytes_per_s * device.efficiency.memory_ratio
+    expanded = weight_bytes * (1.0 + arch.dtype_bytes(recipe.base_dtype) / 2.0) if recipe.base_dtype != "bf16" else 0.0
     return Pass(
-        layers_s=layers.gemm_s * gemm + attention_s + elementwise_s + layers.launch_s,
-        attention_s=attention_s,
-        elementwise_s=elementwise_s,
-        ends_s=ends.gemm_s * gemm + ends.other_s * other + ends.launch_s,
+        **spent,
+        ragged_s=ragged_s,
+        score_s=score_s,
+        quantise_s=narrow_bytes / rate,
+        expand_s=expanded / rate,
         work_flop=sum(op.count * op.flop for op in ops),
+    )
+
+
+def _ragged(width: Array) -> npt.NDArray[np.bool_]:
+    """Return where a width is no multiple of a tile's; narrow ones (a router, a latent) are left alone."""
+    wide = np.asarray(width)
+    ragged: npt.NDArray[np.bool_] = (wide % TILE_WIDTH != 0) & (wide > 16 * TILE_WIDTH)
+    return ragged
+
+
+def _kind(op: Operator) -> str:
+    if op.place != "layer":
+        return "ends_gemm_s" if op.kind == "gemm" else "ends_other_s"
+    return {"gemm": "gemm_s", "grouped_gemm": "expert_s", "attention": "attention_s", "scan": "scan_s"}.get(
+        op.kind, "elementwise_s"
     )

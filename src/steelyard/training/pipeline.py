@@ -29,16 +29,19 @@ def in_flight(layout: Layout) -> Array:
 def bubble_count(layout: Layout) -> Array:
     """Return the stage passes (forward and backward of one micro-batch) that a device idles per step: (pp - 1) / vpp.
 
-    Over m micro-batches that is the bubble (pp - 1) / (vpp m) of the ideal time.
+    Over m micro-batches that is the bubble (pp - 1) / (vpp m) of the ideal time. A zero-bubble schedule with the memory
+    of 1F1B (ZB-H1) fills two thirds of it with weight gradients.
 
     Source:
-        Narayanan et al., arXiv 2104.04473, section 2.2.
+        Narayanan et al., arXiv 2104.04473, section 2.2; Qi et al., "Zero Bubble Pipeline Parallelism", arXiv
+        2401.10241, section 2.1: (pp - 1)(F + B - W) with F = B = W each a third of a pass.
 
     Example:
-        >>> float(bubble_count(Layout(pp=8, vpp=2)))
-        3.5
+        >>> float(bubble_count(Layout(pp=8, vpp=2))), float(bubble_count(Layout(pp=4, schedule="zero_bubble")))
+        (3.5, 1.0)
     """
-    count: Array = (np.asarray(layout.pp) - 1.0) / layout.vpp
+    left = np.where(np.asarray(layout.schedule) == "zero_bubble", 1.0 / 3.0, 1.0)
+    count: Array = (np.asarray(layout.pp) - 1.0) / layout.vpp * left
     return count
 
 

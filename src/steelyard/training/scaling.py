@@ -13,7 +13,7 @@ from steelyard.arch import Model
 from steelyard.device import Device
 from steelyard.errors import InputError
 from steelyard.records.term import term
-from steelyard.training.search import Plan, best_layouts
+from steelyard.training.best import Plan, best_layouts
 from steelyard.units import Array
 
 Mode = Literal["strong", "weak"]

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 
 from steelyard import arch
 from steelyard.arch import Model
-from steelyard.errors import InputError
 from steelyard.training.layout import Layout, stage_layers
+from steelyard.training.recipe import LORA_RANK, Recipe
 from steelyard.units import Array
-
-Method = Literal["full", "lora"]
-METHODS: tuple[Method, ...] = ("full", "lora")
-LORA_RANK = 16  # of the adapters beside every dense matrix of a layer, unless stated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +36,13 @@ class Shard:
     last_params: Array  # the head on the last stage
     last_ratio: Array  # layers of the last stage / layers of the fullest
 
-    def trained(self, method: Method, whole: Whole) -> tuple[Array, Array, Array, Array]:
+    def trained(self, recipe: Recipe, whole: Whole) -> tuple[Array, Array, Array, Array]:
         """Return the trained (dense, expert, first, last) parameters of the device."""
-        if method == "full":
+        if recipe.method == "full":
             return self.dense_params, self.expert_params, self.first_params, self.last_params
-        share = self.dense_params / whole.dense_params
-        return whole.adapter_params * share, 0.0 * self.expert_params, 0.0, 0.0
+        adapters = whole.adapter_params * (self.dense_params / whole.dense_params)
+        ends = 1.0 if recipe.trained_ends else 0.0
+        return adapters, 0.0 * self.expert_params, ends * self.first_params, ends * self.last_params
 
 
 @lru_cache(maxsize=256)
@@ -89,10 +85,3 @@ def shard(model: Model, layout: Layout, *, lora_rank: int = LORA_RANK) -> Shard:
         last_params=np.where(one_stage & parts.tied, 0.0, parts.head_params / tp),
         last_ratio=last_layers / layers,
     )
-
-
-def check_method(method: str) -> Method:
-    """Return the method, refusing an unknown one."""
-    if method not in METHODS:
-        raise InputError(f"method is {method!r}; allowed: {', '.join(METHODS)}")
-    return method

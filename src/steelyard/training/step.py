@@ -10,30 +10,27 @@ from steelyard import arch
 from steelyard.arch import Model
 from steelyard.device import Device, effective_compute_dtype, peak_flop_per_s
 from steelyard.records.term import term
-from steelyard.training.calibration import parameter
-from steelyard.training.communication import (
-    data_parallel,
-    exposed_data_parallel,
-    exposed_layerwise,
-    stage_transfer,
-)
+from steelyard.training.calibration import Parameters, shipped
+from steelyard.training.combine import Costs, combine
+from steelyard.training.communication import traffic
 from steelyard.training.layout import Count, Layout, check, stage_layers
-from steelyard.training.memory import GRADIENT_BYTES, OPTIMIZER_BYTES, WEIGHT_BYTES
-from steelyard.training.passes import forward_backward
-from steelyard.training.pipeline import bubble_count
-from steelyard.training.sharding import LORA_RANK, Method, check_method, shard, whole
+from steelyard.training.memory import WEIGHT_BYTES
+from steelyard.training.passes import Pass, forward_backward
+from steelyard.training.recipe import LORA_RANK, Recipe
+from steelyard.training.sharding import shard, whole
 from steelyard.units import Array
 
 _OPERATORS = "roofline of the operators (arch, device), calibration/training.toml"
 _MEGATRON = "Narayanan et al., arXiv 2104.04473"
 _KORTHIKANTI = "Korthikanti et al., arXiv 2205.05198"
 _CALIBRATION = "calibration/training.toml"
+MIDDLE_WATTS = 0.6e-12
+"""TDP over bf16 peak of a middle device of today [W per FLOP/s], to which the ratio of products is calibrated."""
+
 _COMM = ("tp_s", "cp_s", "ep_s", "pp_s", "dp_s")
 _PARTS = (
     "forward_s", "backward_s", "recompute_s", "ends_s", "exposed_comm_s", "bubble_s", "optimizer_s", "straggler_s",
 )  # fmt: skip
-# Per trained parameter and step: read gradient twice (norm, update), read and write the states, write the weight.
-_UPDATE_BYTES = 2 * GRADIENT_BYTES + 2 * OPTIMIZER_BYTES + WEIGHT_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +41,16 @@ class Step:
     forward_s: Array = term("forward", "s", "layers of the stage, all micro-batches", _OPERATORS)
     backward_s: Array = term("backward", "s", "layers of the stage, all micro-batches", _OPERATORS)
     recompute_s: Array = term(
-        "recomputed forward", "s", "full: all of it; selective: norms and activation functions", _KORTHIKANTI
+        "recomputed forward",
+        "s",
+        "full: all of it; selective: the modules named, or norms and activations",
+        _KORTHIKANTI,
     )
     ends_s: Array = term(
         "embedding, head and uneven stages", "s", "what the slowest stage needs above its layers", _OPERATORS
     )
     exposed_comm_s: Array = term("communication that nothing hides", "s", " + ".join(_COMM), parts=_COMM)
-    tp_s: Array = term("tensor parallel", "s", "exposed share * gathers and scatters of all layers", _CALIBRATION)
+    tp_s: Array = term("tensor parallel", "s", "share that nothing hides * traffic of all layers", _CALIBRATION)
     cp_s: Array = term("context parallel", "s", "max(0, ring - overlap * attention)", _CALIBRATION)
     ep_s: Array = term("expert parallel", "s", "exposed share * all-to-alls of the MoE layers", _CALIBRATION)
     pp_s: Array = term("pipeline hand-over", "s", "exposed share * 2 vpp transfers per micro-batch", _CALIBRATION)
@@ -58,7 +58,12 @@ class Step:
         "data parallel", "s", "max(0, reduce - overlap * backward) + max(0, gather - overlap * forward)", _CALIBRATION
     )
     bubble_s: Array = term("pipeline bubble", "s", "(pp - 1) / vpp * time of one micro-batch on a stage", _MEGATRON)
-    optimizer_s: Array = term("optimizer step", "s", "34 bytes per trained parameter / memory bandwidth")
+    optimizer_s: Array = term(
+        "optimizer step",
+        "s",
+        "34 bytes per trained parameter / memory bandwidth + what a step costs once",
+        _CALIBRATION,
+    )
     straggler_s: Array = term(
         "waiting for the slowest rank", "s", "straggler_ratio * log2(nodes) * all of the above", _CALIBRATION
     )
@@ -88,6 +93,8 @@ def step(
     compute_dtype: str = "bf16",
     method: str = "full",
     lora_rank: int = LORA_RANK,
+    recipe: Recipe | None = None,
+    parameters: Parameters | None = None,
     time_ratio: Array = 1.0,
 ) -> Step:
     """Return the time of one optimizer step, and the tokens per second and MFU that follow.
@@ -104,6 +111,8 @@ def step(
         compute_dtype: Of the matrix products; attention stays in 16 bits.
         method: "full" or "lora" (frozen weights get no weight gradients).
         lora_rank: Rank of the adapters.
+        recipe: All that software decides (then the three above are its fields); software of today when None.
+        parameters: Calibrated ratios; those shipped for the device's family when None.
         time_ratio: Factor on the step time: draws of the residual, or 1.
 
     Returns:
@@ -135,6 +144,8 @@ def step(
         compute_dtype=compute_dtype,
         method=method,
         lora_rank=lora_rank,
+        recipe=recipe,
+        parameters=parameters,
         time_ratio=time_ratio,
     )
 
@@ -148,67 +159,84 @@ def step_unchecked(
     compute_dtype: str = "bf16",
     method: str = "full",
     lora_rank: int = LORA_RANK,
+    recipe: Recipe | None = None,
+    parameters: Parameters | None = None,
     time_ratio: Array = 1.0,
 ) -> Step:
     """Return `step` without checking the layouts: a search masks those that break a rule."""
-    way = check_method(method)
-    forward, backward = forward_backward(
-        model, device, layout, seq_tokens=seq_tokens, compute_dtype=compute_dtype, method=way
-    )
-    recompute_s = np.where(
-        layout.is_recompute("full"),
-        forward.layers_s,
-        np.where(layout.is_recompute("selective"), forward.elementwise_s, 0.0),
-    )
-    inside = exposed_layerwise(model, device, layout, forward, backward, seq_tokens=seq_tokens)
-    layers, last_layers = stage_layers(model, layout)
-    share, last_share = layers / model.num_layers, last_layers / model.num_layers
-    whole_s = forward.layers_s + backward.layers_s + recompute_s + sum(inside.values())
-    # The last stage has the head on top of its layers; where that is more than the fullest stage, all wait for it.
-    ends_s = np.maximum(0.0, forward.ends_s + backward.ends_s - (share - last_share) * whole_s)
-    stage_s = share * whole_s + ends_s
-    m = layout.num_microbatches
-    hops = 2.0 * np.asarray(layout.vpp) * m * stage_transfer(model, device, layout, seq_tokens=seq_tokens)
-    # A second of computation hides one communication: attention that covers the context ring covers nothing else.
-    taken = np.where(np.asarray(layout.cp) > 1, 1.0, 0.0)
-    again_s = np.where(layout.is_recompute("full"), forward.attention_s, 0.0)
-    spent: dict[str, Array] = {
-        "forward_s": m * share * forward.layers_s,
-        "backward_s": m * share * backward.layers_s,
-        "recompute_s": m * share * recompute_s,
-        "ends_s": m * ends_s,
-        **{name: m * share * seconds for name, seconds in inside.items()},
-        "pp_s": parameter("pp_exposed_ratio") * hops,
-        "dp_s": exposed_data_parallel(
-            data_parallel(model, device, layout, method=way, lora_rank=lora_rank),
-            layout,
-            forward_s=share * (forward.layers_s - taken * forward.attention_s),
-            backward_s=share * (backward.layers_s + recompute_s - taken * (backward.attention_s + again_s)),
-        ),
-        "bubble_s": bubble_count(layout) * stage_s,
-        "optimizer_s": _optimizer(model, device, layout, way, lora_rank),
-    }
-    spent["straggler_s"] = sum(spent.values()) * _jitter(device, layout)
+    chosen = recipe or Recipe(compute_dtype=compute_dtype, method=method, lora_rank=lora_rank)
+    costs = step_costs(model, device, layout, chosen, seq_tokens=seq_tokens)
+    spent = combine(costs, shipped(device.accelerator) if parameters is None else parameters)
     spent = {name: seconds * time_ratio for name, seconds in spent.items()}
-    again = np.where(layout.is_recompute("full"), forward.work_flop / (forward.work_flop + backward.work_flop), 0.0)
-    return _result(model, device, layout, seq_tokens, way, spent, 1.0 + again)
+    full = layout.is_recompute("full")
+    repeated = np.where(
+        full, costs.forward.work_flop, np.where(layout.is_recompute("selective"), costs.again.work_flop, 0.0)
+    )
+    executed = 1.0 + repeated / (costs.forward.work_flop + costs.backward.work_flop)
+    return _result(model, device, layout, seq_tokens, chosen, spent, executed)
 
 
-def _optimizer(model: Model, device: Device, layout: Layout, method: Method, lora_rank: int) -> Array:
-    """Return the time to update the local share of the trained parameters: memory traffic [s]."""
-    held = shard(model, layout, lora_rank=lora_rank)
-    dense, expert, first, last = held.trained(method, whole(model, lora_rank))
+def step_costs(
+    model: Model,
+    device: Device,
+    layout: Layout,
+    recipe: Recipe,
+    *,
+    seq_tokens: float,
+    passes: tuple[Pass, Pass, Pass] | None = None,
+) -> Costs:
+    """Return what a step consists of before any calibration of this room: kernels, traffic, shape.
+
+    `passes` are those of `forward_backward`, where they are known already: a search times each kernel once.
+    """
+    forward, backward, again = passes or forward_backward(model, device, layout, recipe, seq_tokens=seq_tokens)
+    layers, last_layers = stage_layers(model, layout)
+    card = device.accelerator
+    extra = 1.0 + recipe.prediction_layers / model.num_layers
+    return Costs(
+        forward=forward,
+        backward=backward,
+        again=again,
+        traffic=traffic(model, device, layout, recipe, seq_tokens=seq_tokens),
+        layout=layout,
+        stage_ratio=layers / model.num_layers * np.where(np.asarray(layout.pp) == 1, extra, 1.0),
+        last_stage_ratio=last_layers / model.num_layers * extra,
+        layers_count=float(model.num_layers),
+        moe_layers_count=float(model.num_moe_layers),
+        adapters_ratio=0.0 if recipe.method == "full" else 1.0,
+        watts_per_flop_per_s=card.tdp_w
+        / peak_flop_per_s(device, effective_compute_dtype(device, "bf16"))
+        / MIDDLE_WATTS,
+        older_attention_ratio=1.0 if recipe.attention == "flash2" and "fp8" in card.peak_flop_per_s else 0.0,
+        update_s=_update(model, device, layout, recipe),
+        nodes_count=np.asarray(layout.num_devices) / max(card.devices_per_node, 1),
+        tuned_ratio=recipe.tuned_ratio,
+        hooked_ratio=recipe.hooked_ratio,
+        eager_ratio=recipe.eager_ratio,
+        captured_ratio=recipe.captured_ratio,
+        tp_overlap_ratio=recipe.tp_overlap_ratio,
+        ep_overlap_ratio=recipe.ep_overlap_ratio,
+    )
+
+
+def _update(model: Model, device: Device, layout: Layout, recipe: Recipe) -> Array:
+    """Return the time to update the local share of the trained parameters: memory traffic [s].
+
+    Per parameter: read the gradient twice (norm, update), read and write the states, write the weight; states that the
+    host keeps travel over PCIe, gradients out and weights back.
+    """
+    held = shard(model, layout, lora_rank=recipe.lora_rank)
+    dense, expert, first, last = held.trained(recipe, whole(model, recipe.lora_rank))
     split = np.asarray(layout.zero_stage) >= 1
-    ranks = np.where(split, np.asarray(layout.dp, np.float64) * layout.cp, 1.0)
-    local = (dense + np.maximum(first, last)) / ranks + expert / np.where(split, layout.expert_dp, 1.0)
+    ranks, expert_ranks = np.where(split, layout.zero_ranks, 1.0), np.where(split, layout.zero_expert_ranks, 1.0)
+    local = (dense + np.maximum(first, last)) / ranks + expert / expert_ranks
+    states, gradient = np.asarray(recipe.master_bytes) + recipe.moment_bytes, np.asarray(recipe.gradient_bytes)
     rate = device.accelerator.hbm_bytes_per_s * device.efficiency.memory_ratio
-    return _UPDATE_BYTES * local / rate
-
-
-def _jitter(device: Device, layout: Layout) -> Array:
-    """Return the share of the step lost to the slowest rank: calibrated, per doubling of the nodes."""
-    nodes = np.asarray(layout.num_devices) / max(device.accelerator.devices_per_node, 1)
-    return parameter("straggler_ratio") * np.log2(np.maximum(nodes, 1.0))
+    here = (2 * gradient + 2 * states + WEIGHT_BYTES) * local / rate
+    if not np.any(recipe.state_offload_ratio):
+        return here
+    link = device.accelerator.pcie_bytes_per_s * device.efficiency.pcie_link_ratio
+    return np.where(np.asarray(recipe.state_offload_ratio) > 0, (gradient + WEIGHT_BYTES) * local / link, here)
 
 
 def _result(
@@ -216,7 +244,7 @@ def _result(
     device: Device,
     layout: Layout,
     seq_tokens: float,
-    method: Method,
+    recipe: Recipe,
     spent: dict[str, Array],
     executed: Array,
 ) -> Step:
@@ -225,7 +253,7 @@ def _result(
     tokens = np.asarray(layout.global_batch, np.float64) * seq_tokens
     per_token = arch.flop_per_token(model, seq_tokens, training=True, attention="causal")
     # Frozen weights get no gradients of their own: two of the three matrix products remain.
-    flop = per_token * tokens * (1.0 if method == "full" else 2.0 / 3.0)
+    flop = per_token * tokens * (1.0 if recipe.method == "full" else 2.0 / 3.0)
     peak = peak_flop_per_s(device, effective_compute_dtype(device, "bf16"))
     mfu = flop / (total * np.asarray(layout.num_devices) * peak)
     return Step(

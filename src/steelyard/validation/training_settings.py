@@ -1,0 +1,237 @@
+"""From one published row to a layout and a recipe; what the row leaves unstated becomes alternatives."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from steelyard import catalog, device
+from steelyard.device import Device
+from steelyard.errors import InputError
+from steelyard.training import Layout, Recipe
+from steelyard.validation.points import Row
+
+COMPUTE_DTYPES = {  # as published -> format of the matrix products
+    "bf16": "bf16", "fp16": "fp16", "fp32": "fp32", "tf32": "tf32", "fp8": "fp8", "float8": "fp8", "fp8-cs": "fp8",
+    "mxfp8": "fp8", "fp8-mx": "fp8", "nvfp4": "nvfp4", "int8": "int8",
+}  # fmt: skip
+BASE_DTYPES = {"int4": "int4", "nf4": "int4"}  # of frozen weights at rest
+ZERO_STAGES = {"ddp": 0, "zero1": 1, "zero2": 2, "zero3": 3, "fsdp": 3, "hsdp": 3}
+_CAPTURED = {"none": 0.0, "partial": 0.7, "full": 1.0}
+_LIKE_FULL = "as much recompute as full"
+_LINK_RATES = (  # what an interconnect cell says -> bytes/s of one node in one direction
+    (re.compile(r"([\d.]+)\s*Gb/s per node", re.IGNORECASE), 1e9 / 8),
+    (re.compile(r"InfiniBand\s+([\d.]+)\s*Gb/s", re.IGNORECASE), 1e9 / 8),
+    (re.compile(r"([\d.]+)\s*Omni-Path links? per node", re.IGNORECASE), 100e9 / 8),
+    (re.compile(r"([\d.]+)\s*x\s*100\s*Gbe?\b", re.IGNORECASE), 100e9 / 8),
+)
+_SLICES = re.compile(r"DCN between (\d+) slice")
+
+
+class UnstatedError(InputError):
+    """A row that does not say enough to be predicted; the message is the reason."""
+
+
+def device_of(row: Row) -> Device:
+    """Return the row's device, with the size of its node and its network where the row states them."""
+    card = catalog.accelerator(row["gpu"])
+    changes: dict[str, Any] = {}
+    if per_node := number(row, "gpus_per_node"):
+        changes["devices_per_node"] = per_node
+        if card.scale_up_devices == card.devices_per_node:
+            changes["scale_up_devices"] = per_node
+    for pattern, unit in _LINK_RATES:
+        if found := pattern.search(row["interconnect"]):
+            changes["scale_out_bytes_per_s"] = float(found[1]) * unit / (per_node or card.devices_per_node)
+    if slices := _SLICES.search(row["interconnect"]):
+        changes["scale_up_devices"] = max(number(row, "n_gpus") // int(slices[1]), 1)
+    return device.from_accelerator(dataclasses.replace(card, **changes))
+
+
+def number(row: Row, column: str) -> int:
+    """Return a whole number, 0 where it is not stated."""
+    return int(float(row[column])) if row.get(column) else 0
+
+
+def trainer_of(row: Row) -> catalog.Row:
+    """Return what is known of the row's software at its date (table `trainers`)."""
+    software, date = row["framework"].casefold(), row["as_of"]
+    for trainer in catalog.table("trainers").rows:
+        matches = [part for part in trainer.get("matches").split(";") if part]
+        if trainer.get("until") and not (date and date < trainer["until"]):
+            continue
+        if not matches or any(part in software for part in matches):
+            return trainer
+    return catalog.table("trainers").rows[-1]
+
+
+def layouts(row: Row, trainer: catalog.Row) -> list[Layout]:
+    """Return the layouts that a row can mean.
+
+    Raises:
+        UnstatedError: It lacks what no alternative stands for, or its figures contradict each other.
+    """
+    count = number(row, "n_gpus")
+    if not count:
+        raise UnstatedError("the number of devices is not stated")
+    split = {name: number(row, name) or 1 for name in ("tp", "pp", "cp", "ep", "vpp")}
+    if count > 1 and not row["tp"] and ZERO_STAGES.get(row["sharding"], 1) == 1:
+        raise UnstatedError("the layout is not stated")
+    replica = split["tp"] * split["pp"] * split["cp"]
+    if count % replica or (number(row, "dp") and number(row, "dp") * replica != count):
+        raise UnstatedError(f"tp x pp x cp x dp does not make {count} devices")
+    dp = count // replica
+    slices = _SLICES.search(row["interconnect"])
+    copies = int(slices[1]) if slices else 2 if row["sharding"] == "hsdp" else 1
+    found = []
+    for micro, batch in _batches(row, dp):
+        for zero, recompute in itertools.product(_zero_stages(row, dp), _recomputes(row, trainer)):
+            found.append(
+                Layout(
+                    **split, dp=dp, micro_batch=micro, global_batch=batch, zero_stage=zero, recompute=recompute,
+                    replicas=copies if zero and dp % copies == 0 else 1, schedule=_schedule(row),
+                )
+            )  # fmt: skip
+    return found
+
+
+def _batches(row: Row, dp: int) -> list[tuple[Any, int]]:
+    micro, batch = number(row, "micro_batch"), number(row, "global_batch")
+    if "MaxText" in row["framework"]:  # states the batch of a chip, and accumulates nothing
+        batch = batch or micro * number(row, "n_gpus")
+        micro = 0
+        if batch:
+            return [(batch / dp, batch)]
+    if not micro and not batch:
+        raise UnstatedError("neither micro-batch nor global batch is stated")
+    if micro:
+        return [(micro, batch or micro * dp)]
+    return [(size, batch) for size in (1, 2) if batch % (dp * size) == 0] or [(max(batch / dp, 1), batch)]
+
+
+def _zero_stages(row: Row, dp: int) -> list[int]:
+    if row["sharding"] in ZERO_STAGES:
+        return [ZERO_STAGES[row["sharding"]]]
+    if row["sharding"]:
+        raise UnstatedError(f"sharding {row['sharding']!r} is not known")
+    return [0, 1] if dp > 1 else [1]
+
+
+def _recomputes(row: Row, trainer: catalog.Row) -> list[str]:
+    if _LIKE_FULL in row["recompute_detail"] or row["recompute_detail"] == "remat_policy full":
+        return ["full"]
+    if row["recompute"]:
+        return [row["recompute"]]
+    return ["none", "full"] if trainer["attention"] == "unfused" else ["none", "selective", "full"]
+
+
+def _schedule(row: Row) -> str:
+    return "zero_bubble" if re.search(r"schedule (zb|zero|v-)", row["notes"]) else "1f1b"
+
+
+def recipe(row: Row, trainer: catalog.Row) -> Recipe:
+    """Return how the row's software ran it.
+
+    Raises:
+        UnstatedError: The number format is not stated or not known.
+    """
+    dtype, base = _dtypes(row)
+    notes = f"{row['model']} {row['notes']}".casefold()
+    narrow = trainer.value("master") == 0
+    method = "lora" if base != "bf16" or re.search(r"lora\b|adapter", notes) else "full"
+    half = row["grad_reduce_dtype"] == "bf16" or dtype == "fp16" or "mode pure" in notes
+    return Recipe(
+        compute_dtype=dtype,
+        base_dtype=base,
+        method=method,
+        trained_ends="(emb)" in notes,
+        attention=trainer["attention"],
+        recomputed=_modules(row["recompute_detail"]) or tuple(filter(None, [trainer.get("selective")])),
+        prediction_layers=number(row, "mtp_layers") if row["mtp_layers"] not in ("", "0") else 0,
+        hooked_ratio=1.0 if row["sharding"] == "zero3" else 0.0,
+        tuned_ratio=trainer.value("tuned"),
+        compiled_ratio=max(float("torch.compile" in notes), trainer.value("compiled")),
+        eager_ratio=0.0 if "torch.compile" in notes else trainer.value("eager"),
+        sequence_parallel=_flag(row, "sequence_parallel", trainer.value("sequence_parallel")) > 0,
+        tp_overlap_ratio=_flag(row, "tp_comm_overlap", trainer.value("tp_overlap")),
+        ep_overlap_ratio=_flag(row, "ep_comm_overlap", 0.0),
+        captured_ratio=_CAPTURED.get(row["cuda_graph"], 0.0),
+        gradient_reduce_bytes=2.0 if half else 4.0,
+        gradient_bytes=2.0 if dtype == "fp16" or narrow else 4.0,
+        master_bytes=trainer.value("master"),
+        gather_bytes=1.0 if row["fp8_param_gather"] == "1" else 2.0,
+        moment_bytes=4.0 if narrow else _moments(row, notes),
+        offload_ratio=_offloaded(row),
+        state_offload_ratio=1.0 if re.search(r"optimizer offload y|full cpu offload section", notes) else 0.0,
+    )
+
+
+def _dtypes(row: Row) -> tuple[str, str]:
+    text = row["dtype"].casefold()
+    if not text:
+        raise UnstatedError("the number format is not stated")
+    stated = f"{text} {'nf4' if re.search('qlora|q-lora', row['notes'].casefold()) else ''}"
+    base = next((name for part, name in BASE_DTYPES.items() if part in stated), "bf16")
+    first = text.partition("+")[0].strip()
+    if base != "bf16" and first not in COMPUTE_DTYPES:
+        first = "bf16"
+    if first not in COMPUTE_DTYPES:
+        raise UnstatedError(f"number format {row['dtype']!r} is not known")
+    return COMPUTE_DTYPES[first], base
+
+
+def _flag(row: Row, column: str, default: float) -> float:
+    return float(row[column]) if row[column] else default
+
+
+def _modules(detail: str) -> tuple[str, ...]:
+    if detail.startswith("modules: "):
+        return tuple(detail.removeprefix("modules: ").split("+"))
+    return ("mlp",) if "proj=offload" in detail else ("layer",) if "=offload" in detail else ()
+
+
+def _moments(row: Row, notes: str) -> float:
+    if re.search(r"(?<!no )\b(8-bit|bnb)\b.*optimizer", notes) and "baseline optimizer" not in notes:
+        return 2.0
+    if "muon" in row["optimizer"].casefold():
+        return 4.0
+    return {"bf16": 4.0, "mu bf16": 6.0}.get(row["optimizer_state_dtype"], 8.0)
+
+
+def _offloaded(row: Row) -> float:
+    found = re.match(r"activations of (\d+) layers", row["cpu_offload"])
+    if found and row["layers"]:
+        return min(int(found[1]) / number(row, "layers"), 1.0)
+    return 0.0
+
+
+def unsure(row: Row) -> str:
+    """Return why a row's own notes say that its figure is not to be used, or nothing."""
+    for words, reason in _UNSURE.items():
+        if words in row["notes"].casefold():
+            return reason
+    return ""
+
+
+_UNSURE: Mapping[str, str] = {
+    "do not fit": "its notes say that the figure is doubtful",
+    "layout unreliable": "its notes say that the printed layout is wrong",
+    "does not cover": "the printed layout does not cover its devices",
+    "disagree": "its figures disagree with each other",
+    "printed global batch": "the printed batch disagrees with micro-batch x accumulation x dp",
+    "same run": "it repeats an older run",
+    "same runtime": "its runtime repeats that of another device count",
+    "samples are shorter": "its samples have lengths that are not stated",
+    "variable length": "its samples have lengths that are not stated",
+}
+
+
+def alternatives(row: Row) -> Iterator[tuple[Layout, Recipe]]:
+    """Yield every layout with recipe that a row can mean."""
+    trainer = trainer_of(row)
+    how = recipe(row, trainer)
+    for layout in layouts(row, trainer):
+        yield layout, how
