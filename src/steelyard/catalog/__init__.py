@@ -17,8 +17,8 @@ from steelyard.catalog.load import (
     load_sources,
     load_workloads,
 )
-from steelyard.catalog.record_text import model_text, parsed_model, user_model_file
 from steelyard.catalog.published import Published, published, read_published
+from steelyard.catalog.record_text import model_text, parsed_model, user_model_file
 from steelyard.catalog.show import Description, FigureLine, describe
 from steelyard.catalog.tables import Row, Table, load_table, table, table_names
 from steelyard.errors import UnknownError, unknown
