@@ -14,7 +14,7 @@ from steelyard.training.front import Front, undominated
 from steelyard.training.grid import grid, layout_at, pick
 from steelyard.training.job import Job
 from steelyard.training.layout import RECOMPUTE, broken_rules
-from steelyard.training.search import search
+from steelyard.training.search import NOISE_RATIO, search
 
 LLAMA_70B = {
     "hidden_size": 8192, "intermediate_size": 28672, "vocab_size": 128_256, "num_hidden_layers": 80,
@@ -120,6 +120,21 @@ def test_the_search_times_layouts_as_the_step_does(mixture, h100):
     for place in (0, rates.size // 2, rates.size - 1):
         better = search(job, 16, faster_than_token_per_s=rates[place] * (1 + 1e-12)).num_faster
         assert (better == 0) == (place == 0)
+
+
+def test_the_simplest_is_as_fast_but_for_noise_and_split_in_the_fewest_ways(mixture, h100):
+    def ways(layout):
+        return sum(getattr(layout, name) > 1 for name in ("tp", "pp", "vpp", "cp", "ep", "replicas"))
+
+    job = Job(model=mixture(), device=h100, seq_tokens=2048, global_batch_tokens=2048 * 32)
+    found = search(job, 8)
+    best = float(job.step(layout_at(found.front, 0)).tokens_per_s)
+    enough = (1 - NOISE_RATIO) * best
+    assert float(job.step(found.simplest).tokens_per_s) >= enough
+    assert job.memory(found.simplest).fits
+    for layout in _all_layouts(mixture(), 8, batch=32)[::7]:
+        if ways(layout) < ways(found.simplest) and job.memory(layout).fits:
+            assert float(job.step(layout).tokens_per_s) < enough
 
 
 def test_an_axis_that_does_not_exist_is_refused():

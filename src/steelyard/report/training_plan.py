@@ -66,6 +66,8 @@ def _winner(plan: TrainingPlan) -> Iterator[str]:
         found = {"fastest": plan.fastest} | found
     else:
         found = {f"fastest and {name}": option for name, option in found.items()}
+    if plan.simplest.layout not in {option.layout for option in found.values()}:
+        found |= {"simplest as fast, but for noise": plan.simplest}
     for name, option in found.items():
         cost = "" if option.rented_usd is None else f", {amount(option.rented_usd, 'usd')} rented"
         yield (

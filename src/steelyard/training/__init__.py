@@ -2,7 +2,7 @@
 
 from steelyard.training.best import Plan, best_layout, best_layouts, fastest, least_devices
 from steelyard.training.finetune import FineTuning, finetune
-from steelyard.training.grid import Space, layout_at
+from steelyard.training.grid import Space, in_array, layout_at
 from steelyard.training.job import Job
 from steelyard.training.laws import DEFAULT_LAW, Law, get_law, laws, over_laws
 from steelyard.training.layout import RECOMPUTE, SCHEDULES, Layout, check, first_broken_rule
@@ -83,6 +83,7 @@ __all__ = [
     "first_broken_rule",
     "get_law",
     "goodput_ratio",
+    "in_array",
     "laws",
     "layout_at",
     "least_devices",

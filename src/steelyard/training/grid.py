@@ -193,6 +193,11 @@ def layout_at(layouts: Layout, place: int) -> Layout:
     return Layout(**{name: np.asarray(getattr(layouts, name))[place].item() for name in fields()})
 
 
+def in_array(layout: Layout) -> Layout:
+    """Return one layout as arrays of one."""
+    return Layout(**{name: np.atleast_1d(getattr(layout, name)) for name in fields()})
+
+
 def fields() -> tuple[str, ...]:
     """Return the names of the fields of a layout."""
     return tuple(item.name for item in dataclasses.fields(Layout))

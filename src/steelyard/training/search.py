@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from steelyard.device import usable_memory_bytes
 from steelyard.training.calibration import shipped
 from steelyard.training.combine import combine
 from steelyard.training.front import Front
-from steelyard.training.grid import Block, Space, grid, layout_at, pick
+from steelyard.training.grid import Block, Places, Space, grid, layout_at, pick
 from steelyard.training.job import Job
 from steelyard.training.layout import Layout
 from steelyard.training.passes import Pass, forward_backward
@@ -21,6 +21,8 @@ from steelyard.training.step import step_costs
 from steelyard.units import Array
 
 ALL_LAYOUTS = Space()
+NOISE_RATIO = 0.05  # a smaller difference of speed is none: the errors of single predictions are larger
+_WAYS = ("tp", "pp", "vpp", "cp", "ep", "replicas")  # dp is how all training is split
 Passes = tuple[Pass, Pass, Pass]
 
 
@@ -33,6 +35,7 @@ class Found:
     num_fitting: int  # of these, in the memory of the device
     num_faster: int  # of these, faster than what the search compared with
     smallest: Layout | None  # the valid layout that needs the least memory
+    simplest: Layout | None  # as fast as the fastest within `NOISE_RATIO`, split in the fewest ways
     front: Layout | None  # no other one is faster and smaller; the fastest first; None when nothing fits
 
 
@@ -77,6 +80,7 @@ def search(
         num_fitting=totals.num_fitting,
         num_faster=totals.num_faster,
         smallest=totals.smallest,
+        simplest=totals.simplest(),
         front=front.fastest_first() if totals.num_fitting else None,
     )
 
@@ -88,6 +92,13 @@ class _Totals:
     num_faster: int = 0
     least_bytes: float = math.inf
     smallest: Layout | None = None
+    by_ways: dict[int, tuple[float, Layout]] = field(default_factory=dict)  # the fastest by ways of splitting
+
+    def simplest(self) -> Layout | None:
+        """Return the layout with the fewest ways of splitting that is as fast as the fastest, but for noise."""
+        enough = (1.0 - NOISE_RATIO) * max((rate for rate, _ in self.by_ways.values()), default=0.0)
+        near = [ways for ways, (rate, _) in self.by_ways.items() if rate >= enough]
+        return self.by_ways[min(near)][1] if near else None
 
 
 def _evaluate(job: Job, block: Block, passes: Passes, front: Front, totals: _Totals, than_token_per_s: float) -> None:
@@ -105,6 +116,7 @@ def _evaluate(job: Job, block: Block, passes: Passes, front: Front, totals: _Tot
     rate = np.broadcast_to(_token_per_s(job, block, passes), fits.shape).ravel()[places]
     totals.num_fitting += places.size
     totals.num_faster += int(np.count_nonzero(rate > than_token_per_s))
+    _note_simplest(block, rate, places, totals)
     front.add(rate, need.ravel()[places], block.layout, places, fits.shape)
 
 
@@ -113,6 +125,21 @@ def _note_smallest(block: Block, need: npt.NDArray[np.float64], totals: _Totals)
     if need.flat[least] < totals.least_bytes:
         totals.least_bytes = float(need.flat[least])
         totals.smallest = layout_at(pick(block.layout, np.array([least]), need.shape), 0)
+
+
+def _note_simplest(block: Block, rate: npt.NDArray[np.float64], places: Places, totals: _Totals) -> None:
+    """Keep the fastest layout of each number of ways of splitting, of those near the fastest of all."""
+    best = max([float(rate.max()), *(known for known, _ in totals.by_ways.values())])
+    near = np.flatnonzero(rate >= (1.0 - NOISE_RATIO) * best)
+    if not near.size:
+        return
+    layouts, rates = pick(block.layout, places[near], block.valid.shape), rate[near]
+    ways = sum(np.asarray(getattr(layouts, name) > 1, np.int64) for name in _WAYS)
+    for number in np.unique(ways):
+        among = np.flatnonzero(ways == number)
+        top = int(among[np.argmax(rates[among])])
+        if rates[top] > totals.by_ways.get(int(number), (0.0, None))[0]:
+            totals.by_ways[int(number)] = float(rates[top]), layout_at(layouts, top)
 
 
 def _token_per_s(job: Job, block: Block, passes: Passes) -> Array:

@@ -54,6 +54,7 @@ class TrainingPlan:
     winner: TrainingPrediction  # the fastest, or the cheapest within the deadline
     fastest: Option
     cheapest: Option  # within the deadline where there is one
+    simplest: Option  # on the winner's devices: as fast as its fastest but for noise, split in the fewest ways
     compared: WhyNot | None
     unpriced: str
     elapsed_s: float
@@ -82,6 +83,7 @@ class TrainingPlan:
             ],
             "fastest": self.fastest.to_dict(),
             "cheapest": self.cheapest.to_dict(),
+            "simplest": self.simplest.to_dict(),
             "front": [option.to_dict() for option in self.front],
             "winner": self.winner.to_dict(),
             "compared": None if self.compared is None else self.compared.to_dict(),
@@ -141,13 +143,17 @@ def plan_training(
         for place, count in enumerate(counts)
     )
     usd_per_device_s, unpriced = _price(job)
-    front = _undominated([option for one in found for option in _options(job, one, usd_per_device_s)])
+    front = _undominated(
+        [option for one in found for option in _options(job, one.front, one.num_devices, usd_per_device_s)]
+    )
     if not front:
         training.fastest(job.step_job, next((one for one in reversed(found) if one.num_layouts), found[-1]), space)
     fastest = min(front, key=lambda option: option.wall_s)
     cheapest = _cheapest(front, deadline_s)
     best = fastest if deadline_s is None else cheapest
     of_count = {one.num_devices: one for one in found}
+    simple = of_count[best.num_devices].simplest
+    assert simple is not None  # something fits
     return TrainingPlan(
         job=job,
         found=found,
@@ -156,6 +162,7 @@ def plan_training(
         winner=predict_training(job, best.layout),
         fastest=fastest,
         cheapest=cheapest,
+        simplest=_options(job, training.in_array(simple), best.num_devices, usd_per_device_s)[0],
         compared=None if asked is None else asked.against(job, of_count[asked.num_devices]),
         unpriced=unpriced,
         elapsed_s=time.perf_counter() - start,
@@ -175,19 +182,21 @@ def _price(job: TrainingJob) -> tuple[float | None, str]:
         return None, str(error)
 
 
-def _options(job: TrainingJob, found: training.Found, usd_per_device_s: float | None) -> list[Option]:
-    """Return the front of one device count, with the run of each layout in the median case."""
-    if found.front is None:
+def _options(
+    job: TrainingJob, layouts: training.Layout | None, num_devices: int, usd_per_device_s: float | None
+) -> list[Option]:
+    """Return layouts of one device count, in arrays, with the run of each in the median case."""
+    if layouts is None:
         return []
-    step, memory = job.step_job.step(found.front), job.step_job.memory(found.front)
+    step, memory = job.step_job.step(layouts), job.step_job.memory(layouts)
     run = drawn_run(Draws(1, None), step, model=job.model, device=job.device, tokens=job.tokens, method=job.method)
     usable = float(np.max(memory.usable_bytes))
     columns = [np.ravel(values) for values in (run.wall_s, run.device_s, step.step_s, step.mfu_ratio)]
     total = np.ravel(memory.total_bytes)
     return [
         Option(
-            layout=training.layout_at(found.front, place),
-            num_devices=found.num_devices,
+            layout=training.layout_at(layouts, place),
+            num_devices=num_devices,
             wall_s=float(wall_s),
             device_s=float(device_s),
             rented_usd=None if usd_per_device_s is None else float(device_s * usd_per_device_s),
