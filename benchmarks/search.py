@@ -1,6 +1,7 @@
 """Rates of the search over training layouts on one core: layouts a second, peak memory, and cost by number of layouts.
 
-Run it with `OMP_NUM_THREADS=1 .venv/bin/python benchmarks/search.py [repeats]`; each line is a median over the repeats.
+Run it with `OMP_NUM_THREADS=1 .venv/bin/python benchmarks/search.py [repeats]`; seconds are of processor
+time, a median over the repeats.
 A layout is a distinct combination that keeps all rules, with its memory; those that fit are also timed.
 """
 
@@ -24,7 +25,7 @@ SPACES = (  # model, device, devices, tokens of a sequence, sequences of a batch
 
 def main() -> None:
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    print(f"{'search':34} {'layouts':>12} {'fit':>12} {'s':>8} {'M/s':>7}   (median of {repeats})")
+    print(f"{'search':34} {'layouts':>12} {'fit':>12} {'CPU s':>8} {'M/s':>7}   (median of {repeats})")
     for model, on, count, seq, batch, dtype in SPACES:
         job = training.Job(
             model=arch.load(model),
@@ -35,9 +36,9 @@ def main() -> None:
         )
         times = []
         for _ in range(repeats):
-            start = time.perf_counter()
+            start = time.process_time()
             found = training.search(job, count)
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
         spent = statistics.median(times)
         label = f"{model} on {count:,} {on}"
         rate = found.num_layouts / spent / 1e6
