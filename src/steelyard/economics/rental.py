@@ -22,6 +22,7 @@ from steelyard.units import DAYS_PER_MONTH, Array
 STALE = timedelta(days=18 * DAYS_PER_MONTH)
 ENOUGH_PROVIDERS = 3
 CONTRACT = "contract"
+_STATE_ONE = "state your own (prices.devices in a scenario, --price of a command)"
 
 _KINDS_IN_ROWS = {  # a kind asked for -> the kinds of price rows that answer it
     "reserved_1y": ("reserved_1y", "reserved_1y_3y"),
@@ -192,7 +193,7 @@ def _unpriced(device_id: str, kind: str, of_device: Iterable[Row], today: date) 
     for row in of_device:
         earliest[row["kind"]] = min(row.as_of, earliest.get(row["kind"], row.as_of))
     if not earliest:
-        return f"unpriced: {device_id} has no rental price in the catalogue; state one under prices.devices"
+        return f"unpriced: {device_id} has no rental price in the catalogue; {_STATE_ONE}"
     known = ", ".join(f"{name} (from {day})" for name, day in sorted(earliest.items()))
     lacks = f"unpriced: {device_id} has no {kind} price as of {today}"
-    return f"{lacks}; it has {known}; or state one under prices.devices"
+    return f"{lacks}; it has {known}; or {_STATE_ONE}"
