@@ -28,6 +28,9 @@ class Efficiency:
     matmul_ratio: Array  # of the dense 16-bit rate, by a matrix product large in every size
     narrow_matmul_ratio: Array  # times this for each halving of the format below 16 bits
     matmul_pad_count: Array  # rows and columns of idle tile work per matrix product
+    grouped_matmul_ratio: Array  # times this for the experts of a mixture
+    grouped_memory_ratio: Array  # of `memory_ratio`, by the weights of experts
+    expanded_ratio: Array  # of either rate, where weights are widened to a format that the device has
     attention_ratio: Array  # of the dense rate, by the two products of attention
     attention_flop_per_byte: Array  # vector work (softmax, rescaling) per byte of queries, keys, values, outputs
     vector_ratio: Array  # of the 16-bit rate, by vector units of a device whose fp32 rate is not printed

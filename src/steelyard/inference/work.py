@@ -1,0 +1,150 @@
+"""What one engine step makes one device do, before anything calibrated: operators, collectives, tokens returned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from steelyard import arch
+from steelyard.records.operator import Operator
+from steelyard.units import Array
+
+_MIXES_TOKENS = ("attention", "scan")
+_LOGIT_BYTES = 4.0  # logits are sampled from in fp32
+
+
+class Sharding(Protocol):
+    """How a replica is cut; a `Deployment`, or arrays over many of them in the same formats."""
+
+    @property
+    def tp(self) -> Array: ...
+    @property
+    def pp(self) -> Array: ...
+    @property
+    def dp(self) -> Array: ...
+    @property
+    def ep(self) -> Array: ...
+    @property
+    def weight_dtype(self) -> str: ...
+    @property
+    def kv_dtype(self) -> str: ...
+    @property
+    def compute_dtype(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One kind of collective of a step: how large, among whom, how often."""
+
+    kind: str
+    payload_bytes: Array
+    ranks: Array
+    count: Array
+    span: Array | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepWork:
+    """Work of one pass through all stages, for one micro-batch; arrays broadcast."""
+
+    operators: tuple[tuple[Operator, float], ...]  # and whether each is a launch of its own
+    exchanges: tuple[Exchange, ...]
+    returned_tokens: Array  # sampled in this step, on the whole replica
+    sampled_bytes: Array
+    expert_ranks: Array  # ranks that whole experts are spread over
+
+    @property
+    def flop(self) -> Array:
+        return sum((op.count * op.flop for op, _ in self.operators), 0.0)
+
+
+def step_work(
+    model: arch.Model,
+    deployment: Sharding,
+    *,
+    decode_sequences: Array,
+    context_tokens: Array,
+    prefill_tokens: Array = 0.0,
+    prompt_tokens: Array | None = None,
+    prompt_context_tokens: Array = 0.0,
+) -> StepWork:
+    """Return what one step makes one device do; arguments as for `step`.
+
+    Sequences and prompts are spread evenly over the dp ranks of attention, and over pp micro-batches that are in
+    different stages at the same time. Experts see the tokens of all dp ranks.
+    """
+    dp, pp = (np.asarray(ways, dtype=np.float64) for ways in (deployment.dp, deployment.pp))
+    decoded = np.asarray(decode_sequences, dtype=np.float64) / pp
+    prefilled = np.asarray(prefill_tokens, dtype=np.float64) / pp
+    chunk = np.maximum(np.asarray(prefill_tokens if prompt_tokens is None else prompt_tokens, dtype=np.float64), 1.0)
+    prompts = prefilled / chunk
+    tokens = (decoded + prefilled) / dp  # of one rank of attention
+    returned = decoded + np.minimum(prompts, prefilled)  # a prompt that ends in this step returns its first token
+
+    together = _forward(model, deployment, tokens, 1.0, 0.0, deployment.tp)
+    decoding = _forward(model, deployment, decoded / dp, 1.0, context_tokens, deployment.tp)
+    prefilling = _forward(model, deployment, prompts / dp, chunk, prompt_context_tokens, deployment.tp)
+    routed = [op for op in together if _of_experts(op)]
+    if routed and np.any(dp > 1):
+        everywhere = _forward(model, deployment, tokens * dp, 1.0, 0.0, deployment.tp * dp)
+        routed = [op for op in everywhere if _of_experts(op)]
+    shared = [op for op in together if op.place != "head" and op.kind not in _MIXES_TOKENS and not _of_experts(op)]
+    heads = [op for op in decoding if op.place == "head"]
+    mixing = [op for op in decoding if op.kind in _MIXES_TOKENS]
+    # Decode and prefill attention are one ragged kernel: its launch is counted once.
+    chunks = [op for op in prefilling if op.kind in _MIXES_TOKENS]
+    launched = [(op, 1.0) for op in (*shared, *routed, *heads, *mixing)]
+    return StepWork(
+        operators=(*launched, *((op, 0.0) for op in chunks)),
+        exchanges=_exchanges(model, deployment, tokens),
+        returned_tokens=returned,
+        sampled_bytes=2.0 * returned / dp * model.vocab * _LOGIT_BYTES / deployment.tp,  # written, read once
+        expert_ranks=np.asarray(deployment.ep, dtype=np.float64) if model.num_moe_layers else np.asarray(1.0),
+    )
+
+
+def _of_experts(op: Operator) -> bool:
+    return op.kind == "grouped_gemm" or op.name == "moe.dispatch_combine"
+
+
+def _forward(
+    model: arch.Model, deployment: Sharding, batch: Array, new_tokens: Array, context_tokens: Array, tp: Array
+) -> tuple[Operator, ...]:
+    return arch.forward_operators(
+        model,
+        batch=batch,
+        new_tokens=new_tokens,
+        context_tokens=context_tokens,
+        tp=tp,
+        ep=deployment.ep,
+        weight_dtype=deployment.weight_dtype,
+        compute_dtype=deployment.compute_dtype,
+        kv_dtype=deployment.kv_dtype,
+        logits="last",
+    )
+
+
+def _exchanges(model: arch.Model, deployment: Sharding, tokens: Array) -> tuple[Exchange, ...]:
+    """Return the collectives of a pass: all-reduces of tp, dispatch and combine of experts, hand-overs of stages.
+
+    Every layer reduces after attention and after its feed-forward block. With data-parallel attention the
+    feed-forward reduction of a mixture is instead a gather of all ranks' tokens before and a scatter of their
+    results after.
+    """
+    tp, dp, pp = (np.asarray(ways, dtype=np.float64) for ways in (deployment.tp, deployment.dp, deployment.pp))
+    payload = tokens * model.hidden * arch.dtype_bytes("bf16")
+    found = []
+    if np.any(tp > 1):
+        reductions = 2.0 * model.num_layers - np.where(dp > 1, model.num_moe_layers, 0)
+        found.append(Exchange(kind="all_reduce", payload_bytes=payload, ranks=tp, count=reductions))
+    if model.num_moe_layers and np.any(dp > 1):
+        count = np.where(dp > 1, float(model.num_moe_layers), 0.0)
+        for kind in ("all_gather", "reduce_scatter"):
+            found.append(Exchange(kind=kind, payload_bytes=payload * dp, ranks=dp * tp, count=count))
+    if np.any(pp > 1):
+        found.append(
+            Exchange(kind="point_to_point", payload_bytes=payload / tp, ranks=np.minimum(pp, 2.0), count=pp - 1.0)
+        )
+    return tuple(found)
