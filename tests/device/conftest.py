@@ -42,6 +42,7 @@ PERFECT = Efficiency(  # printed rates, no latency, compute and memory simply ad
     attention_kernels_count=1.0,
     link_ratio=1.0,
     link_latency_s=0.0,
+    fused_latency_s=0.0,
     pcie_link_ratio=1.0,
     pcie_link_latency_s=0.0,
     scale_out_link_ratio=1.0,

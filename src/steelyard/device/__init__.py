@@ -1,6 +1,13 @@
 """What operators, passes, collectives and idle hours cost on one device: seconds, bytes of memory, watts."""
 
-from steelyard.device.collectives import COLLECTIVES, Links, collective_time, collective_time_over, links_of
+from steelyard.device.collectives import (
+    COLLECTIVES,
+    Links,
+    collective_time,
+    collective_time_over,
+    fused_all_reduce_time,
+    links_of,
+)
 from steelyard.device.dtypes import effective_compute_dtype, peak_flop_per_s
 from steelyard.device.efficiency import Efficiency
 from steelyard.device.hardware import Device, draw_efficiency, from_accelerator, load
@@ -32,6 +39,7 @@ __all__ = [
     "draw_efficiency",
     "effective_compute_dtype",
     "from_accelerator",
+    "fused_all_reduce_time",
     "links_of",
     "load",
     "operator_time",

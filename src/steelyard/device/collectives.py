@@ -108,6 +108,28 @@ def collective_time_over(
     return power_sum(latency, transfer, reached.link_overlap_exponent_ratio)
 
 
+def fused_all_reduce_time(payload_bytes: Array, ranks: Array, links: Links, reached: Efficiency) -> Array:
+    """Return the time of an all-reduce as serving engines write it themselves, within a scale-up domain [s].
+
+    t = min(L + (n - 1) T, 2 L + 2 (n - 1)/n T), T = payload / bandwidth: every rank reads all others' messages at once
+    (small ones), or reduces its share and then gathers the others' (larger ones), each in one kernel.
+
+    Returns:
+        Seconds; 0 for one rank, infinity where the ranks do not share a scale-up domain.
+
+    Source:
+        vLLM `csrc/custom_all_reduce.cuh` and TensorRT-LLM `customAllReduceKernels` (one-shot and two-shot kernels).
+    """
+    ranks = np.maximum(np.asarray(ranks, dtype=np.float64), 1.0)
+    peak = np.asarray(links.scale_up_bytes_per_s, dtype=np.float64)
+    within = (peak > 0) & (ranks <= np.asarray(links.scale_up_devices))
+    once = payload_bytes / (np.where(within, peak, 1.0) * reached.link_ratio)
+    one_shot = reached.fused_latency_s + (ranks - 1.0) * once
+    two_shot = 2.0 * reached.fused_latency_s + 2.0 * (ranks - 1.0) / ranks * once
+    result: Array = np.where(ranks <= 1.0, 0.0, np.where(within, np.minimum(one_shot, two_shot), np.inf))
+    return result
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tier:
     """One level of the network: the devices that it joins, and one device's share of it."""

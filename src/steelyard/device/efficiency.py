@@ -41,6 +41,7 @@ class Efficiency:
     attention_kernels_count: Array  # an attention operator is several kernels: write cache, split, combine
     link_ratio: Array  # of the scale-up bandwidth
     link_latency_s: Array  # per step of a collective
+    fused_latency_s: Array  # per step of an all-reduce kernel of a serving engine
     pcie_link_ratio: Array  # of the PCIe bandwidth, where devices share only that
     pcie_link_latency_s: Array
     scale_out_link_ratio: Array  # of the NIC share

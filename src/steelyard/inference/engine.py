@@ -21,6 +21,8 @@ class Engine:
     max_sequences: Array  # most sequences in one step
     step_overhead_s: Array  # scheduling and launching one step
     sequence_overhead_s: Array  # preparing inputs, sampling and returning one token
+    prompt_overhead_s: Array  # preparing one prompt, or a chunk of it, in a step
+    expert_skew_ratio: Array  # extra work of the busiest of two expert-parallel ranks
     request_overhead_s: Array  # receiving, tokenising and queueing a request, returning its first token
 
 
@@ -52,5 +54,7 @@ def engine_for(device: Device) -> Engine:
         max_sequences=value(f"max_sequences.{tier}"),
         step_overhead_s=value("step_overhead_s"),
         sequence_overhead_s=value("sequence_overhead_s"),
+        prompt_overhead_s=value("prompt_overhead_s"),
+        expert_skew_ratio=value("expert_skew_ratio"),
         request_overhead_s=value("request_overhead_s"),
     )

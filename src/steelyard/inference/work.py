@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,7 +52,8 @@ class StepWork:
 
     operators: tuple[tuple[Operator, float], ...]  # and whether each is a launch of its own
     exchanges: tuple[Exchange, ...]
-    returned_tokens: Array  # sampled in this step, on the whole replica
+    returned_tokens: Array  # sampled in this step, by all dp ranks
+    prompts: Array  # prompts, or chunks of one, in this step on all dp ranks
     sampled_bytes: Array
     expert_ranks: Array  # ranks that whole experts are spread over
 
@@ -69,27 +71,33 @@ def step_work(
     prefill_tokens: Array = 0.0,
     prompt_tokens: Array | None = None,
     prompt_context_tokens: Array = 0.0,
+    prompt_ranks: Array = np.inf,
+    routing_spread_ratio: float = 1.0,
 ) -> StepWork:
     """Return what one step makes one device do; arguments as for `step`.
 
-    Sequences and prompts are spread evenly over the dp ranks of attention, and over pp micro-batches that are in
-    different stages at the same time. Experts see the tokens of all dp ranks.
+    Sequences are spread evenly over the dp ranks of attention, and over pp micro-batches that are in different stages
+    at the same time. A prompt is not cut: `prompt_ranks` of these dp x pp places have one (or more) in this step, and
+    the step is as long as on the busiest of them. Experts see the tokens of all dp ranks.
     """
     dp, pp = (np.asarray(ways, dtype=np.float64) for ways in (deployment.dp, deployment.pp))
-    decoded = np.asarray(decode_sequences, dtype=np.float64) / pp
-    prefilled = np.asarray(prefill_tokens, dtype=np.float64) / pp
+    places = np.clip(np.asarray(prompt_ranks, dtype=np.float64), 1.0, dp * pp)
+    beside = np.minimum(places, dp)  # places in one micro-batch
+    decoded = np.asarray(decode_sequences, dtype=np.float64) / (dp * pp)  # of one rank, in one micro-batch
+    prefilled = np.asarray(prefill_tokens, dtype=np.float64) / places
     chunk = np.maximum(np.asarray(prefill_tokens if prompt_tokens is None else prompt_tokens, dtype=np.float64), 1.0)
     prompts = prefilled / chunk
-    tokens = (decoded + prefilled) / dp  # of one rank of attention
-    returned = decoded + np.minimum(prompts, prefilled)  # a prompt that ends in this step returns its first token
+    tokens = decoded + prefilled
+    returned = (decoded + np.minimum(prompts, prefilled)) * dp  # a prompt that ends here returns its first token
 
     together = _forward(model, deployment, tokens, 1.0, 0.0, deployment.tp)
-    decoding = _forward(model, deployment, decoded / dp, 1.0, context_tokens, deployment.tp)
-    prefilling = _forward(model, deployment, prompts / dp, chunk, prompt_context_tokens, deployment.tp)
+    decoding = _forward(model, deployment, decoded, 1.0, context_tokens, deployment.tp)
+    prefilling = _forward(model, deployment, prompts, chunk, prompt_context_tokens, deployment.tp)
     routed = [op for op in together if _of_experts(op)]
     if routed and np.any(dp > 1):
-        everywhere = _forward(model, deployment, tokens * dp, 1.0, 0.0, deployment.tp * dp)
+        everywhere = _forward(model, deployment, decoded * dp + prefilled * beside, 1.0, 0.0, deployment.tp * dp)
         routed = [op for op in everywhere if _of_experts(op)]
+    routed = [_with_locality(op, model, deployment.ep, decoded * dp + prefilled * beside, routing_spread_ratio) for op in routed]
     shared = [op for op in together if op.place != "head" and op.kind not in _MIXES_TOKENS and not _of_experts(op)]
     heads = [op for op in decoding if op.place == "head"]
     mixing = [op for op in decoding if op.kind in _MIXES_TOKENS]
@@ -100,9 +108,19 @@ def step_work(
         operators=(*launched, *((op, 0.0) for op in chunks)),
         exchanges=_exchanges(model, deployment, tokens),
         returned_tokens=returned,
+        prompts=np.minimum(prompts, prefilled) * beside,
         sampled_bytes=2.0 * returned / dp * model.vocab * _LOGIT_BYTES / deployment.tp,  # written, read once
         expert_ranks=np.asarray(deployment.ep, dtype=np.float64) if model.num_moe_layers else np.asarray(1.0),
     )
+
+
+def _with_locality(op: Operator, model: arch.Model, ep: Array, tokens: Array, spread: float) -> Operator:
+    """Return an operator of experts that reads those which `tokens` reach when only a share of them choose anew."""
+    if op.kind != "grouped_gemm" or spread >= 1.0:
+        return op
+    fresh = np.minimum(tokens, 1.0) + spread * np.maximum(tokens - 1.0, 0.0)
+    hit = arch.experts_hit(model.num_experts, model.top_k, fresh, np.asarray(ep, dtype=np.float64))
+    return dataclasses.replace(op, weight_bytes=op.weight_bytes * (hit / np.maximum(op.groups, 1e-9)), groups=hit)
 
 
 def _of_experts(op: Operator) -> bool:
