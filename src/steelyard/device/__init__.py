@@ -12,7 +12,7 @@ from steelyard.device.dtypes import effective_compute_dtype, peak_flop_per_s
 from steelyard.device.efficiency import Efficiency
 from steelyard.device.hardware import Device, draw_efficiency, from_accelerator, load
 from steelyard.device.memory import usable_memory_bytes
-from steelyard.device.power import power_w
+from steelyard.device.power import device_power_w, host_power_w, power_w
 from steelyard.device.roofline import PassTime, Rates, operator_time, pass_time, rates_for, time_at
 
 NOT_MODELLED: tuple[str, ...] = (
@@ -36,10 +36,12 @@ __all__ = [
     "Rates",
     "collective_time",
     "collective_time_over",
+    "device_power_w",
     "draw_efficiency",
     "effective_compute_dtype",
     "from_accelerator",
     "fused_all_reduce_time",
+    "host_power_w",
     "links_of",
     "load",
     "operator_time",

@@ -1,8 +1,9 @@
-"""What a load makes of step times: TTFT, TPOT and throughput of closed loops, queues and fixed batches, as arrays.
+"""What a load makes of step times: TTFT, TPOT, throughput of closed loops, queues, batches and streams, as arrays.
 
-The same few steps are timed for each load (`queries`), whatever it is; `replay` puts them together. A cycle of one
-user takes OSL decoding steps and, in the same steps, the prompts of all users that pass through them: that sum does
-not depend on whether users are in step with each other, only its division between TTFT and TPOT does.
+Every load is put together from the same four steps (`queries`), so that many deployments under many loads are timed in
+one call. A cycle of one user takes OSL decoding steps and, in the same time, the prompts of all users that pass through
+the replica: that sum does not depend on whether users are in step with each other, only its division between TTFT and
+TPOT does. Requests are all of one length; axis R is one entry for each load.
 """
 
 from __future__ import annotations
@@ -10,128 +11,220 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from steelyard.units import Array
 
-KINDS = ("closed loop", "saturated", "all at once", "fixed batch")
+Vector = npt.NDArray[np.float64]
+
+KINDS = ("closed loop", "saturated", "all at once", "fixed batch", "open loop")
+"""Users who send again when answered; the same seen in its full middle; a queue sent at once; a batch that starts and
+ends together without a server; a stream at a rate."""
+
+NUM_STEPS = 4
+_BUSIEST = 0.98  # share of the time that prompts take, up to which the queueing formula is followed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """How servers are loaded, one entry for each [R]; requests of one length."""
+    """How replicas are loaded [R]."""
 
-    kind: Array  # [R] of `KINDS`
-    users: Array  # requests in the system: concurrency, batch, or requests sent together
-    requests: Array  # sent in all
-    isl_tokens: Array
-    osl_tokens: Array
-    limit: Array  # sequences that the engine can place at once
-    chunk_tokens: Array  # of one step, of one rank
-    dp: Array
-    pp: Array
-    prompts_first: Array  # 1 where the engine stops decoding while prompts wait, else 0
-    length_spread_ratio: Array  # of lengths around the mean; 0: all requests are alike
+    kind: npt.NDArray[np.str_]
+    users: Vector  # requests in the system: concurrency, batch, or requests sent together
+    request_rate_per_s: Vector  # of an open loop, else 0
+    requests: Vector  # sent in all
+    isl_tokens: Vector  # to prefill: those served from a prefix cache are not among them
+    cached_tokens: Vector  # of the prompt, served from a prefix cache
+    osl_tokens: Vector
+    limit: Vector  # sequences that the replica can place at once
+    chunk_tokens: Vector  # of one step, on one rank
+    ranks: Vector  # dp ranks of attention
+    stages: Vector  # pipeline stages
+    prompts_first: Vector  # 1 where decoding stops while prompts wait
+    length_spread_ratio: Vector  # of lengths around their mean; 0 where all requests are alike
+    tokens_per_step: Vector  # of one sequence: above 1 with accepted speculative tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queries:
-    """The steps to be timed, [3, R]: decoding alone, decoding and prompts, decoding of the smaller batch."""
+    """The steps to be timed [4, R]: decoding; decoding and prompts; decoding at another batch; one prompt alone."""
 
-    decode_sequences: Array
-    context_tokens: Array
-    prefill_tokens: Array
-    prompt_tokens: Array
-    prompt_context_tokens: Array
-    prompt_ranks: Array
+    decode_sequences: Vector
+    context_tokens: Vector
+    prefill_tokens: Vector
+    prompt_tokens: Vector
+    prompt_context_tokens: Vector
+    prompt_ranks: Vector
+    together: Vector  # [R] prompts that share a step
+    pieces: Vector  # [R] steps that one prompt takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What users meet, means over requests [R]."""
+    """What users meet, means over requests unless said otherwise [R]."""
 
-    ttft_s: Array
-    median_ttft_s: Array
-    tpot_s: Array
-    e2e_s: Array
-    output_tokens_per_s: Array
-    decode_step_s: Array
-    mixed_step_s: Array
-    batch: Array
+    ttft_s: Vector
+    median_ttft_s: Vector
+    tpot_s: Vector
+    median_itl_s: Vector
+    e2e_s: Vector
+    output_tokens_per_s: Vector
+    prefill_tokens_per_s: Vector
+    batch: Vector  # sequences in decoding, mean
+    busy_ratio: Vector
+    prompt_time_ratio: Vector  # share of the time that prompts add
 
 
-def queries(load: Load) -> tuple[Queries, Array]:
-    """Return the steps that a load needs, and how many prompts share one step [R]."""
-    batch = np.minimum(load.users, load.limit)
-    static = load.kind == "fixed batch"
-    room = np.maximum(load.chunk_tokens * load.dp * load.pp - batch, load.chunk_tokens * load.dp * load.pp / 4)
-    chunk = np.minimum(load.isl_tokens, np.maximum(load.chunk_tokens - batch / (load.dp * load.pp), 1.0))
+def queries(load: Load) -> Queries:
+    """Return the steps that loads need."""
+    static, stream = load.kind == "fixed batch", load.kind == "open loop"
+    batch = np.where(stream, load.limit, np.minimum(load.users, load.limit))
+    places = load.ranks * load.stages
+    budget = np.maximum(load.chunk_tokens - batch / places, load.chunk_tokens / 4)
+    chunk = np.minimum(load.isl_tokens, budget)
     pieces = load.isl_tokens / chunk
-    arriving = np.maximum(batch / np.maximum(load.osl_tokens, 1.0) * pieces, 1.0)
-    arriving = np.where(static, batch, arriving)
-    together = np.clip(arriving, 1.0, np.maximum(room / chunk, 1.0))
-    rest = np.mod(load.users, np.maximum(load.limit, 1.0))
-    smaller = np.where(load.users > load.limit, np.maximum(rest, 1.0), np.maximum(batch / 2, 1.0))
-    context = load.isl_tokens + load.osl_tokens / 2
+    most = np.maximum(budget * places / chunk, 1.0)
+    arriving = np.where(static, batch, batch / np.maximum(load.osl_tokens, 1.0) * pieces)
+    together = np.clip(arriving, 1.0, most)
+    rest = np.mod(load.users, np.maximum(load.limit, 1.0))  # the last sequences of a queue, or a smaller batch
+    other = np.where(load.users > load.limit, np.maximum(rest, 1.0), np.maximum(batch / 2.0, 1.0))
+    other = np.where(stream, 1.0, other)
     zero = np.zeros_like(batch)
-    decoding = np.stack([batch, np.where(static, 0.0, batch), smaller])
+    context = load.cached_tokens + load.isl_tokens + load.osl_tokens / 2.0
+    before = load.cached_tokens + (load.isl_tokens - chunk) / 2.0
+    alone = np.minimum(batch, np.maximum(batch - 1.0, 0.0))
     return Queries(
-        decode_sequences=decoding,
-        context_tokens=np.stack([context, context, context]),
-        prefill_tokens=np.stack([zero, together * chunk, zero]),
-        prompt_tokens=np.stack([chunk, chunk, chunk]),
-        prompt_context_tokens=np.stack([zero, np.maximum(load.isl_tokens - chunk, 0.0) / 2, zero]),
-        prompt_ranks=np.stack([together, together, together]),
-    ), together
-
-
-def replay(load: Load, together: Array, step_s: Array, request_overhead_s: Array) -> Replay:
-    """Return what users meet, from the times of the steps of `queries` [3, R]."""
-    decode_s, mixed_s, smaller_s = step_s
-    osl, isl = np.maximum(load.osl_tokens, 1.0), load.isl_tokens
-    batch = np.minimum(load.users, load.limit)
-    chunk = np.minimum(isl, np.maximum(load.chunk_tokens - batch / (load.dp * load.pp), 1.0))
-    pieces = isl / chunk
-    static = load.kind == "fixed batch"
-    stages = np.clip(together / load.dp, 1.0, load.pp)  # micro-batches that carry prompts
-    longer = np.where(static, mixed_s, np.maximum(mixed_s - decode_s, 0.0))
-    added = longer * pieces * stages / (load.pp * together)  # by one prompt, to everyone
-    decoding = np.maximum(osl - 1.0, 0.0)
-    cycle = decoding * decode_s + batch * added
-    own = pieces * mixed_s
-    # Steady state: arrivals meet the prompts of others.
-    busy = np.clip((batch - 1.0) * added / cycle, 0.0, 0.98)
-    queue = np.minimum(added * busy / (2.0 * (1.0 - busy)), np.maximum(batch - 1.0, 0.0) * added / 2.0)
-    first = np.maximum(batch - 1.0, 0.0) * added / 2.0  # everyone starts at once
-    # Alike requests whose prompts ran together end together, and come back together.
-    bunched = first * np.minimum(1.0, 2.5 * busy) * load.prompts_first
-    queue = np.where(load.length_spread_ratio > 0, queue, np.maximum(queue, bunched))
-    waves = np.maximum(load.requests / np.maximum(load.users, 1.0), 1.0)
-    rate = batch / cycle
-    waiting = np.maximum(load.users - load.limit, 0.0) / rate  # for a place
-    closed = load.kind == "closed loop"
-    at_once = (load.kind == "all at once")
-    place = np.where(closed, waiting * (1.0 - 0.5 / waves), np.where(at_once, waiting / 2.0, 0.0))
-    late = np.where(at_once, first, np.where(closed, first / waves + queue * (1 - 1 / waves), queue))
-    half = np.where(static | at_once, 0.0, decode_s / 2.0)
-    ttft = request_overhead_s + half + own + late
-    ttft = np.where(static, request_overhead_s + batch * added, ttft)
-    left = np.maximum(cycle - np.minimum(late + own - decode_s, batch * added) , decoding * decode_s)
-    tpot = np.where(static, decode_s, left / np.maximum(decoding, 1.0))
-    e2e = ttft + decoding * tpot + place
-    median = np.where(at_once, ttft + place, request_overhead_s + half + own + queue + place)
-    throughput = np.where(
-        load.users > load.limit, batch * osl / cycle, load.users * osl / e2e)
-    total = _queued_total_s(load, decode_s, smaller_s, added, osl)
-    throughput = np.where(at_once & (load.users > load.limit), load.users * osl / total, throughput)
-    throughput = np.where(load.kind == "saturated", batch * osl / cycle, throughput)
-    return Replay(
-        ttft_s=ttft + place, median_ttft_s=median, tpot_s=tpot, e2e_s=e2e, output_tokens_per_s=throughput,
-        decode_step_s=decode_s, mixed_step_s=mixed_s, batch=batch,
+        decode_sequences=np.stack([batch, np.where(static, 0.0, batch), other, np.where(static, 0.0, alone)]),
+        context_tokens=np.stack([context] * NUM_STEPS),
+        prefill_tokens=np.stack([zero, together * chunk, zero, chunk]),
+        prompt_tokens=np.stack([chunk] * NUM_STEPS),
+        prompt_context_tokens=np.stack([zero, before, zero, before]),
+        prompt_ranks=np.stack([together, together, together, np.ones_like(batch)]),
+        together=together,
+        pieces=pieces,
     )
 
 
-def _queued_total_s(load: Load, decode_s: Array, smaller_s: Array, added: Array, osl: Array) -> Array:
-    """Return the time until a queue of requests is done: whole waves of the largest batch, then the rest."""
-    whole = np.floor(load.users / np.maximum(load.limit, 1e-9))
-    rest = load.users - whole * load.limit
-    return whole * osl * decode_s + np.where(rest >= 1.0, osl * smaller_s, 0.0) + load.users * added
+def replay(
+    load: Load, asked: Queries, step_s: Vector, *, request_overhead_s: Array = 0.0, admission_steps: Array = 0.5
+) -> Replay:
+    """Return what users meet, from the times of the steps of `queries` [4, R].
+
+    cycle = OSL * decode step + batch * what a prompt adds;  TTFT = overhead + admission + own prompt + prompts ahead;
+    TPOT = (cycle - the user's own and awaited prompts) / OSL. Ahead are: in a steady closed loop those of a queue of
+    finitely many users (Pollaczek-Khinchine, cut at half of all prompts); half of all where everyone starts at once,
+    which a closed loop does for its first requests; and where alike requests leave and return together.
+
+    Args:
+        load, asked: The loads and their queries.
+        step_s: Times [4, R].
+        request_overhead_s: Of a request outside of steps; a bare engine has none.
+        admission_steps: Decoding steps before a waiting request is looked at.
+
+    Source:
+        Little, "A Proof for the Queuing Formula L = lambda W", Operations Research 9(3), 1961; Kleinrock, "Queueing
+        Systems", vol. 1, 1975, section 5.6 (M/G/1).
+    """
+    decode_s, mixed_s, other_s, alone_s = step_s
+    static, at_once, stream, closed = (
+        load.kind == name for name in ("fixed batch", "all at once", "open loop", "closed loop")
+    )
+    carried = np.clip(asked.together / load.ranks, 1.0, load.stages)  # micro-batches with prompts
+    longer = np.where(static, mixed_s, np.maximum(mixed_s - decode_s, 0.0))
+    added_s = longer * asked.pieces * carried / (load.stages * asked.together)  # by one prompt, to everyone
+    decoding = np.maximum(load.osl_tokens - 1.0, 0.0) / load.tokens_per_step
+    batch, decode_s = _batch(load, stream, decode_s, other_s, added_s, decoding)
+    overloaded = stream & (batch >= load.limit)
+    cycle_s = decoding * decode_s + batch * added_s
+    own_s = asked.pieces * alone_s
+    ahead_s = _ahead(load, batch, added_s, cycle_s, at_once | overloaded, closed)
+    half_s = np.where(static | at_once, 0.0, admission_steps * decode_s)
+    ttft_s = np.where(static, batch * added_s, half_s + own_s + ahead_s[0]) + request_overhead_s
+    median_s = np.where(static, batch * added_s, half_s + own_s + ahead_s[1]) + request_overhead_s
+    awaited_s = np.minimum(ahead_s[0] + own_s - decode_s, batch * added_s)
+    left_s = np.where(static, decoding * decode_s, np.maximum(cycle_s - awaited_s, decoding * decode_s))
+    rate = batch / np.maximum(cycle_s, 1e-12)
+    present = np.where(overloaded, load.requests, load.users)
+    place_s = np.where(static | (load.kind == "saturated"), 0.0, np.maximum(present - load.limit, 0.0) / rate)
+    waves = np.maximum(load.requests / np.maximum(load.users, 1.0), 1.0)
+    place_s = place_s * np.where(at_once | overloaded, 0.5, np.where(closed, 1.0 - 0.5 / waves, 0.0))
+    e2e_s = ttft_s + left_s + place_s
+    throughput = _throughput(load, batch, cycle_s, e2e_s, other_s, added_s, decode_s, at_once | overloaded)
+    prompts = batch * added_s / np.maximum(cycle_s, 1e-12)
+    hit = np.minimum(asked.pieces * batch / np.maximum(decoding, 1.0), 1.0)  # share of steps with prompts
+    return Replay(
+        ttft_s=ttft_s + place_s,
+        median_ttft_s=median_s + place_s,
+        tpot_s=left_s / np.maximum(load.osl_tokens - 1.0, 1.0),
+        median_itl_s=np.where(hit > 0.5, mixed_s, decode_s) / load.tokens_per_step,
+        e2e_s=e2e_s,
+        output_tokens_per_s=throughput,
+        prefill_tokens_per_s=throughput / np.maximum(load.osl_tokens, 1.0) * load.isl_tokens,
+        batch=batch,
+        busy_ratio=np.minimum(batch, 1.0),
+        prompt_time_ratio=np.clip(prompts, 0.0, 1.0),
+    )
+
+
+def _batch(
+    load: Load, stream: npt.NDArray[np.bool_], decode_s: Vector, other_s: Vector, added_s: Vector, decoding: Vector
+) -> tuple[Vector, Vector]:
+    """Return the sequences in decoding and the time of their step.
+
+    Of a stream, the batch solves  batch = rate * (decoding * step(batch) + batch * added)  with a step that grows
+    straight from one sequence to the limit; beyond the limit it stays there.
+    """
+    slope = np.where(load.limit > 1.0, (decode_s - other_s) / np.maximum(load.limit - 1.0, 1e-9), 0.0)
+    flat = np.maximum(other_s - slope, 0.0)
+    room = 1.0 - load.request_rate_per_s * (decoding * slope + added_s)
+    solved = load.request_rate_per_s * decoding * flat / np.where(room > 1e-9, room, 1e-9)
+    in_stream = np.minimum(np.where(room > 1e-9, solved, np.inf), load.limit)
+    batch = np.where(stream, in_stream, np.minimum(load.users, load.limit))
+    return batch, np.where(stream, flat + slope * np.maximum(in_stream, 1.0), decode_s)
+
+
+def _ahead(
+    load: Load,
+    batch: Vector,
+    added_s: Vector,
+    cycle_s: Vector,
+    at_once: npt.NDArray[np.bool_],
+    closed: npt.NDArray[np.bool_],
+) -> tuple[Vector, Vector]:
+    """Return how long a prompt waits for those ahead of it: in the mean, and of the median request."""
+    others = np.maximum(batch - 1.0, 0.0)
+    busy = np.clip(others * added_s / np.maximum(cycle_s, 1e-12), 0.0, _BUSIEST)
+    first = others * added_s / 2.0  # everyone starts at once
+    queue = np.minimum(added_s * busy / (2.0 * (1.0 - busy)), first)
+    # Alike requests whose prompts ran together leave together, and come back together.
+    bunched = first * np.minimum(1.0, 2.5 * busy) * load.prompts_first
+    queue = np.where(load.length_spread_ratio > 0, queue, np.maximum(queue, bunched))
+    starting = np.where(closed, np.minimum(load.users / np.maximum(load.requests, 1.0), 1.0), 0.0)
+    mean = np.where(at_once, first, starting * first + (1.0 - starting) * queue)
+    return mean, np.where(at_once, first, queue)
+
+
+def _throughput(
+    load: Load,
+    batch: Vector,
+    cycle_s: Vector,
+    e2e_s: Vector,
+    other_s: Vector,
+    added_s: Vector,
+    decode_s: Vector,
+    queued: npt.NDArray[np.bool_],
+) -> Vector:
+    """Return the output tokens of all requests over the time they take [token/s].
+
+    A queue longer than the batch is whole waves of the largest batch, then the rest at its own, shorter step.
+    """
+    full = batch * load.osl_tokens / np.maximum(cycle_s, 1e-12)
+    present = np.where(queued & (load.kind == "open loop"), load.requests, load.users)
+    crowded = present > load.limit
+    whole = np.floor(present / np.maximum(load.limit, 1e-9))
+    rest = np.where(present - whole * load.limit >= 1.0, other_s, 0.0)
+    steps = load.osl_tokens / load.tokens_per_step
+    total_s = 1e-12 + steps * (whole * decode_s + rest) + present * added_s
+    some = np.where(load.kind == "open loop", full, load.users * load.osl_tokens / np.maximum(e2e_s, 1e-12))
+    some = np.where(load.kind == "saturated", full, some)
+    return np.where(crowded, np.where(queued, present * load.osl_tokens / total_s, full), some)

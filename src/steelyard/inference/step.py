@@ -31,9 +31,11 @@ class Step:
     matrix_s: Array = term("matrix products", "s", "roofline, all tokens of the step together")
     attention_s: Array = term("attention", "s", "roofline; decoding reads each sequence's cache, prefill is causal")
     other_s: Array = term("elementwise work, sampling, launches", "s", "bytes / bandwidth + kernels * launch")
-    collective_s: Array = term("tensor-parallel all-reduces", "s", "2 a layer, latency + bytes / bandwidth")
+    collective_s: Array = term(
+        "collectives", "s", "all-reduces of tp, 2 a layer; gather and scatter of experts' tokens; hand-overs of stages"
+    )
     flop: Array = term("model FLOP per device", "flop", "sum over operators")
-    engine_s: Array = term("engine", "s", "step_overhead_s + tokens returned * sequence_overhead_s", _TABLE)
+    engine_s: Array = term("engine", "s", "step_overhead_s + tokens returned * sequence_overhead_s + prompts * prompt_overhead_s", _TABLE)
 
 
 def step(
@@ -46,11 +48,12 @@ def step(
     prefill_tokens: Array = 0.0,
     prompt_tokens: Array | None = None,
     prompt_context_tokens: Array = 0.0,
+    prompt_ranks: Array = np.inf,
     engine: Engine | None = None,
 ) -> Step:
     """Return the time of one step of continuous batching, by what it is spent on [s].
 
-    t = matrices(decoded + prefilled tokens) + attention of either + all-reduces + engine overhead
+    t = (matrices(decoded + prefilled tokens) + attention of either + collectives) * time_ratio + engine overhead
 
     Args:
         model, device, deployment: What is served on what.
@@ -59,6 +62,7 @@ def step(
         prefill_tokens: Prompt tokens processed in the step.
         prompt_tokens: Of how many tokens each prompt, or chunk of one, is; `prefill_tokens` (one prompt) when None.
         prompt_context_tokens: Tokens of the same prompt that were processed before.
+        prompt_ranks: Of the dp x pp places of a replica, how many have prompts in this step; all when infinite.
         engine: Its overheads; the defaults for the device when None.
 
     Returns:
@@ -81,6 +85,7 @@ def step(
         >>> bool(one < many < 2 * one)
         True
     """
+    engine = engine or engine_for(device)
     work = step_work(
         model,
         deployment,
@@ -89,8 +94,10 @@ def step(
         prefill_tokens=prefill_tokens,
         prompt_tokens=prompt_tokens,
         prompt_context_tokens=prompt_context_tokens,
+        prompt_ranks=prompt_ranks,
+        routing_spread_ratio=engine.routing_spread_ratio,
     )
-    return time_step(work, device, engine or engine_for(device))
+    return time_step(work, device, engine)
 
 
 def time_step(work: StepWork, device: Device, engine: Engine) -> Step:
@@ -123,18 +130,17 @@ def assemble(
     flop: Array,
 ) -> Step:
     """Return a step from its parts: what the engine does between steps comes on top of what the device does."""
-    other_s = spent["other"] + launch_s + sampling_s
-    engine_s = engine.step_overhead_s + work.returned_tokens * engine.sequence_overhead_s
-    engine_s = engine_s + work.prompts * engine.prompt_overhead_s
-    return Step(
-        total_s=spent["matrix"] + spent["attention"] + other_s + collective_s + engine_s,
-        matrix_s=spent["matrix"],
-        attention_s=spent["attention"],
-        other_s=other_s,
-        collective_s=collective_s,
-        engine_s=engine_s,
-        flop=flop,
-    )
+    ratio = engine.time_ratio
+    parts = {
+        "matrix_s": spent["matrix"] * ratio,
+        "attention_s": spent["attention"] * ratio,
+        "other_s": (spent["other"] + launch_s + sampling_s) * ratio,
+        "collective_s": collective_s * ratio,
+        "engine_s": engine.step_overhead_s
+        + work.returned_tokens * engine.sequence_overhead_s
+        + work.prompts * engine.prompt_overhead_s,
+    }
+    return Step(total_s=sum(parts.values(), 0.0), flop=flop, **parts)
 
 
 def part_of(op: Operator) -> str:
