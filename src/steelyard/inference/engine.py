@@ -33,6 +33,7 @@ class Engine:
     time_ratio: Array = 1.0  # of all that runs on the device
     step_overhead_s: Array  # scheduling and launching one step
     sequence_overhead_s: Array  # preparing inputs, sampling and returning one token
+    stream_token_s: Array = 0.0  # the server's own work for a token sent, beside the running steps
     prompt_overhead_s: Array  # preparing one prompt, or a chunk of it, in a step
     request_overhead_s: Array  # receiving, tokenising and queueing a request, returning its first token
     admission_steps: Array  # decoding steps that pass before a waiting request is looked at
@@ -41,8 +42,8 @@ class Engine:
 
 
 CALIBRATED = (
-    "time_ratio", "step_overhead_s", "sequence_overhead_s", "prompt_overhead_s", "request_overhead_s",
-    "admission_steps", "expert_skew_ratio",
+    "time_ratio", "step_overhead_s", "sequence_overhead_s", "stream_token_s", "prompt_overhead_s",
+    "request_overhead_s", "admission_steps", "expert_skew_ratio",
 )  # fmt: skip
 """Fields that are fitted; each may have a value of its own for an engine ("step_overhead_s.sglang")."""
 

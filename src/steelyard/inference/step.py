@@ -25,8 +25,8 @@ class Step:
     """Time of one step, by what it is spent on."""
 
     total_s: Array = term(
-        "time of one step", "s", "matrix_s + attention_s + other_s + collective_s + engine_s",
-        parts=("matrix_s", "attention_s", "other_s", "collective_s", "engine_s"),
+        "time of one step", "s", "matrix_s + attention_s + other_s + collective_s + engine_s + server_s",
+        parts=("matrix_s", "attention_s", "other_s", "collective_s", "engine_s", "server_s"),
     )  # fmt: skip
     matrix_s: Array = term("matrix products", "s", "roofline, all tokens of the step together")
     attention_s: Array = term("attention", "s", "roofline; decoding reads each sequence's cache, prefill is causal")
@@ -36,6 +36,9 @@ class Step:
     )
     flop: Array = term("model FLOP per device", "flop", "sum over operators")
     engine_s: Array = term("engine", "s", "step_overhead_s + tokens returned * sequence_overhead_s + prompts * prompt_overhead_s", _TABLE)
+    server_s: Array = term(
+        "waiting for the server", "s", "max(0, tokens returned * stream_token_s - all other parts)", _TABLE
+    )
 
 
 def step(
@@ -140,7 +143,9 @@ def assemble(
         + work.returned_tokens * engine.sequence_overhead_s
         + work.prompts * engine.prompt_overhead_s,
     }
-    return Step(total_s=sum(parts.values(), 0.0), flop=flop, **parts)
+    busy_s = sum(parts.values(), 0.0)
+    server_s = np.maximum(work.returned_tokens * engine.stream_token_s - busy_s, 0.0)
+    return Step(total_s=busy_s + server_s, server_s=server_s, flop=flop, **parts)
 
 
 def part_of(op: Operator) -> str:

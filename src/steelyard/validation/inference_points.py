@@ -59,6 +59,7 @@ class Harness:
     kind: str  # of `inference.loads.KINDS`
     requests: float  # sent in all; 0 where not stated
     bare: bool = False  # an engine without a server
+    scheduled: bool = True  # something decides between steps what runs next
     length_spread_ratio: float = 0.0
     cached_input_ratio: float = 0.0
     eager: bool = False  # kernels launched one by one, not as a captured graph
@@ -269,6 +270,7 @@ def harness_of(row: Row) -> Harness:
         kind=kind,
         requests=_requests(known, row),
         bare=known["server"] == "no",
+        scheduled=known["scheduler"] != "no",
         length_spread_ratio=float(spread or 0.0),
         cached_input_ratio=float(known["cached_input_ratio"] or 0.0),
         eager=known["eager"] == "yes",

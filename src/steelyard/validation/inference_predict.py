@@ -43,7 +43,8 @@ class Facts:
     peak_flop_per_s: Vector
     tdp_w: Vector
     idle_w: Vector
-    bare: npt.NDArray[np.bool_]
+    bare: npt.NDArray[np.bool_]  # no server around the engine
+    static: npt.NDArray[np.bool_]  # nothing decides between steps
     moe: npt.NDArray[np.bool_]
     engines: npt.NDArray[np.str_]
     vendors: npt.NDArray[np.str_]
@@ -75,7 +76,7 @@ class Serving:
             self.load,
             self.asked,
             times,
-            request_overhead_s=np.where(self.facts.bare, 0.0, engine.request_overhead_s),
+            request_overhead_s=engine.request_overhead_s,
             admission_steps=engine.admission_steps,
         )
         return self._of_points(found, self._power_w(found, times, flop, efficiency))
@@ -97,10 +98,10 @@ class Serving:
             vendor = self._factor(values, "vendor_time_ratio", self.facts.vendors)
             changed["time_ratio"] = changed["time_ratio"] * vendor
         engine = dataclasses.replace(self.engine, **changed)
-        # No scheduler runs between the steps of a bare engine.
-        scheduled = ("step_overhead_s", "sequence_overhead_s", "prompt_overhead_s")
-        bare = {name: np.where(self.facts.bare, 0.0, getattr(engine, name)) for name in scheduled}
-        return efficiency, dataclasses.replace(engine, **bare)
+        absent = {name: self.facts.static for name in ("step_overhead_s", "sequence_overhead_s", "prompt_overhead_s")}
+        absent |= dict.fromkeys(("request_overhead_s", "stream_token_s"), self.facts.bare)
+        left = {name: np.where(gone, 0.0, getattr(engine, name)) for name, gone in absent.items()}
+        return efficiency, dataclasses.replace(engine, **left)
 
     def _factor(self, values: Mapping[str, float], name: str, variants: npt.NDArray[np.str_]) -> Vector:
         factor = np.ones(len(variants))
@@ -180,6 +181,7 @@ def _facts(measured: Measured, places: Vector) -> Facts:
         tdp_w=np.array([card.tdp_w for card in cards]),
         idle_w=np.array([card.idle_w for card in cards]),
         bare=np.array([run.harness.bare for run in runs]),
+        static=np.array([not run.harness.scheduled for run in runs]),
         moe=np.array([run.model.num_moe_layers > 0 for run in runs]),
         engines=np.array([run.engine.name for run in runs]),
         vendors=np.array([card.vendor.casefold() for card in cards]),
