@@ -1,6 +1,7 @@
 """Training: layouts, memory, the time of a step, the best layout, the whole run with failures, loss and fine-tuning."""
 
 from steelyard.training.finetune import FineTuning, finetune
+from steelyard.training.grid import Space
 from steelyard.training.layout import Layout, check
 from steelyard.training.memory import Memory, memory
 from steelyard.training.quality import (
@@ -27,7 +28,7 @@ from steelyard.training.reliability import (
 )
 from steelyard.training.run import Run, device_s_for_flop, run
 from steelyard.training.scaling import Scaling, scaling
-from steelyard.training.search import Plan, best_layout, best_layouts, least_devices
+from steelyard.training.search import Found, Job, Plan, best_layout, best_layouts, least_devices, search
 from steelyard.training.step import Step, step
 
 NOT_MODELLED: tuple[str, ...] = (
@@ -47,6 +48,8 @@ NOT_MODELLED: tuple[str, ...] = (
 __all__ = [
     "NOT_MODELLED",
     "FineTuning",
+    "Found",
+    "Job",
     "Law",
     "Layout",
     "Memory",
@@ -55,6 +58,7 @@ __all__ = [
     "Reliability",
     "Run",
     "Scaling",
+    "Space",
     "Step",
     "best_layout",
     "best_layouts",
@@ -79,6 +83,7 @@ __all__ = [
     "reliability",
     "run",
     "scaling",
+    "search",
     "step",
     "tokens_for_loss",
 ]
