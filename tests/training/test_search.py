@@ -11,7 +11,7 @@ from steelyard import training
 from steelyard.errors import DoesNotFitError, InputError
 from steelyard.training import Layout, Space
 from steelyard.training.front import Front, undominated
-from steelyard.training.grid import blocks, one, pick
+from steelyard.training.grid import blocks, layout_at, pick
 from steelyard.training.layout import RECOMPUTE, broken_rules
 from steelyard.training.search import Job, search
 
@@ -55,14 +55,14 @@ def test_the_search_finds_what_brute_force_finds(kind, count, batch, dense, mixt
     assert found.num_layouts == len(all_of_them)
     rates = [float(job.step(layout).tokens_per_s) for layout in all_of_them if job.memory(layout).fits]
     assert found.num_fitting == len(rates)
-    assert float(job.step(one(found.front, 0)).tokens_per_s) == pytest.approx(max(rates))
+    assert float(job.step(layout_at(found.front, 0)).tokens_per_s) == pytest.approx(max(rates))
 
 
 def test_layouts_are_distinct(mixture):
     seen = []
     for block, valid in blocks(mixture(), 12, seq_tokens=2048, batch=24, space=ALL):
         layouts = pick(block, np.flatnonzero(valid), valid.shape)
-        seen += [one(layouts, place) for place in range(layouts.tp.size)]
+        seen += [layout_at(layouts, place) for place in range(layouts.tp.size)]
     assert len(seen) == len(set(seen)) > 1000
 
 
@@ -88,7 +88,7 @@ def test_a_limit_is_kept_and_the_best_of_what_is_left_is_found(dense, h100):
     job = Job(model=dense(), device=h100, seq_tokens=2048, global_batch_tokens=2048 * 256)
     space = Space(only={"tp": (4,), "recompute": ("selective", "full")}, at_most={"pp": 2})
     limited, free = search(job, 32, space=space), search(job, 32)
-    best = one(limited.front, 0)
+    best = layout_at(limited.front, 0)
     assert best.tp == 4
     assert best.pp <= 2
     assert best.recompute in {"selective", "full"}

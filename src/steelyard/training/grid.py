@@ -42,6 +42,9 @@ class Space:
         for name in (*self.only, *self.at_most):
             if name not in AXES:
                 raise InputError(unknown("axis of a search", name, AXES))
+        for kind in self.only.get("recompute", ()):
+            if kind not in RECOMPUTE:
+                raise InputError(unknown("recompute", str(kind), RECOMPUTE))
 
     def keep(self, name: str, values: Any) -> npt.NDArray[Any]:
         """Return those of the values of a field that are allowed."""
@@ -121,7 +124,7 @@ def pick(layout: Layout, places: npt.NDArray[np.intp], shape: tuple[int, ...]) -
     return Layout(**{name: at(getattr(layout, name)) for name in fields()})
 
 
-def one(layouts: Layout, place: int) -> Layout:
+def layout_at(layouts: Layout, place: int) -> Layout:
     """Return one layout out of arrays of them."""
     return Layout(**{name: np.asarray(getattr(layouts, name))[place].item() for name in fields()})
 

@@ -12,14 +12,14 @@ from steelyard.arch import Model
 from steelyard.device import Device, usable_memory_bytes
 from steelyard.errors import DoesNotFitError, InputError
 from steelyard.training.front import Front
-from steelyard.training.grid import Mask, Space, blocks, one, pick
+from steelyard.training.grid import Mask, Space, blocks, layout_at, pick
 from steelyard.training.layout import MAX_DEVICES, Layout
 from steelyard.training.memory import Memory, memory
 from steelyard.training.sharding import check_method
 from steelyard.training.step import Step, step, step_unchecked
 from steelyard.units import Array
 
-ALL = Space()
+ALL_LAYOUTS = Space()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ def search(
     job: Job,
     count: int,
     *,
-    space: Space = ALL,
+    space: Space = ALL_LAYOUTS,
     faster_than_token_per_s: float = float("inf"),
     progress: Callable[[int], None] | None = None,
 ) -> Found:
@@ -142,7 +142,7 @@ def _evaluate(job: Job, block: Layout, valid: Mask, front: Front, totals: _Total
         least = int(np.argmin(np.where(valid.ravel(), need, np.inf)))
         if need[least] < totals.least_bytes:
             totals.least_bytes = float(need[least])
-            totals.smallest = one(pick(block, np.array([least]), valid.shape), 0)
+            totals.smallest = layout_at(pick(block, np.array([least]), valid.shape), 0)
     if not places.size:
         return
     rate = np.broadcast_to(job.step_unchecked(block).tokens_per_s, valid.shape).ravel()[places]
@@ -160,7 +160,7 @@ def best_layout(
     global_batch_tokens: float,
     compute_dtype: str = "bf16",
     method: str = "full",
-    space: Space = ALL,
+    space: Space = ALL_LAYOUTS,
 ) -> Plan:
     """Return the layout with the most tokens per second on so many devices.
 
@@ -197,18 +197,28 @@ def best_layout(
         method=method,
     )
     found = search(job, num_devices, space=space)
-    if not found.num_layouts:
-        raise InputError(no_layout(job, num_devices))
-    if found.front is None:
-        raise DoesNotFitError(no_memory(job, found))
-    fastest = one(found.front, 0)
+    layout = fastest(job, found)
     return Plan(
-        layout=fastest,
-        step=job.step(fastest),
-        memory=job.memory(fastest),
+        layout=layout,
+        step=job.step(layout),
+        memory=job.memory(layout),
         num_layouts=found.num_layouts,
         num_fitting=found.num_fitting,
     )
+
+
+def fastest(job: Job, found: Found) -> Layout:
+    """Return the fastest layout that a search found.
+
+    Raises:
+        InputError: No layout divides the job over the devices.
+        DoesNotFitError: None of them fits; says what the smallest lacks and the least count that fits.
+    """
+    if not found.num_layouts:
+        raise InputError(no_layout(job, found.num_devices))
+    if found.front is None:
+        raise DoesNotFitError(no_memory(job, found))
+    return layout_at(found.front, 0)
 
 
 def best_layouts(
