@@ -11,7 +11,7 @@ import click
 from steelyard.cli.output import FORMATS, deliver, output_option, screen, warn
 from steelyard.cli.progress import LayoutProgress
 from steelyard.cli.quantities import DURATION, NUMBERS
-from steelyard.cli.train_options import F, job_options, to_job, to_layout
+from steelyard.cli.train_options import F, job_options, one_form, to_job, to_layout
 
 LIMITS = ("tp", "pp", "vpp", "dp", "cp", "ep", "micro-batch", "zero")
 _FIELDS = {"micro-batch": "micro_batch", "zero": "zero_stage"}
@@ -55,6 +55,7 @@ def command(form: str | None, explain: bool, output: Path | None, **options: Any
       steelyard plan train --model llama-3.1-70b --on h100 --devices 512 --tokens 2T --tp 8 --max-pp 8 \\
           --recompute selective --layout tp=8,pp=8
     """
+    one_form(form, explain)
     job, counts = to_job(options), options["counts"]
     asked = options["layout"]
     layout = None

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from steelyard.cli.output import FORMATS, deliver, output_option, screen, warn
-from steelyard.cli.train_options import job_options, to_job, to_layout
+from steelyard.cli.train_options import job_options, one_form, to_job, to_layout
 
 
 @click.command("train")
@@ -33,6 +33,7 @@ def command(form: str | None, explain: bool, output: Path | None, **options: Any
           --seq-len 8192 --global-batch-tokens 16777216 --layout tp=8,pp=16,vpp=7,recompute=selective
       steelyard predict train --model ./config.json --on h200 --tokens 20M --method lora
     """
+    one_form(form, explain)
     job = to_job(options)
     text, count = options["layout"], options["num_devices"]
     layout = None if text is None else to_layout(text, count, job.batch_sequences)

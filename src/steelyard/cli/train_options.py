@@ -56,6 +56,12 @@ def job_options(function: F) -> F:
     return function
 
 
+def one_form(form: str | None, explain: bool) -> None:
+    """Refuse two forms of output at once."""
+    if form is not None and explain:
+        raise click.UsageError("--json and --explain exclude each other; the JSON document has the trees too")
+
+
 def to_job(options: dict[str, Any]) -> TrainingJob:
     """Return the job that the options state.
 

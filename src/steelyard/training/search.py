@@ -13,7 +13,7 @@ from steelyard.device import Device, usable_memory_bytes
 from steelyard.errors import DoesNotFitError, InputError
 from steelyard.training.front import Front
 from steelyard.training.grid import Mask, Space, blocks, layout_at, pick
-from steelyard.training.layout import MAX_DEVICES, Layout
+from steelyard.training.layout import MAX_DEVICES, Layout, broken_rules
 from steelyard.training.memory import Memory, memory
 from steelyard.training.sharding import check_method
 from steelyard.training.step import Step, step, step_unchecked
@@ -197,7 +197,7 @@ def best_layout(
         method=method,
     )
     found = search(job, num_devices, space=space)
-    layout = fastest(job, found)
+    layout = fastest(job, found, space)
     return Plan(
         layout=layout,
         step=job.step(layout),
@@ -207,17 +207,17 @@ def best_layout(
     )
 
 
-def fastest(job: Job, found: Found) -> Layout:
-    """Return the fastest layout that a search found.
+def fastest(job: Job, found: Found, space: Space = ALL_LAYOUTS) -> Layout:
+    """Return the fastest layout that a search of `space` found.
 
     Raises:
         InputError: No layout divides the job over the devices.
         DoesNotFitError: None of them fits; says what the smallest lacks and the least count that fits.
     """
     if not found.num_layouts:
-        raise InputError(no_layout(job, found.num_devices))
+        raise InputError(_no_layout(job, found, space))
     if found.front is None:
-        raise DoesNotFitError(no_memory(job, found))
+        raise DoesNotFitError(_no_memory(job, found))
     return layout_at(found.front, 0)
 
 
@@ -310,17 +310,31 @@ def _check(job: Job, count: int) -> None:
         raise InputError(f"global batch is {job.global_batch_tokens:g} tokens; allowed: above 0, up to 1e12")
 
 
-def no_layout(job: Job, count: int) -> str:
-    """Say why a device count has no layout at all."""
-    batch = max(round(job.global_batch_tokens / job.seq_tokens), 1)
+def _no_layout(job: Job, found: Found, space: Space) -> str:
+    """Say why a device count has no layout at all: a limit that nothing can keep, else the batch and the count."""
+    count, batch = found.num_devices, max(round(job.global_batch_tokens / job.seq_tokens), 1)
+    start = f"no layout of {job.model.id} on {count} devices: "
+    for name, values in space.only.items():
+        reasons = [_impossible(job.model, count, name, value) for value in values]
+        if all(reasons):
+            return f"{start}{name} {', '.join(map(str, values))}: {reasons[0]}"
     node = job.device.accelerator.devices_per_node
     return (
-        f"no layout divides {job.model.id} and a batch of {batch} sequences of {job.seq_tokens:.0f} tokens over "
-        f"{count} devices; try a multiple of {node} devices, a larger batch or fewer limits"
+        f"{start}nothing divides the model and a batch of {batch} sequences of {job.seq_tokens:.0f} tokens over them; "
+        f"try a multiple of {node} devices, a larger batch or fewer limits"
     )
 
 
-def no_memory(job: Job, found: Found) -> str:
+def _impossible(model: Model, count: int, name: str, value: int | str) -> str:
+    """Return the rule that a value of one axis breaks whatever the others are, "" when it breaks none."""
+    alone = Layout(**{"dp": count, "global_batch": count, name: value})  # type: ignore[arg-type]
+    rules = (rule for rule, broken in broken_rules(model, alone).items() if np.any(broken) and rule.startswith(name))
+    if name in {"tp", "pp", "dp", "cp"} and isinstance(value, int) and (value < 1 or count % value):
+        return next(rules, f"{name} must divide the {count} devices")
+    return next(rules, "")
+
+
+def _no_memory(job: Job, found: Found) -> str:
     """Say what the smallest layout of a device count lacks, and the least count on which one fits."""
     assert found.smallest is not None
     sizes = job.memory(found.smallest)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from steelyard import arch, device, economics, training
+from steelyard import arch, catalog, device, economics, training
 from steelyard.compare.draws import Draws
-from steelyard.errors import InputError
+from steelyard.errors import InputError, unknown
 
 PRETRAIN = "pretrain"
 KINDS = (PRETRAIN, *training.METHODS)
@@ -95,8 +95,12 @@ class TrainingJob:
         """What a rented device costs.
 
         Raises:
+            InputError: A kind of contract that no device has.
             UnknownError: The catalogue has no price of that kind and date.
         """
+        kinds = {economics.CONTRACT, *(row["kind"] for row in catalog.table("gpu_prices").rows)}
+        if self.pricing not in kinds:
+            raise InputError(unknown("kind of rental", self.pricing, kinds))
         if self.usd_per_device_s is None:
             return economics.rental_price(self.device.accelerator, self.pricing, as_of=self.as_of)
         day = self.as_of or date.today()  # noqa: DTZ011 - the user's day

@@ -139,7 +139,7 @@ def plan_training(
     usd_per_device_s, unpriced = _price(job)
     front = _undominated([option for one in found for option in _options(job, one, usd_per_device_s)])
     if not front:
-        training.fastest(job.step_job, next((one for one in reversed(found) if one.num_layouts), found[-1]))
+        training.fastest(job.step_job, next((one for one in reversed(found) if one.num_layouts), found[-1]), space)
     fastest = min(front, key=lambda option: option.wall_s)
     cheapest = _cheapest(front, deadline_s)
     best = fastest if deadline_s is None else cheapest
