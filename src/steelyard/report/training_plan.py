@@ -15,6 +15,7 @@ from steelyard.report.training_prediction import title, tree_lines
 from steelyard.units import format_quantity
 
 SCHEMA = "steelyard/plan-train/1"
+_WIDE = 150  # columns that a table with layouts takes
 _APART_RATIO = 0.05  # rows shown differ by this share of the memory, or of the time and money
 
 
@@ -49,7 +50,7 @@ def _plain(plan: TrainingPlan, width: int | None) -> Iterator[str]:
     yield from ("", *_winner(plan))
     yield from heading("Worth choosing: nothing is at once as fast, as cheap, on as few devices and as small")
     shown = _spread(plan)
-    yield table([_row(plan, option) for option in shown], width=width).rstrip()
+    yield from _options(plan, shown, width)
     if len(shown) < len(plan.front):
         yield f"{len(plan.front)} in all; --json has every one"
     if plan.compared is not None:
@@ -92,6 +93,17 @@ def _spread(plan: TrainingPlan) -> list[Option]:
         if not near or option is plan.cheapest:
             shown.append(option)
     return shown
+
+
+def _options(plan: TrainingPlan, shown: list[Option], width: int | None) -> Iterator[str]:
+    """Yield the options as a table; on a narrow screen their layouts stand below it, by number."""
+    rows = [_row(plan, option) for option in shown]
+    if width is None or width >= _WIDE:
+        yield table(rows, width=width).rstrip()
+        return
+    layouts = [row.pop("layout") for row in rows]
+    yield table([{"#": str(place)} | row for place, row in enumerate(rows, 1)], width=width).rstrip()
+    yield from (f"{place:>2}  {layout}" for place, layout in enumerate(layouts, 1))
 
 
 def _row(plan: TrainingPlan, option: Option) -> dict[str, str]:

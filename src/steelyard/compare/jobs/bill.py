@@ -14,6 +14,7 @@ from steelyard.compare.jobs.job import TrainingJob
 from steelyard.compare.routes.serve import OWNERSHIP_DRAWN
 from steelyard.errors import UnknownError
 from steelyard.records.figure import Figure
+from steelyard.units import Array
 
 T = TypeVar("T")
 
@@ -22,9 +23,9 @@ T = TypeVar("T")
 class Bill:
     """Money, energy and carbon of a run at the draws [D, 1]; what has no price is None, and `unpriced` says why."""
 
-    rented_usd: Draw | None
-    amortised_usd: Draw | None
-    bought_usd: Draw | None
+    rented_usd: Array | None
+    amortised_usd: Array | None
+    bought_usd: Array | None
     energy_j: Draw  # at the facility's meter
     carbon_kgco2e: Draw
     accountings: economics.Accountings | None  # of the draws, for an explanation
@@ -51,7 +52,7 @@ def bill(job: TrainingJob, run: training.Run, draws: Draws) -> Bill:
         price = draws.from_sorted("rental", rental.provider_usd_per_device_s)
         rented_usd = np.asarray(run.device_s) * price
     accountings = None
-    if rental is not None and owned is not None:
+    if rental is not None and owned is not None:  # for the explanation: it needs all three
         accountings = economics.training_accountings(
             run.device_s,
             run.it_energy_j,
@@ -62,10 +63,13 @@ def bill(job: TrainingJob, run: training.Run, draws: Draws) -> Bill:
             pue=pue,
             usd_per_j=tariff,
         )
+    power_usd = economics.energy_cost_usd(run.it_energy_j, pue=pue, usd_per_j=tariff)
+    amortised_usd = None if owned is None else run.device_s * owned.usd_per_device_s + power_usd
+    bought_usd = None if owned is None else run.num_devices * owned.capex_usd_per_device + power_usd
     return Bill(
         rented_usd=rented_usd,
-        amortised_usd=None if accountings is None else np.asarray(accountings.amortised_usd),
-        bought_usd=None if accountings is None else np.asarray(accountings.bought_usd),
+        amortised_usd=amortised_usd,
+        bought_usd=bought_usd,
         energy_j=energy_j,
         carbon_kgco2e=np.asarray(
             economics.carbon_kgco2e(run.it_energy_j, pue=pue, kgco2e_per_j=draws.figure("grid", grid))
