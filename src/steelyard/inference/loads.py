@@ -133,7 +133,9 @@ def replay(
     longer = np.where(static, mixed_s, np.maximum(mixed_s - decode_s, 0.0))
     added_s = longer * asked.pieces * carried / (load.stages * asked.together)  # by one prompt, to everyone
     decoding = np.maximum(load.osl_tokens - 1.0, 0.0) / load.tokens_per_step
+    at_limit_s = decode_s
     batch, decode_s = _batch(load, stream, decode_s, other_s, added_s, decoding)
+    alone_s = alone_s + np.where(stream, decode_s - at_limit_s, 0.0)
     overloaded = stream & (batch >= load.limit)
     cycle_s = decoding * decode_s + batch * added_s
     own_s = asked.pieces * alone_s

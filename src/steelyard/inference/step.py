@@ -52,6 +52,7 @@ def step(
     prompt_tokens: Array | None = None,
     prompt_context_tokens: Array = 0.0,
     prompt_ranks: Array = np.inf,
+    decode_tokens: Array = 1.0,
     engine: Engine | None = None,
 ) -> Step:
     """Return the time of one step of continuous batching, by what it is spent on [s].
@@ -66,6 +67,7 @@ def step(
         prompt_tokens: Of how many tokens each prompt, or chunk of one, is; `prefill_tokens` (one prompt) when None.
         prompt_context_tokens: Tokens of the same prompt that were processed before.
         prompt_ranks: Of the dp x pp places of a replica, how many have prompts in this step; all when infinite.
+        decode_tokens: Tokens of each decoding sequence that pass at once: 1, or 1 + those that a draft proposed.
         engine: Its overheads; the defaults for the device when None.
 
     Returns:
@@ -98,6 +100,7 @@ def step(
         prompt_tokens=prompt_tokens,
         prompt_context_tokens=prompt_context_tokens,
         prompt_ranks=prompt_ranks,
+        decode_tokens=decode_tokens,
         routing_spread_ratio=engine.routing_spread_ratio,
     )
     return time_step(work, device, engine)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -72,6 +72,7 @@ def step_work(
     prompt_tokens: Array | None = None,
     prompt_context_tokens: Array = 0.0,
     prompt_ranks: Array = np.inf,
+    decode_tokens: Array = 1.0,
     routing_spread_ratio: float = 1.0,
 ) -> StepWork:
     """Return what one step makes one device do; arguments as for `step`.
@@ -87,17 +88,18 @@ def step_work(
     prefilled = np.asarray(prefill_tokens, dtype=np.float64) / places
     chunk = np.maximum(np.asarray(prefill_tokens if prompt_tokens is None else prompt_tokens, dtype=np.float64), 1.0)
     prompts = prefilled / chunk
-    tokens = decoded + prefilled
-    returned = (decoded + np.minimum(prompts, prefilled)) * dp  # a prompt that ends here returns its first token
+    verified = decoded * decode_tokens  # one token a sequence, or those that a draft proposed as well
+    tokens = verified + prefilled
+    returned = (verified + np.minimum(prompts, prefilled)) * dp  # a prompt that ends here returns its first token
 
     together = _forward(model, deployment, tokens, 1.0, 0.0, deployment.tp)
-    decoding = _forward(model, deployment, decoded, 1.0, context_tokens, deployment.tp)
+    decoding = _forward(model, deployment, decoded, decode_tokens, context_tokens, deployment.tp, "all")
     prefilling = _forward(model, deployment, prompts, chunk, prompt_context_tokens, deployment.tp)
     routed = [op for op in together if _of_experts(op)]
     if routed and np.any(dp > 1):
-        everywhere = _forward(model, deployment, decoded * dp + prefilled * beside, 1.0, 0.0, deployment.tp * dp)
+        everywhere = _forward(model, deployment, verified * dp + prefilled * beside, 1.0, 0.0, deployment.tp * dp)
         routed = [op for op in everywhere if _of_experts(op)]
-    routed = [_with_locality(op, model, deployment.ep, decoded * dp + prefilled * beside, routing_spread_ratio) for op in routed]
+    routed = [_with_locality(op, model, deployment.ep, verified * dp + prefilled * beside, routing_spread_ratio) for op in routed]
     shared = [op for op in together if op.place != "head" and op.kind not in _MIXES_TOKENS and not _of_experts(op)]
     heads = [op for op in decoding if op.place == "head"]
     mixing = [op for op in decoding if op.kind in _MIXES_TOKENS]
@@ -128,7 +130,13 @@ def _of_experts(op: Operator) -> bool:
 
 
 def _forward(
-    model: arch.Model, deployment: Sharding, batch: Array, new_tokens: Array, context_tokens: Array, tp: Array
+    model: arch.Model,
+    deployment: Sharding,
+    batch: Array,
+    new_tokens: Array,
+    context_tokens: Array,
+    tp: Array,
+    logits: Literal["all", "last"] = "last",
 ) -> tuple[Operator, ...]:
     return arch.forward_operators(
         model,
@@ -140,7 +148,7 @@ def _forward(
         weight_dtype=deployment.weight_dtype,
         compute_dtype=deployment.compute_dtype,
         kv_dtype=deployment.kv_dtype,
-        logits="last",
+        logits=logits,
     )
 
 
