@@ -99,7 +99,10 @@ def step_work(
     if routed and np.any(dp > 1):
         everywhere = _forward(model, deployment, verified * dp + prefilled * beside, 1.0, 0.0, deployment.tp * dp)
         routed = [op for op in everywhere if _of_experts(op)]
-    routed = [_with_locality(op, model, deployment.ep, verified * dp + prefilled * beside, routing_spread_ratio) for op in routed]
+    routed = [
+        _with_locality(op, model, deployment.ep, verified * dp + prefilled * beside, routing_spread_ratio)
+        for op in routed
+    ]
     shared = [op for op in together if op.place != "head" and op.kind not in _MIXES_TOKENS and not _of_experts(op)]
     heads = [op for op in decoding if op.place == "head"]
     mixing = [op for op in decoding if op.kind in _MIXES_TOKENS]

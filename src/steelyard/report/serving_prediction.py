@@ -127,9 +127,7 @@ def _step_rows(found: ServingPrediction) -> list[dict[str, str]]:
     assert found.median is not None
     rows = []
     for name, label in (("total_s", "all"), *_STEP_PARTS):
-        decode, prompt = (
-            middle(getattr(step, name)) for step in (found.median.decode_step, found.median.prompt_step)
-        )
+        decode, prompt = (middle(getattr(step, name)) for step in (found.median.decode_step, found.median.prompt_step))
         if decode > 0 or prompt > 0:
             shown = {"decoding": format_quantity(decode, "s"), "with prompts": format_quantity(prompt, "s")}
             rows.append({"part of a step": label, **shown})

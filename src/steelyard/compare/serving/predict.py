@@ -107,9 +107,7 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
         (True, (1000, 1))
     """
     lengths = Lengths(isl_tokens=np.array([question.isl_tokens]), osl_tokens=np.array([question.osl_tokens]))
-    held = serving_memory(
-        question.model, question.device, question.deployment, lengths, engine=question.serving_engine
-    )
+    held = serving_memory(question.model, question.device, question.deployment, lengths, engine=question.serving_engine)
     draws = question.drawn
     pue = draws.figure("pue", economics.pue("hyperscaler"))
     fits = float(np.max(held.max_sequences)) >= 1.0

@@ -81,9 +81,7 @@ class ServingQuestion:
 
     @cached_property
     def deployment(self) -> inference.Deployment:
-        stored = inference.deployment_for(
-            self.model, self.tp, weight_dtype=self.weight_dtype, kv_dtype=self.kv_dtype
-        )
+        stored = inference.deployment_for(self.model, self.tp, weight_dtype=self.weight_dtype, kv_dtype=self.kv_dtype)
         return dataclasses.replace(stored, pp=self.pp, dp=self.dp, ep=self.ep)
 
     @property
