@@ -24,7 +24,8 @@ def shipped():
 def row(**changes):
     empty = dict.fromkeys(catalog.published("inference").rows[0], "")
     stated = {
-        "id": "own-1", "source": "own", "as_of": "2026-05", "model": "Llama-3.1-8B", "gpu": "H100 SXM", "device": "h100",
+        "id": "own-1", "source": "own", "as_of": "2026-05", "model": "Llama-3.1-8B", "gpu": "H100 SXM",
+        "device": "h100",
         "n_gpus": "1", "engine": "vLLM", "engine_version": "0.15.0", "isl": "1000", "osl": "200",
         "load": "concurrency", "load_value": "8", "metric": "tpot_ms", "value": "10",
     }  # fmt: skip
@@ -83,9 +84,9 @@ def test_starved_for_kv_memory_as_measured(shipped):
     cells = {}
     for index, point in enumerate(shipped.points):
         own = point.row
-        if own["source"].endswith("v0.17") and own["device"] == "h100-sxm-80gb" and own["weights_dtype"] == "fp8":
-            if own["model_id"] == "llama-3.1-70b" and own["isl"] == "500":
-                cells[own["n_gpus"]] = (point.value, shipped.predicted.p50[index])
+        cell = tuple(own[name] for name in ("engine_version", "device", "weights_dtype", "model_id", "isl"))
+        if cell == ("0.17", "h100-sxm-80gb", "fp8", "llama-3.1-70b", "500"):
+            cells[own["n_gpus"]] = (point.value, shipped.predicted.p50[index])
     (measured_one, predicted_one), (measured_two, predicted_two) = cells["1"], cells["2"]
     assert measured_two / 2 > 1.5 * measured_one
     assert predicted_two / 2 > 1.5 * predicted_one

@@ -229,6 +229,9 @@ def _throughput(
     rest = other_s * np.clip(present - whole * load.limit, 0.0, 1.0)
     steps = load.osl_tokens / load.tokens_per_step
     total_s = 1e-12 + steps * (whole * decode_s + rest) + present * added_s
-    some = np.where(load.kind == "open loop", full, load.users * load.osl_tokens / np.maximum(e2e_s, 1e-12))
+    asked = load.request_rate_per_s * load.osl_tokens
+    some = np.where(
+        load.kind == "open loop", np.where(queued, full, asked), load.users * load.osl_tokens / np.maximum(e2e_s, 1e-12)
+    )
     some = np.where(load.kind == "saturated", full, some)
     return np.where(crowded, np.where(queued, present * load.osl_tokens / total_s, full), some)
