@@ -19,6 +19,7 @@ from steelyard.inference import (
     steady,
     step_time,
 )
+from steelyard.inference.engine import served
 from steelyard.inference.points import sequences_within
 from steelyard.records.term import explain
 from steelyard.records.workload import Objective
@@ -61,7 +62,7 @@ def test_prefill_and_decode_share_the_time(tiny, h100):
     ("objective", "limit"),
     [
         (Objective(tpot_s=0.012), "TPOT objective"),
-        (Objective(ttft_s=0.13), "TTFT objective"),
+        (Objective(ttft_s=0.2), "TTFT objective"),
         (Objective(), "KV memory"),
     ],
 )
@@ -98,7 +99,7 @@ def test_a_faster_device_never_carries_less(tiny, h100, faster, chat, factor, tp
         float(steady(tiny, card, ONE, chat, Objective(ttft_s=ttft, tpot_s=tpot)).request_rate_per_s)
         for card in (h100, faster(h100, factor))
     )
-    assert fast >= slow * (1 - 1e-6)
+    assert fast >= slow * (1 - 1e-3)  # curves are straight between the batches they are computed at
 
 
 @settings(max_examples=25, deadline=None)
@@ -193,7 +194,7 @@ def test_burst_headroom_by_hand():
 def test_energy_by_hand(llama_8b, h100, chat):
     capacity = steady(llama_8b, h100, ONE, chat, TYPICAL)
     assert capacity.batch > 1
-    expected = power_w(h100, 1.0, mfu_ratio=capacity.mfu_ratio) / capacity.request_rate_per_s
+    expected = power_w(served(h100), 1.0, mfu_ratio=capacity.mfu_ratio) / capacity.request_rate_per_s
     assert 0.05 < capacity.mfu_ratio < 0.8
     assert capacity.it_energy_j_per_request == pytest.approx(float(expected))
 

@@ -13,6 +13,8 @@ from steelyard.cli.output import deliver, screen
 from steelyard.cli.validate import KINDS
 from steelyard.errors import InputError
 
+FILES = {"operators": "device"}  # kind of measurement -> calibration that it fits, where its name is another
+
 
 @click.group("calibrate", cls=Group, invoke_without_command=True)
 @click.pass_context
@@ -32,8 +34,8 @@ def _command(kind: str) -> click.Command:
     @click.command(
         kind,
         help=f"Which corrections fit {kind} best? Prints every free parameter with its standard error, and writes "
-        f"them into a data folder as calibration/{kind}.toml.\n\n\b\nExample:\n  steelyard calibrate {kind} "
-        "--into my-data",
+        f"them into a data folder as calibration/{FILES.get(kind, kind)}.toml.\n\n\b\nExample:\n  "
+        f"steelyard calibrate {kind} --into my-data",
     )
     @click.option(
         "--into",
@@ -63,13 +65,13 @@ def _target(kind: str, into: Path | None, shipped: bool) -> Path:
     if shipped:
         from steelyard.catalog.files import SHIPPED
 
-        return SHIPPED.joinpath("calibration", f"{kind}.toml")
+        return SHIPPED.joinpath("calibration", f"{FILES.get(kind, kind)}.toml")
     folder = into or next((Path(part) for part in os.environ.get("STEELYARD_DATA", "").split(os.pathsep) if part), None)
     if folder is None:
         raise InputError("where to write is not said; give --into FOLDER, or set STEELYARD_DATA")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--into {folder}: is a file; give a folder")
-    return folder.expanduser().joinpath("calibration", f"{kind}.toml")
+    return folder.expanduser().joinpath("calibration", f"{FILES.get(kind, kind)}.toml")
 
 
 for _kind in KINDS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from steelyard.cli.group import LazyGroup
 
-COMMANDS = {"train": "steelyard.cli.predict_train"}
+COMMANDS = {"train": "steelyard.cli.predict_train", "serve": "steelyard.cli.predict_serve"}
 
 command = LazyGroup(
     name="predict",

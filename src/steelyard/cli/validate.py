@@ -10,7 +10,11 @@ import click
 from steelyard.cli.group import Group
 from steelyard.cli.output import deliver, output_option, screen, warn
 
-KINDS = {"training": "steelyard.validation.training"}  # kind of measurement -> module with `validate` and `calibrate`
+KINDS = {  # kind of measurement -> module with `validate` and `calibrate`
+    "training": "steelyard.validation.training",
+    "inference": "steelyard.validation.inference",
+    "operators": "steelyard.validation.operators",
+}
 
 
 @click.group("validate", cls=Group, invoke_without_command=True)

@@ -1,0 +1,153 @@
+"""Serving against published measurements: TTFT, TPOT, throughput and energy, how far they miss, and the fit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from steelyard import catalog
+from steelyard.validation.errors import OVERALL, Group, Predicted, groups
+from steelyard.validation.inference_baselines import baselines
+from steelyard.validation.inference_folds import Left, labels, leave_out, sigma_name, spreads_of_kinds
+from steelyard.validation.inference_points import Measured, assumed_columns, read
+from steelyard.validation.inference_predict import Serving, serving
+from steelyard.validation.points import Point, Refusal, Vector
+from steelyard.validation.result import Calibration, Fit, Validation
+
+METRICS = ("throughput", "tpot", "ttft", "energy", "e2e", "prefill", "ttft_p99")
+LEFT_OUT = "every family of sources predicted by a fit that never saw it; energy without its model and its device too"
+SHIPPED = "predicted with the parameters of the calibration"
+_Z90 = 1.2815515655446004
+
+
+def validate(data: Path | None = None, *, refit: bool = True) -> Validation:
+    """Return how far predictions of serving miss published measurements.
+
+    Args:
+        data: A CSV file of the columns of `published/inference.csv`; the shipped rows when None.
+        refit: Leave every family of the shipped rows out in turn (minutes); False predicts them with the shipped
+            parameters, which have seen them. Own rows are always predicted with the parameters at hand.
+
+    Raises:
+        InputError: The file is not such a table.
+    """
+    known = read(catalog.published("inference").rows)
+    if data is None:
+        prepared = serving(known)
+        if refit:
+            return _result(prepared, _left_out(prepared), LEFT_OUT)
+        return _result(prepared, _shipped(prepared), SHIPPED)
+    table = catalog.read_published(data, "inference")
+    measured = read(table.rows)
+    warnings = (*table.warnings, *_told(measured))
+    if not measured.points:
+        return Validation(
+            kind="inference", basis=SHIPPED, groups=_groups((), Predicted.joined([]), measured.refusals), points=(),
+            predicted=Predicted.joined([]), refusals=measured.refusals, warnings=warnings,
+        )  # fmt: skip
+    prepared = serving(measured)
+    return _result(prepared, _shipped(prepared, known), SHIPPED, warnings)
+
+
+def calibrate() -> Calibration:
+    """Return the parameters fitted to all shipped rows: standard errors, spread over families left out, misses."""
+    prepared = serving(read(catalog.published("inference").rows))
+    left = leave_out(prepared)
+    found = _result(prepared, _from_left(prepared, left), LEFT_OUT)
+    return Calibration(
+        kind="inference",
+        fits=(Fit.of(left.whole, list(left.without.values())),),
+        residual_sigmas=spreads_of_kinds(prepared, left.predicted),
+        groups=tuple(group for group in found.groups if ":" not in group.group),
+    )
+
+
+def _told(measured: Measured) -> tuple[str, ...]:
+    return tuple(
+        f"{column} is not stated for {count} rows: taken as usual for the model and the engine"
+        for column, count in assumed_columns(measured).items()
+    )
+
+
+def _left_out(prepared: Serving) -> Predicted:
+    return _from_left(prepared, leave_out(prepared))
+
+
+def _from_left(prepared: Serving, left: Left) -> Predicted:
+    return _ranges(left.predicted, left.log_sigma, _rules(prepared, None))
+
+
+def _shipped(prepared: Serving, known: Measured | None = None) -> Predicted:
+    """Predict with the parameters at hand; simple rules learn from the `known` rows of other families too."""
+    predicted = prepared.predict({})
+    figures = catalog.calibration("inference")
+    metric, _ = labels(prepared)
+    moe = prepared.facts.moe[prepared.facts.run_of]
+    names = [sigma_name(name, moe=bool(kind)) for name, kind in zip(metric, moe, strict=True)]
+    sigma = np.array([figures[name].value for name in names])
+    return _ranges(predicted, sigma, _rules(prepared, known))
+
+
+def _ranges(middle: Vector, sigma: Vector, rules: Mapping[str, Vector]) -> Predicted:
+    factor = np.exp(_Z90 * sigma)
+    return Predicted(p50=middle, p10=middle / factor, p90=middle * factor, baselines=rules)
+
+
+def _rules(prepared: Serving, known: Measured | None) -> Mapping[str, Vector]:
+    """Return both baselines of the points, learnt from them and from the known ones."""
+    count = len(prepared.measured.points)
+    both = prepared if known is None else serving(_joined(prepared.measured, known))
+    value = np.array([point.value for point in both.measured.points])
+    return {name: guess[:count] for name, guess in baselines(both, value).items()}
+
+
+def _joined(own: Measured, known: Measured) -> Measured:
+    return Measured(
+        runs=(*own.runs, *known.runs),
+        points=(*own.points, *known.points),
+        run_of=(*own.run_of, *(index + len(own.runs) for index in known.run_of)),
+        refusals=own.refusals,
+    )
+
+
+def _result(prepared: Serving, predicted: Predicted, basis: str, warnings: tuple[str, ...] = ()) -> Validation:
+    measured = prepared.measured
+    points = tuple(dataclasses.replace(p, metric="tpot") if p.metric == "itl" else p for p in measured.points)
+    refusals = tuple(dataclasses.replace(r, metric="tpot") if r.metric == "itl" else r for r in measured.refusals)
+    short = int(np.sum(prepared.facts.places[prepared.facts.run_of] < 1.0))
+    told = (f"{short} rows ran where by our count not one sequence fits: predicted with one",) if short else ()
+    return Validation(
+        kind="inference",
+        basis=basis,
+        groups=_groups(points, predicted, refusals) + _more_groups(prepared, points, predicted),
+        points=points,
+        predicted=predicted,
+        refusals=refusals,
+        warnings=(*warnings, *told),
+    )
+
+
+def _groups(points: Sequence[Point], predicted: Predicted, refusals: Sequence[Refusal]) -> tuple[Group, ...]:
+    metrics = dict.fromkeys((*METRICS, *(refusal.metric for refusal in refusals)))
+    return tuple(group for metric in metrics for group in groups(points, predicted, refusals, metric=metric))
+
+
+def _more_groups(prepared: Serving, points: Sequence[Point], predicted: Predicted) -> tuple[Group, ...]:
+    """Return the same errors by engine, by device and by kind of model, over all families together."""
+    runs, run_of = prepared.measured.runs, prepared.facts.run_of
+    found = []
+    for name, labels_of in (
+        ("engine", [runs[run].engine.name for run in run_of]),
+        ("device", [runs[run].device.id for run in run_of]),
+        ("model", ["mixture of experts" if prepared.facts.moe[run] else "dense" for run in run_of]),
+    ):
+        relabelled = [
+            dataclasses.replace(point, family=f"{name}: {label}")
+            for point, label in zip(points, labels_of, strict=True)
+        ]
+        for metric in METRICS[:4]:
+            found += [g for g in groups(relabelled, predicted, [], metric=metric) if g.group != OVERALL]
+    return tuple(found)
