@@ -1,0 +1,102 @@
+"""The compiled event loop against the slow reference, request by request."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from inference import serving_reference as reference
+from steelyard.inference.simulator import Replica, burst_load, closed_load, open_load, simulate, tabulate
+from steelyard.records.serving import Batching
+from steelyard.records.workload import Lengths
+
+
+def cost(sequences, tokens, context, attended):
+    """Straight in every axis, so that the table between its points is the function itself."""
+    return 0.01 + 0.001 * sequences + 0.0005 * tokens + 1e-6 * sequences * context + 1e-8 * tokens * attended
+
+
+def table():
+    return tabulate(
+        lambda n, p, c, a: (cost(n, p, c, a), cost(n, p, c, a)),
+        max_sequences=64, token_budget=256, max_context_tokens=1024.0,
+    )  # fmt: skip
+
+
+TABLE = table()
+
+
+@st.composite
+def cases(draw):
+    static = draw(st.booleans()) and draw(st.booleans())
+    sequences = draw(st.integers(1, 12))
+    return {
+        "seed": draw(st.integers(0, 10**6)),
+        "count": draw(st.integers(1, 40)),
+        "kind": draw(st.sampled_from(["open", "closed", "burst"])),
+        "rate": draw(st.sampled_from([0.5, 5.0, 50.0])),
+        "users": draw(st.integers(1, 20)),
+        "longest_isl": draw(st.sampled_from([1, 20, 150])),
+        "longest_osl": draw(st.sampled_from([1, 10, 90])),
+        "cached": draw(st.sampled_from([0.0, 0.0, 0.3, 1.0])),
+        "static": static,
+        "batching": Batching(
+            token_budget=10**9 if static else draw(st.integers(sequences, 200)),
+            max_sequences=sequences,
+            chunked=draw(st.booleans()),
+            mixed=draw(st.booleans()),
+            static=static,
+            block_tokens=draw(st.sampled_from([1, 4, 16])),
+        ),
+        "spare_blocks": draw(st.integers(0, 30)),
+    }
+
+
+def run_both(case):
+    rng = np.random.default_rng(case["seed"])
+    isl = rng.integers(1, case["longest_isl"] + 1, case["count"])
+    osl = rng.integers(1, case["longest_osl"] + 1, case["count"])
+    lengths = Lengths(isl_tokens=isl.astype(float), osl_tokens=osl.astype(float), cached_input_ratio=case["cached"])
+    batching = case["batching"]
+    blocks = -(-int((isl + osl).max()) // batching.block_tokens) + case["spare_blocks"]
+    load = {
+        "open": lambda: open_load(lengths, case["rate"], case["count"], in_order=True),
+        "closed": lambda: closed_load(lengths, case["users"], case["count"], in_order=True),
+        "burst": lambda: burst_load(lengths, case["count"], in_order=True),
+    }[case["kind"]]()
+    replica = Replica(table=TABLE, batching=batching, kv_blocks=blocks, max_context_tokens=10**6)
+    got = simulate(replica, load, seed=case["seed"], keep_events=True)
+    times = next(load.blocks(case["seed"])).times
+    requests = [
+        reference.Request(
+            id=i, arrival_s=float(times[i]), isl=int(isl[i]), osl=int(osl[i]), cached=int(isl[i] * case["cached"])
+        )
+        for i in range(case["count"])
+    ]
+    engine = reference.Engine(
+        cost=cost, token_budget=batching.token_budget, max_sequences=batching.max_sequences, kv_blocks=blocks,
+        chunked=batching.chunked, mixed=batching.mixed, static=batching.static, block_tokens=batching.block_tokens,
+    )  # fmt: skip
+    reference.simulate(engine, requests, concurrency=min(case["users"], case["count"]) if load.closed else 0)
+    return got, requests, engine
+
+
+def same(got, requests, engine):
+    order = np.argsort(got.events.id)
+    assert len(order) == len(requests)
+    for name, wanted in (
+        ("arrival_s", [one.arrival_s for one in requests]),
+        ("first_token_s", [one.first_s for one in requests]),
+        ("end_s", [one.end_s for one in requests]),
+        ("num_preemptions", [one.preemptions for one in requests]),
+        ("osl_tokens", [one.osl for one in requests]),
+    ):
+        assert getattr(got.events, name)[order] == pytest.approx(wanted, rel=1e-9, abs=1e-9), name
+    assert got.kv_peak_ratio * engine.kv_blocks == pytest.approx(engine.peak_blocks)
+    assert got.kv_peak_ratio <= 1.0
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(cases())
+def test_same_as_the_reference(case):
+    same(*run_both(case))
