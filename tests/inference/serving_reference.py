@@ -115,6 +115,7 @@ class Engine:
             if request in self.running:
                 chunks.append((request, chunk, request.filled))
                 request.filled += chunk
+                self.trim()
                 budget -= chunk
         if not preempted:
             chunks += self.admit(budget, chunks)

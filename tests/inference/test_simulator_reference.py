@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inference import serving_reference as reference
-from steelyard.inference.simulator import Replica, burst_load, closed_load, open_load, simulate, tabulate
+from steelyard.inference.simulator import Load, Replica, burst_load, closed_load, open_load, simulate, tabulate
 from steelyard.records.serving import Batching
 from steelyard.records.workload import Lengths
 
@@ -49,7 +49,20 @@ def cases(draw):
             block_tokens=draw(st.sampled_from([1, 4, 16])),
         ),
         "spare_blocks": draw(st.integers(0, 30)),
+        "families": draw(st.sampled_from([0, 0, 1, 4])),  # of prompts that begin alike
+        "entry_blocks": draw(st.sampled_from([1, 2])),
     }
+
+
+def prefixes(case, rng, isl):
+    """Return the block hashes of each prompt: families share their first blocks, down to a random depth."""
+    size = case["batching"].block_tokens * case["entry_blocks"]
+    listed = []
+    for place, tokens in enumerate(isl):
+        family, shared = rng.integers(0, case["families"]), rng.integers(0, 8)
+        count = -(-int(tokens) // size)
+        listed.append(tuple(1000 * family + i if i < shared else 10**6 * (place + 1) + i for i in range(count)))
+    return listed, size
 
 
 def run_both(case):
@@ -64,18 +77,30 @@ def run_both(case):
         "closed": lambda: closed_load(lengths, case["users"], case["count"], in_order=True),
         "burst": lambda: burst_load(lengths, case["count"], in_order=True),
     }[case["kind"]]()
+    hashes, hash_block = [()] * case["count"], 16
+    if case["families"] and case["kind"] == "open":
+        hashes, hash_block = prefixes(case, rng, isl)
+        counts = np.array([len(one) for one in hashes])
+        load = Load(
+            num_requests=case["count"], lengths=lengths, label="", in_order=True,
+            trace_times=next(load.blocks(case["seed"])).times, trace_hash_count=counts,
+            trace_hash_start=np.cumsum(counts) - counts, hashes=np.concatenate([np.array(one) for one in hashes]),
+            hash_block_tokens=hash_block,
+        )  # fmt: skip
     replica = Replica(table=TABLE, batching=batching, kv_blocks=blocks, max_context_tokens=10**6)
     got = simulate(replica, load, seed=case["seed"], keep_events=True)
     times = next(load.blocks(case["seed"])).times
     requests = [
         reference.Request(
-            id=i, arrival_s=float(times[i]), isl=int(isl[i]), osl=int(osl[i]), cached=int(isl[i] * case["cached"])
+            id=i, arrival_s=float(times[i]), isl=int(isl[i]), osl=int(osl[i]), hashes=hashes[i],
+            cached=int(isl[i] * case["cached"]),
         )
         for i in range(case["count"])
-    ]
+    ]  # fmt: skip
     engine = reference.Engine(
         cost=cost, token_budget=batching.token_budget, max_sequences=batching.max_sequences, kv_blocks=blocks,
         chunked=batching.chunked, mixed=batching.mixed, static=batching.static, block_tokens=batching.block_tokens,
+        hash_block_tokens=hash_block,
     )  # fmt: skip
     reference.simulate(engine, requests, concurrency=min(case["users"], case["count"]) if load.closed else 0)
     return got, requests, engine

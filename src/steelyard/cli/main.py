@@ -16,6 +16,7 @@ from steelyard.errors import SteelyardError, nearest
 COMMANDS = {  # name -> module; a module is imported when its command is asked for
     "compare": "steelyard.cli.compare",
     "claims": "steelyard.cli.claims",
+    "simulate": "steelyard.cli.simulate",
     "catalog": "steelyard.cli.catalog",
 }
 INTERNAL_ERROR, INTERRUPTED, PIPE_CLOSED = 1, 130, 141

@@ -3,13 +3,16 @@
 Numba is imported, and the event loop compiled or taken from its cache, when `simulate` first runs.
 """
 
-from steelyard.inference.simulator.fleet import Fleet, Replica, replica_for
+from steelyard.inference.simulator.fleet import Fleet, Replica, replica_for, transfer_s_per_token
 from steelyard.inference.simulator.load import Load, burst_load, closed_load, open_load
-from steelyard.inference.simulator.result import Distribution, RequestEvents, ServingResult
-from steelyard.inference.simulator.run import simulate
+from steelyard.inference.simulator.replay import prefix_hits
+from steelyard.inference.simulator.result import METRICS, Distribution, RequestEvents, ServingResult
+from steelyard.inference.simulator.run import prepare, simulate
 from steelyard.inference.simulator.table import StepTable, step_table, tabulate
+from steelyard.inference.simulator.trace import trace_load
 
 __all__ = [
+    "METRICS",
     "Distribution",
     "Fleet",
     "Load",
@@ -20,8 +23,12 @@ __all__ = [
     "burst_load",
     "closed_load",
     "open_load",
+    "prefix_hits",
+    "prepare",
     "replica_for",
     "simulate",
     "step_table",
     "tabulate",
+    "trace_load",
+    "transfer_s_per_token",
 ]

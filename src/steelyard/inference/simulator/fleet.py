@@ -147,3 +147,19 @@ def require_pool(replica: Replica, lengths: Lengths) -> None:
             f"{replica.name}: the KV pool holds {held:,} tokens, the longest request needs {longest:,.0f}; "
             "try more devices, a narrower KV format or shorter requests"
         )
+
+
+def transfer_s_per_token(model: arch.Model, device: Device, deployment: Deployment, lengths: Lengths) -> float:
+    """Return the time that the KV cache of a prompt token takes from one replica to another [s].
+
+    t = cache bytes of a token on one device / scale-out bandwidth of one device; the ranks send side by side
+
+    Raises:
+        UnknownError: The device has no network of its own.
+    """
+    rate = device.accelerator.scale_out_bytes_per_s
+    if not rate > 0:
+        raise UnknownError(f"{device.id}: no scale-out bandwidth is known, so the KV transfer has no time")
+    tokens = lengths.mean_isl_tokens
+    per_device = float(np.max(arch.cache_bytes(model, tokens, kv_dtype=deployment.kv_dtype, tp=deployment.tp)))
+    return per_device / tokens / rate

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from steelyard.inference.simulator.fleet import Fleet, Replica, require_pool
-from steelyard.inference.simulator.load import Block, Load
+from steelyard.inference.simulator.load import Block, Load, burst_load
 from steelyard.inference.simulator.result import Distribution, RequestEvents, ServingResult
-from steelyard.records.serving import ROUTINGS
-from steelyard.records.workload import Objective
+from steelyard.inference.simulator.table import tabulate
+from steelyard.records.serving import ROUTINGS, Batching
+from steelyard.records.workload import Lengths, Objective
 
 if TYPE_CHECKING:
     from steelyard.inference.simulator.kernel.layout import State
@@ -65,6 +67,27 @@ def simulate(
     kept: list[RequestEvents] = []
     _drive(state, load.blocks(seed), kept.append if sink is None else sink)
     return _result(whole, state, kept if keep_events and sink is None else None)
+
+
+def prepare() -> bool:
+    """Compile the event loop, or take it from its cache, so that no later run waits; return whether it was compiled.
+
+    The first time on a machine this takes some 15 s of one core.
+    """
+    from steelyard.inference.simulator.kernel import compiled, loop
+
+    cold = not any(compiled.cache_folder().rglob("*.nbc"))
+    if cold:
+        print(  # for people only: an answer on stdout stays whole
+            "steelyard: compiling the simulator, once on this machine (about 20 s) ...", file=sys.stderr, flush=True
+        )
+    if not loop.run.signatures:
+        table = tabulate(lambda n, *_: (0.01 + 0.0 * n, 0.0 * n), max_sequences=2, token_budget=2, max_context_tokens=4)
+        replica = Replica(
+            table=table, batching=Batching(token_budget=2, max_sequences=2), kv_blocks=4, max_context_tokens=4
+        )
+        simulate(replica, burst_load(Lengths(isl_tokens=np.ones(1), osl_tokens=np.ones(1)), 1))
+    return cold
 
 
 def _drive(state: State, blocks: Iterator[Block], take: Callable[[RequestEvents], None]) -> None:
@@ -140,7 +163,7 @@ def _state(
     leaves = 1 << max(count - 1, 0).bit_length()
     places = _FIRST_PLACES
     entry_blocks = max(1, load.hash_block_tokens // fleet.replica.batching.block_tokens)
-    entries = min(max(one.kv_blocks for one in roles) // entry_blocks, len(load.hashes)) if len(load.hashes) else 1
+    entries = max(1, min(max(one.kv_blocks for one in roles) // entry_blocks, len(load.hashes)))
     slots = 1 << (2 * entries).bit_length()
     directory = 1 << (2 * max(1, len(load.hashes))).bit_length()
     block_tokens = fleet.replica.batching.block_tokens
