@@ -121,7 +121,17 @@ def same(got, requests, engine):
     assert got.kv_peak_ratio <= 1.0
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@QUICK
 @given(cases())
 def test_same_as_the_reference(case):
+    same(*run_both(case))
+
+
+@pytest.mark.slow
+@settings(QUICK, max_examples=5000)
+@given(cases())
+def test_same_as_the_reference_in_thousands_of_cases(case):
     same(*run_both(case))

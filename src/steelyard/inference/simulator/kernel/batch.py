@@ -72,6 +72,7 @@ def _resume_prompt(s, r, now, room):
         if replica.partial == NONE:
             return 0, 0.0
     take(s, r, extra)
+    s.world[0].prefilled += chunk
     request.chunk = chunk
     replica.fresh = q
     replica.partial = NONE
