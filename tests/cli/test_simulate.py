@@ -6,7 +6,7 @@ import json
 import pytest
 
 from steelyard.cli.main import run
-from steelyard.report import events as event_files
+from steelyard.report import request_events as event_files
 
 BASE = ("simulate", "serve", "--model", "llama-3.1-8b", "--on", "h100-sxm")
 

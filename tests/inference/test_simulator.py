@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from steelyard import catalog, inference
-from steelyard.errors import DoesNotFitError, InputError, UnknownError
+from steelyard.errors import DoesNotFitError, InputError
 from steelyard.inference.simulator import (
     Fleet,
     Replica,
@@ -277,11 +277,12 @@ def test_a_day_has_the_shape_asked_for():
 def test_the_chat_preset_runs_on_every_scheduler(llama_8b, h100):
     asked = inference.lengths_from_workload(catalog.workload("azure-conversation"))
     gaps = {}
-    for scheduler in ("vllm", "sglang", "tensorrt-llm"):
-        replica = replica_for(llama_8b, h100, inference.Deployment(), asked, scheduler=scheduler)
+    for name in ("vllm", "sglang", "tensorrt-llm"):
+        engine = inference.engine_for(h100, name)
+        replica = replica_for(llama_8b, h100, inference.Deployment(), asked, engine=engine)
         run = simulate(replica, open_load(asked, 8.0, 5000))
         assert run.num_requests == 5000
-        gaps[scheduler] = run.ttft.mean_s
+        gaps[name] = run.ttft.mean_s
     assert max(gaps.values()) < 2 * min(gaps.values())
 
 
@@ -289,8 +290,6 @@ def test_what_cannot_be_simulated_is_refused(llama_8b, h100):
     beyond = lengths([200_000], [10])
     with pytest.raises(InputError, match="131,072 tokens of context"):
         replica_for(llama_8b, h100, inference.Deployment(), beyond)
-    with pytest.raises(UnknownError, match="vllm"):
-        replica_for(llama_8b, h100, inference.Deployment(), MIXED, scheduler="vlm")
     with pytest.raises(DoesNotFitError, match="KV pool holds 160 tokens"):
         simulate(dataclasses.replace(made_up(usual), kv_blocks=10), burst_load(MIXED, 1))
     for wrong in (lambda: open_load(MIXED, 0.0, 1), lambda: open_load(MIXED, 1.0, 0), lambda: closed_load(MIXED, 0, 1)):
@@ -299,6 +298,6 @@ def test_what_cannot_be_simulated_is_refused(llama_8b, h100):
 
 
 def test_numba_is_imported_by_a_simulation_only():
-    code = "import sys, steelyard.inference.simulator, steelyard.compare.serving; print('numba' in sys.modules)"
+    code = "import sys, steelyard.inference.simulator, steelyard.compare.serving.traffic; print('numba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

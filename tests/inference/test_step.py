@@ -23,17 +23,17 @@ def test_a_step_is_above_its_memory_roof(llama_8b, h100):
 def test_parts_add_up_and_explain(llama_70b, h100):
     done = step(llama_70b, h100, Deployment(tp=4), decode_sequences=32.0, context_tokens=1000.0, prefill_tokens=512.0)
     assert done.total_s == pytest.approx(
-        done.matrix_s + done.attention_s + done.other_s + done.collective_s + done.engine_s
+        done.matrix_s + done.attention_s + done.other_s + done.collective_s + done.engine_s + done.server_s
     )
-    assert {child.label for child in explain(done).children} >= {"attention", "tensor-parallel all-reduces", "engine"}
+    assert {child.label for child in explain(done).children} >= {"attention", "collectives", "engine"}
 
 
 def test_engine_overhead_by_hand(tiny, h100):
     engine = engine_for(h100)
     done = step(tiny, h100, Deployment(), decode_sequences=10.0, context_tokens=10.0, prefill_tokens=100.0)
     assert done.engine_s == pytest.approx(
-        engine.step_overhead_s + 11 * engine.sequence_overhead_s
-    )  # 10 tokens and a first one
+        engine.step_overhead_s + 11 * engine.sequence_overhead_s + engine.prompt_overhead_s
+    )  # 10 tokens and a first one, of one prompt
     assert done.collective_s == 0.0
 
 
@@ -86,5 +86,5 @@ def test_small_all_reduces_cost_latency_not_bandwidth(llama_70b, h100):
         for batch in (1.0, 2.0)
     )
     # 160 all-reduces; the message of a token is 16 kB: under a microsecond at any link rate
-    assert one / 160 >= h100.efficiency.link_latency_s
+    assert one / 160 >= h100.efficiency.fused_latency_s
     assert two < 1.25 * one  # twice the bytes

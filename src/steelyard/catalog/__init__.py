@@ -17,6 +17,7 @@ from steelyard.catalog.load import (
     load_sources,
     load_workloads,
 )
+from steelyard.catalog.published import Published, published, read_published
 from steelyard.catalog.show import Description, FigureLine, describe
 from steelyard.catalog.tables import Row, Table, load_table, table, table_names
 from steelyard.errors import UnknownError, unknown
@@ -29,6 +30,7 @@ __all__ = [
     "Description",
     "FigureLine",
     "Issue",
+    "Published",
     "Row",
     "Table",
     "accelerator",
@@ -41,7 +43,9 @@ __all__ = [
     "listing",
     "model",
     "models",
+    "published",
     "quality_scores",
+    "read_published",
     "refresh",
     "source",
     "sources",

@@ -16,7 +16,9 @@ from steelyard.errors import SteelyardError, nearest
 COMMANDS = {  # name -> module; a module is imported when its command is asked for
     "compare": "steelyard.cli.compare",
     "claims": "steelyard.cli.claims",
+    "predict": "steelyard.cli.predict",
     "simulate": "steelyard.cli.simulate",
+    "plan": "steelyard.cli.plan",
     "catalog": "steelyard.cli.catalog",
 }
 INTERNAL_ERROR, INTERRUPTED, PIPE_CLOSED = 1, 130, 141

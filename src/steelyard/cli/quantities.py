@@ -1,23 +1,59 @@
-"""Options that take quantities with friendly units."""
+"""Quantities on the command line as people write them: 15.6T tokens, 60 days, 2.10 USD/device/h."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from typing import Any
 
 import click
 
 from steelyard.units import parse_quantity
 
+_SHORT = re.compile(r"\s*([-+\d.,_eE]+?)\s*([kKMBGT]?)\s*$")  # 15.6T, 8k, 4096
+_LETTERS = {"K": "k", "B": "G"}
 
-def quantity(suffix: str) -> Callable[[click.Context, click.Parameter, str | None], float | None]:
-    """Return the callback of an option that takes a number with a unit, in the SI unit named by `suffix`."""
 
-    def parsed(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-        if value is None:
-            return None
+class Quantity(click.ParamType):  # type: ignore[type-arg] # generic in the newest Click only
+    """A number above 0 with or without a unit, in SI; of counts also short forms (15.6T, 70B)."""
+
+    def __init__(self, suffix: str, name: str, example: str) -> None:
+        """Take the unit's suffix, the placeholder of the help text, and an example for errors."""
+        self.suffix, self.name, self.example = suffix, name, example
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the value in SI."""
+        text = str(value)
+        short = _SHORT.match(text) if self.suffix == "token" else None
+        if short:
+            text = f"{short[1]} {_LETTERS.get(short[2], short[2])}tokens"
         try:
-            return parse_quantity(value, suffix)
+            number = parse_quantity(text, self.suffix)
         except ValueError as error:
-            raise click.BadParameter(str(error), ctx=ctx, param=param) from None
+            self.fail(f"{error}; for example {self.example}", param, ctx)
+        if number <= 0:
+            self.fail(f"{text[:40]!r} is not above 0; for example {self.example}", param, ctx)
+        return number
 
-    return parsed
+
+class Numbers(click.ParamType):  # type: ignore[type-arg]
+    """Whole numbers from 1 on, separated by commas."""
+
+    name = "N[,N...]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Return the numbers."""
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip().replace("_", "") for part in str(value).split(",")]
+        if not all(part.isascii() and part.isdecimal() and len(part) <= 18 for part in parts):
+            self.fail(f"{str(value)[:40]!r} is not a list of whole numbers; for example 512,1024", param, ctx)
+        return tuple(int(part) for part in parts)
+
+
+TOKENS = Quantity("token", "TOKENS", "15.6T")
+DURATION = Quantity("s", "TIME", "'60 days'")
+LATENCY = Quantity("s", "TIME", "200ms")
+SHARE = Quantity("ratio", "SHARE", "80%")
+DEVICE_PRICE = Quantity("usd_per_device_s", "PRICE", "'2.10 USD/device/h'")
+RATE = Quantity("request_per_s", "RATE", "'5 requests/s'")
+NUMBERS = Numbers()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from steelyard.cli.output import FORMATS, deliver, screen, warn
-from steelyard.cli.quantities import quantity
+from steelyard.cli.quantities import LATENCY, RATE, SHARE, TOKENS
 from steelyard.errors import InputError
 
 
@@ -16,21 +16,19 @@ from steelyard.errors import InputError
 @click.option("--model", required=True, metavar="NAME", help="Model of the catalogue, or a config.json.")
 @click.option("--on", "device", required=True, metavar="NAME", help="Device of the catalogue.")
 @click.option("--load", default="chat", metavar="NAME", help="Preset of the catalogue (chat) or a trace file.")
-@click.option("--isl", "isl_tokens", type=float, help="Prompt tokens of every request, in place of the preset's.")
-@click.option("--osl", "osl_tokens", type=float, help="Answer tokens of every request, in place of the preset's.")
+@click.option("--isl", "isl_tokens", type=TOKENS, help="Prompt tokens of every request, in place of the preset's.")
+@click.option("--osl", "osl_tokens", type=TOKENS, help="Answer tokens of every request, in place of the preset's.")
 @click.option("--requests", "num_requests", type=click.IntRange(min=1), help="How many (100,000; of a trace, all).")
 @click.option(
     "--rate",
     "request_rate_per_s",
-    callback=quantity("request_per_s"),
-    metavar="RATE",
+    type=RATE,
     help="Requests per second, such as 20request/s or 20.",
 )
 @click.option(
     "--load-level",
     "level_ratio",
-    callback=quantity("ratio"),
-    metavar="SHARE",
+    type=SHARE,
     help="Rate as a share of the fleet's capacity (80%).",
 )
 @click.option("--concurrency", type=click.IntRange(min=1), help="Users who each wait for their answer, and no rate.")
@@ -40,9 +38,13 @@ from steelyard.errors import InputError
 @click.option("--daily", is_flag=True, help="With the preset's rate by the hour.")
 @click.option("--tp", type=click.IntRange(min=1), default=1, help="Tensor-parallel devices of a replica.")
 @click.option("--ep", type=click.IntRange(min=1), default=1, help="Expert-parallel ways within them.")
-@click.option("--weights", "weight_dtype", metavar="DTYPE", help="Format of the weights; as stored.")
-@click.option("--kv", "kv_dtype", metavar="DTYPE", help="Format of the KV cache; bf16.")
-@click.option("--engine", "scheduler", default="vllm", help="vllm, sglang, tensorrt-llm or static batching.")
+@click.option("--pp", type=click.IntRange(min=1), default=1, help="Pipeline stages.")
+@click.option("--dp", type=click.IntRange(min=1), default=1, help="Data-parallel attention ranks.")
+@click.option("--dtype", "weight_dtype", metavar="DTYPE", help="Of the weights; as stored unless given.")
+@click.option("--kv-dtype", metavar="DTYPE", help="Of the KV cache; bf16 unless given.")
+@click.option("--engine", default="vllm", help="vllm, sglang, tensorrt-llm, llama.cpp, tgi.")
+@click.option("--engine-version", default="", metavar="VERSION", help="The newest unless given.")
+@click.option("--static", is_flag=True, help="Static batching: a batch is kept until its last answer is done.")
 @click.option("--max-sequences", type=click.IntRange(min=1), help="Most sequences in a step; the engine's.")
 @click.option("--token-budget", type=click.IntRange(min=1), help="Most tokens in a step; the engine's.")
 @click.option("--replicas", type=click.IntRange(min=1), default=1, help="How many serve.")
@@ -54,11 +56,9 @@ from steelyard.errors import InputError
 )
 @click.option("--autoscale", metavar="LEAST:MOST", help="Replicas follow the load between these numbers.")
 @click.option("--target-requests", type=float, default=32.0, help="Autoscaling: requests in the system per replica.")
-@click.option(
-    "--mtbf", "mtbf_s", callback=quantity("s"), metavar="TIME", help="Mean time between failures of a replica."
-)
-@click.option("--ttft", callback=quantity("s"), metavar="TIME", help="Objective: time to first token, such as 500ms.")
-@click.option("--tpot", callback=quantity("s"), metavar="TIME", help="Objective: time per output token, such as 30ms.")
+@click.option("--mtbf", "mtbf_s", type=LATENCY, help="Mean time between failures of a replica.")
+@click.option("--ttft", type=LATENCY, help="Objective: time to first token, such as 500ms.")
+@click.option("--tpot", type=LATENCY, help="Objective: time per output token, such as 30ms.")
 @click.option("--percentile", type=click.FloatRange(1, 99.99), default=95.0, help="Of the objectives.")
 @click.option("--pricing", default="on_demand", help="Kind of rental price: on_demand, spot, reserved_1y, ...")
 @click.option("--draws", type=click.IntRange(min=0), default=20, help="Draws behind the ranges; 0 for none.")
@@ -80,9 +80,9 @@ def command(form: str | None, output: Path | None, events: Path | None, **asked:
       steelyard simulate serve --model llama-3.1-70b --on h100 --tp 4 --rate 5 --ttft 2s --tpot 30ms
       steelyard simulate serve --model llama-3.1-8b --on h100 --load trace.csv --replicas 4 --events out.csv
     """
-    from steelyard.compare.serving import simulate_serving
-    from steelyard.report.events import EventFile
-    from steelyard.report.serving import render
+    from steelyard.compare.serving.traffic import simulate_serving
+    from steelyard.report.request_events import EventFile
+    from steelyard.report.serving_traffic import render
 
     if form is None and output is not None:
         form = FORMATS.get(output.suffix.lower())
@@ -99,7 +99,7 @@ def command(form: str | None, output: Path | None, events: Path | None, **asked:
 
 
 def _question(asked: dict[str, Any]) -> Any:
-    from steelyard.compare.serving_question import ServingQuestion
+    from steelyard.compare.serving.traffic_question import TrafficQuestion
     from steelyard.records.workload import Objective
 
     percentile = asked.pop("percentile")
@@ -109,9 +109,7 @@ def _question(asked: dict[str, Any]) -> Any:
         ttft_percentile=percentile,
         tpot_percentile=percentile,
     )
-    if any(not value > 0 for value in limits.values()):
-        raise InputError("objective: a limit must be above 0")
-    return ServingQuestion(objective=objective, replica_range=_range(asked.pop("autoscale")), **asked)
+    return TrafficQuestion(objective=objective, replica_range=_range(asked.pop("autoscale")), **asked)
 
 
 def _range(text: str | None) -> tuple[int, int] | None:

@@ -110,9 +110,7 @@ class Case:
 
     def drawn(self, name: str, figure: Figure) -> Draw:
         """Return draws [D, 1] of a figure within its own range; a figure without one is a point."""
-        low = figure.value if figure.low is None else min(figure.low, figure.value)
-        high = figure.value if figure.high is None else max(figure.high, figure.value)
-        return self.draws.between(name, low, figure.value, high)
+        return self.draws.figure(name, figure)
 
     def assumed(self, name: str) -> Draw:
         """Return draws [D, 1] of an assumption of the compare calibration within its range."""

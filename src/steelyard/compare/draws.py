@@ -14,6 +14,8 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from steelyard.records.figure import Figure
+
 Draw = npt.NDArray[np.float64]
 
 _Z90 = NormalDist().inv_cdf(0.9)
@@ -42,6 +44,12 @@ class Draws:
         if not 0 < low <= mid <= high:
             raise ValueError(f"{name}: need 0 < low <= mid <= high, got {low}, {mid}, {high}")
         return np.where(z < 0, mid * (low / mid) ** -z, mid * (high / mid) ** z)
+
+    def figure(self, name: str, figure: Figure) -> Draw:
+        """Return draws [count, 1] of a figure within its own range; a figure without one is a point."""
+        low = figure.value if figure.low is None else min(figure.low, figure.value)
+        high = figure.value if figure.high is None else max(figure.high, figure.value)
+        return self.between(name, low, figure.value, high)
 
     def shifted(self, name: str, low: float, mid: float, high: float) -> Draw:
         """Return draws [count, 1] of an input of any sign: normal on either side of the median."""

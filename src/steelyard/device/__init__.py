@@ -1,12 +1,19 @@
 """What operators, passes, collectives and idle hours cost on one device: seconds, bytes of memory, watts."""
 
-from steelyard.device.collectives import COLLECTIVES, collective_time
+from steelyard.device.collectives import (
+    COLLECTIVES,
+    Links,
+    collective_time,
+    collective_time_over,
+    fused_all_reduce_time,
+    links_of,
+)
 from steelyard.device.dtypes import effective_compute_dtype, peak_flop_per_s
 from steelyard.device.efficiency import Efficiency
 from steelyard.device.hardware import Device, draw_efficiency, from_accelerator, load
 from steelyard.device.memory import usable_memory_bytes
-from steelyard.device.power import power_w
-from steelyard.device.roofline import PassTime, operator_time, pass_time
+from steelyard.device.power import device_power_w, host_power_w, power_w
+from steelyard.device.roofline import PassTime, Rates, operator_time, pass_time, rates_for, time_at
 
 NOT_MODELLED: tuple[str, ...] = (
     "clock throttling under sustained load and differences between units of one device",
@@ -24,15 +31,24 @@ __all__ = [
     "NOT_MODELLED",
     "Device",
     "Efficiency",
+    "Links",
     "PassTime",
+    "Rates",
     "collective_time",
+    "collective_time_over",
+    "device_power_w",
     "draw_efficiency",
     "effective_compute_dtype",
     "from_accelerator",
+    "fused_all_reduce_time",
+    "host_power_w",
+    "links_of",
     "load",
     "operator_time",
     "pass_time",
     "peak_flop_per_s",
     "power_w",
+    "rates_for",
+    "time_at",
     "usable_memory_bytes",
 ]

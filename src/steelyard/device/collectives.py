@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from steelyard.device.efficiency import Efficiency
 from steelyard.device.hardware import Device
 from steelyard.device.overlap import power_sum
 from steelyard.errors import UnknownError, unknown
@@ -54,6 +55,38 @@ def collective_time(
         >>> bool(within < across)
         True
     """
+    return collective_time_over(kind, payload_bytes, ranks, links_of(device), device.efficiency, span=span)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Links:
+    """The network around one device, as printed; arrays where devices of several kinds are timed together."""
+
+    device_id: str
+    scale_up_bytes_per_s: Array
+    scale_up_devices: Array  # 1 where there is no scale-up link
+    pcie_bytes_per_s: Array
+    devices_per_node: Array
+    scale_out_bytes_per_s: Array
+
+
+def links_of(device: Device) -> Links:
+    """Return the links of a device."""
+    card = device.accelerator
+    return Links(
+        device_id=device.id,
+        scale_up_bytes_per_s=card.scale_up_bytes_per_s,
+        scale_up_devices=float(card.scale_up_devices) if card.scale_up_bytes_per_s > 0 else 1.0,
+        pcie_bytes_per_s=card.pcie_bytes_per_s,
+        devices_per_node=float(card.devices_per_node),
+        scale_out_bytes_per_s=card.scale_out_bytes_per_s,
+    )
+
+
+def collective_time_over(
+    kind: str, payload_bytes: Array, ranks: Array, links: Links, reached: Efficiency, *, span: Array | None = None
+) -> Array:
+    """Return the time of one collective over given links [s], as `collective_time` describes it."""
     if kind not in COLLECTIVES:
         raise UnknownError(unknown("collective", kind, COLLECTIVES))
     ranks = np.maximum(np.asarray(ranks, dtype=np.float64), 1.0)
@@ -61,17 +94,40 @@ def collective_time(
     latency: Array = 0.0
     transfer: Array = 0.0
     inner: Array = 1.0  # members already joined by the tiers below
-    for tier in _tiers(device):
+    for tier in _tiers(links, reached):
         joined = np.maximum(np.clip(np.floor(tier.size / stride), 1.0, ranks), inner)
-        if not tier.peak_bytes_per_s:
-            _refuse_crossing(device, tier, joined, inner)
-            continue
+        known = np.asarray(tier.peak_bytes_per_s) > 0
+        if np.any((joined > inner) & ~known):
+            _refuse_crossing(links, tier, inner)
         sent_ratio, steps = _traffic(kind, ranks, inner, joined)
         waited = steps * tier.latency_s
         latency = np.maximum(latency, waited) if kind == "all_to_all" else latency + waited
-        transfer = np.maximum(transfer, sent_ratio * payload_bytes / (tier.peak_bytes_per_s * tier.link_ratio))
+        peak = np.where(known, tier.peak_bytes_per_s, 1.0)
+        transfer = np.maximum(transfer, sent_ratio * payload_bytes / (peak * tier.link_ratio))
         inner = joined
-    return power_sum(latency, transfer, device.efficiency.link_overlap_exponent_ratio)
+    return power_sum(latency, transfer, reached.link_overlap_exponent_ratio)
+
+
+def fused_all_reduce_time(payload_bytes: Array, ranks: Array, links: Links, reached: Efficiency) -> Array:
+    """Return the time of an all-reduce as serving engines write it themselves, within a scale-up domain [s].
+
+    t = min(L + (n - 1) T, 2 L + 2 (n - 1)/n T), T = payload / bandwidth: every rank reads all others' messages at once
+    (small ones), or reduces its share and then gathers the others' (larger ones), each in one kernel.
+
+    Returns:
+        Seconds; 0 for one rank, infinity where the ranks do not share a scale-up domain.
+
+    Source:
+        vLLM `csrc/custom_all_reduce.cuh` and TensorRT-LLM `customAllReduceKernels` (one-shot and two-shot kernels).
+    """
+    ranks = np.maximum(np.asarray(ranks, dtype=np.float64), 1.0)
+    peak = np.asarray(links.scale_up_bytes_per_s, dtype=np.float64)
+    within = (peak > 0) & (ranks <= np.asarray(links.scale_up_devices))
+    once = payload_bytes / (np.where(within, peak, 1.0) * reached.link_ratio)
+    one_shot = reached.fused_latency_s + (ranks - 1.0) * once
+    two_shot = 2.0 * reached.fused_latency_s + 2.0 * (ranks - 1.0) / ranks * once
+    result: Array = np.where(ranks <= 1.0, 0.0, np.where(within, np.minimum(one_shot, two_shot), np.inf))
+    return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,39 +135,36 @@ class _Tier:
     """One level of the network: the devices that it joins, and one device's share of it."""
 
     name: str
-    size: float
-    peak_bytes_per_s: float
+    size: Array
+    peak_bytes_per_s: Array
     link_ratio: Array
     latency_s: Array
 
 
-def _tiers(device: Device) -> tuple[_Tier, ...]:
+def _tiers(links: Links, reached: Efficiency) -> tuple[_Tier, ...]:
     """Return the levels from the innermost: scale-up domain, PCIe within a larger node, scale-out."""
-    card, reached = device.accelerator, device.efficiency
-    domain = float(card.scale_up_devices) if card.scale_up_bytes_per_s > 0 else 1.0
     scale_up = _Tier(
         name="scale-up",
-        size=domain,
-        peak_bytes_per_s=card.scale_up_bytes_per_s,
+        size=links.scale_up_devices,
+        peak_bytes_per_s=links.scale_up_bytes_per_s,
         link_ratio=reached.link_ratio,
         latency_s=reached.link_latency_s,
     )
     pcie = _Tier(
         name="PCIe",
-        size=float(card.devices_per_node),
-        peak_bytes_per_s=card.pcie_bytes_per_s,
+        size=np.maximum(links.devices_per_node, links.scale_up_devices),
+        peak_bytes_per_s=links.pcie_bytes_per_s,
         link_ratio=reached.pcie_link_ratio,
         latency_s=reached.pcie_link_latency_s,
     )
     scale_out = _Tier(
         name="scale-out",
         size=np.inf,
-        peak_bytes_per_s=card.scale_out_bytes_per_s,
+        peak_bytes_per_s=links.scale_out_bytes_per_s,
         link_ratio=reached.scale_out_link_ratio,
         latency_s=reached.scale_out_latency_s,
     )
-    tiers = (scale_up, pcie) if card.devices_per_node > domain else (scale_up,)
-    return (*tiers, scale_out)
+    return scale_up, pcie, scale_out
 
 
 def _traffic(kind: str, ranks: Array, inner: Array, joined: Array) -> tuple[Array, Array]:
@@ -127,10 +180,9 @@ def _traffic(kind: str, ranks: Array, inner: Array, joined: Array) -> tuple[Arra
     return passes * (group - 1.0) / group / inner, passes * np.log2(group)
 
 
-def _refuse_crossing(device: Device, tier: _Tier, joined: Array, inner: Array) -> None:
-    if np.any(joined > inner):
-        together = int(np.max(inner))
-        raise UnknownError(
-            f"{device.id}: the catalogue has no {tier.name} bandwidth, which more than {together} together "
-            "need; use fewer devices, or add the figure in a STEELYARD_DATA folder"
-        )
+def _refuse_crossing(links: Links, tier: _Tier, inner: Array) -> None:
+    together = int(np.max(inner))
+    raise UnknownError(
+        f"{links.device_id}: the catalogue has no {tier.name} bandwidth, which more than {together} together "
+        "need; use fewer devices, or add the figure in a STEELYARD_DATA folder"
+    )

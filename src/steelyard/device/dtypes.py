@@ -16,7 +16,7 @@ _RUNS_AS: dict[str, tuple[str, ...]] = {  # the format itself, then what its num
     "tf32": ("tf32", "fp32"),
     "fp32": ("fp32",),
 }
-_HALVINGS = {"fp8": 1, "int8": 1, "fp4": 2}  # of the 16 bits for which `matmul_ratio` holds
+_HALVINGS = {"fp8": 1, "int8": 1, "fp4": 2, "int4": 2}  # of the 16 bits for which `matmul_ratio` holds
 
 
 def effective_compute_dtype(device: Device, dtype: str) -> str:
@@ -46,7 +46,7 @@ def effective_compute_dtype(device: Device, dtype: str) -> str:
 
 def halvings_below_16_bits(dtype: str) -> int:
     """Return how often a 16-bit number is halved to this rate's format (fp8 1, fp4 2, wider 0)."""
-    return _HALVINGS.get(dtype, 0)
+    return _HALVINGS.get(_RATE_OF.get(dtype, dtype), 0)
 
 
 def peak_flop_per_s(device: Device, dtype: str) -> float:

@@ -28,6 +28,9 @@ class Efficiency:
     matmul_ratio: Array  # of the dense 16-bit rate, by a matrix product large in every size
     narrow_matmul_ratio: Array  # times this for each halving of the format below 16 bits
     matmul_pad_count: Array  # rows and columns of idle tile work per matrix product
+    grouped_matmul_ratio: Array  # times this for the experts of a mixture
+    grouped_memory_ratio: Array  # of `memory_ratio`, by the weights of experts
+    expanded_ratio: Array  # of either rate, where weights are widened to a format that the device has
     attention_ratio: Array  # of the dense rate, by the two products of attention
     attention_flop_per_byte: Array  # vector work (softmax, rescaling) per byte of queries, keys, values, outputs
     vector_ratio: Array  # of the 16-bit rate, by vector units of a device whose fp32 rate is not printed
@@ -38,6 +41,7 @@ class Efficiency:
     attention_kernels_count: Array  # an attention operator is several kernels: write cache, split, combine
     link_ratio: Array  # of the scale-up bandwidth
     link_latency_s: Array  # per step of a collective
+    fused_latency_s: Array  # per step of an all-reduce kernel of a serving engine
     pcie_link_ratio: Array  # of the PCIe bandwidth, where devices share only that
     pcie_link_latency_s: Array
     scale_out_link_ratio: Array  # of the NIC share

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from steelyard.device.efficiency import Efficiency
 from steelyard.device.hardware import Device
 from steelyard.units import Array
 
@@ -35,7 +36,20 @@ def power_w(device: Device, busy_ratio: Array, *, mfu_ratio: Array = 0.0) -> Arr
         True
     """
     card, reached = device.accelerator, device.efficiency
+    alone = device_power_w(card.tdp_w, card.idle_w, reached, busy_ratio, mfu_ratio=mfu_ratio)
+    return alone + host_power_w(device)
+
+
+def device_power_w(
+    tdp_w: Array, idle_w: Array, reached: Efficiency, busy_ratio: Array, *, mfu_ratio: Array = 0.0
+) -> Array:
+    """Return the mean power of the accelerator alone, without its host [W]; arguments as for `power_w`."""
     drawn_ratio = np.minimum(1.0, reached.active_power_ratio + reached.compute_power_ratio * mfu_ratio)
-    device_w = card.idle_w + (card.tdp_w - card.idle_w) * busy_ratio * drawn_ratio
-    watts: Array = device_w + card.tdp_w * reached.host_power_ratio
+    watts: Array = idle_w + (tdp_w - idle_w) * busy_ratio * drawn_ratio
+    return watts
+
+
+def host_power_w(device: Device) -> Array:
+    """Return the host's share of one accelerator: processors, memory, NICs, fans and supplies [W]."""
+    watts: Array = device.accelerator.tdp_w * device.efficiency.host_power_ratio
     return watts

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from steelyard.device.dtypes import effective_compute_dtype, halvings_below_16_bits
+from steelyard.device.efficiency import Efficiency
 from steelyard.device.hardware import Device
 from steelyard.device.overlap import power_sum
 from steelyard.records.operator import Operator
@@ -55,33 +56,68 @@ def operator_time(op: Operator, device: Device) -> Array:
         >>> bool(40e-6 < operator_time(op, load("h100")) < 60e-6)
         True
     """
-    bandwidth, reached = device.accelerator.hbm_bytes_per_s, device.efficiency
-    memory = (op.weight_bytes + op.activation_bytes) / (bandwidth * reached.memory_ratio)
-    memory = memory + op.cache_bytes / (bandwidth * reached.cache_memory_ratio)
-    return power_sum(_compute_time(op, device), memory, reached.overlap_exponent_ratio)
+    return time_at(op, rates_for(op, device), device.efficiency)
 
 
-def _compute_time(op: Operator, device: Device) -> Array:
-    reached = device.efficiency
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """The printed rates that one operator meets on one device; arrays where operators of many are timed together."""
+
+    peak_flop_per_s: Array  # of the format it really runs in
+    vector_flop_per_s: Array  # printed fp32 rate; 0 where it is not printed
+    wide_flop_per_s: Array  # the 16-bit rate
+    hbm_bytes_per_s: Array
+    halvings: Array  # of 16 bits, to the format it runs in
+    expanded: Array  # 1 where the device has no rate for the format asked for and widens its numbers, else 0
+
+
+def rates_for(op: Operator, device: Device) -> Rates:
+    """Return what an operator meets on a device.
+
+    Raises:
+        UnknownError: The device cannot run `op.compute_dtype`.
+    """
+    peaks = device.accelerator.peak_flop_per_s
     dtype = effective_compute_dtype(device, op.compute_dtype)
-    peak = device.accelerator.peak_flop_per_s[dtype]
+    return Rates(
+        peak_flop_per_s=peaks[dtype],
+        vector_flop_per_s=peaks.get("fp32", 0.0),
+        wide_flop_per_s=peaks.get("bf16") or peaks.get("fp16") or peaks[dtype],
+        hbm_bytes_per_s=device.accelerator.hbm_bytes_per_s,
+        halvings=float(halvings_below_16_bits(dtype)),
+        expanded=float(halvings_below_16_bits(op.compute_dtype) > halvings_below_16_bits(dtype)),
+    )
+
+
+def time_at(op: Operator, rates: Rates, reached: Efficiency) -> Array:
+    """Return the time of one run of an operator at given rates [s], as `operator_time` describes it."""
+    weight_ratio = reached.memory_ratio
+    if op.kind in _MATMUL:
+        weight_ratio = weight_ratio * reached.expanded_ratio**rates.expanded
+    if op.kind == "grouped_gemm":
+        weight_ratio = weight_ratio * reached.grouped_memory_ratio
+    memory = op.weight_bytes / weight_ratio + op.activation_bytes / reached.memory_ratio
+    memory = (memory + op.cache_bytes / reached.cache_memory_ratio) / rates.hbm_bytes_per_s
+    return power_sum(_compute_time(op, rates, reached), memory, reached.overlap_exponent_ratio)
+
+
+def _compute_time(op: Operator, rates: Rates, reached: Efficiency) -> Array:
     if op.kind in _MATMUL:
         pad = reached.matmul_pad_count
         tiles = (1.0 + pad * _over(op.groups, op.m)) * (1.0 + pad * _over(1.0, op.n))
-        narrow = reached.narrow_matmul_ratio ** halvings_below_16_bits(dtype)
-        return op.flop * tiles / (peak * reached.matmul_ratio * narrow)
+        ratio = reached.matmul_ratio * reached.narrow_matmul_ratio**rates.halvings
+        ratio = ratio * reached.expanded_ratio**rates.expanded
+        if op.kind == "grouped_gemm":
+            ratio = ratio * reached.grouped_matmul_ratio
+        return op.flop * tiles / (rates.peak_flop_per_s * ratio)
+    vector = np.where(
+        np.asarray(rates.vector_flop_per_s) > 0, rates.vector_flop_per_s, rates.wide_flop_per_s * reached.vector_ratio
+    )
     if op.kind in _MIXING:
         softmax = reached.attention_flop_per_byte if op.kind == "attention" else 0.0
-        return op.flop / (peak * reached.attention_ratio) + op.activation_bytes * softmax / _vector_rate(device)
-    return op.flop / np.minimum(_vector_rate(device), peak)
-
-
-def _vector_rate(device: Device) -> Array:
-    """Return the rate of the vector units [FLOP/s]: the printed fp32 rate, else a share of the 16-bit one."""
-    rates = device.accelerator.peak_flop_per_s
-    if "fp32" in rates:
-        return rates["fp32"]
-    return rates[effective_compute_dtype(device, "bf16")] * device.efficiency.vector_ratio
+        products = op.flop / (rates.peak_flop_per_s * reached.attention_ratio)
+        return products + op.activation_bytes * softmax / vector
+    return op.flop / np.minimum(vector, rates.peak_flop_per_s)
 
 
 def _over(count: Array, size: Array) -> Array:

@@ -29,11 +29,12 @@ from steelyard.economics.price_history import (
     price_ratio_ahead,
     running_minimum,
 )
-from steelyard.economics.rental import RentalPrice, rental_cost_usd, rental_kinds, rental_price, stated_price
+from steelyard.economics.rental import CONTRACT, RentalPrice, rental_cost_usd, rental_kinds, rental_price, stated_price
 from steelyard.economics.spot import SpotTerms, spot_terms
 from steelyard.economics.staff import engineer_usd_per_s, staff_usd_per_s
 
 __all__ = [
+    "CONTRACT",
     "NOT_MODELLED",
     "RECENT_YEARS",
     "Accountings",

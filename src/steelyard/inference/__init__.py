@@ -2,7 +2,7 @@
 
 from steelyard.inference.cold_start import ColdStart, cold_start
 from steelyard.inference.deployment import Deployment, deployment_for
-from steelyard.inference.engine import Engine, engine_for
+from steelyard.inference.engine import DEFAULT_ENGINE, Engine, engine_for
 from steelyard.inference.fleet import fleet_size, prefix_hit_ratio, replica_scaling
 from steelyard.inference.latency import Latency, latency_at, latency_of_users
 from steelyard.inference.lengths import lengths_from_stated, lengths_from_workload
@@ -11,22 +11,20 @@ from steelyard.inference.search import best_deployment, deployments, least_devic
 from steelyard.inference.steady import Capacity, steady
 from steelyard.inference.step import Step, step, step_time
 from steelyard.inference.trace import lengths_from_trace
+from steelyard.inference.under_load import Speculation, UnderLoad, under_load
 
 NOT_MODELLED: tuple[str, ...] = (
-    "the scheduler event by event: percentiles come from queueing formulas",
+    "the scheduler event by event: means and percentiles come from queueing formulas",
     "preemption and recompute when the KV pool overflows",
     "memory saved by prefixes that requests share (their prefill is saved)",
-    "speculative decoding and several tokens a step",
     "prefill and decode on different devices",
-    "pipeline parallelism and data-parallel attention within a replica",
-    "imbalance between experts",
     "overlap of communication with computation",
-    "differences between engines and their versions",
-    "users of a benchmark who start together and stay in step: their TTFT is two to three times the predicted one",
+    "steps that run outside captured graphs, and kernels that a version of an engine lacks for a format",
     "the network between user and server",
 )
 
 __all__ = [
+    "DEFAULT_ENGINE",
     "NOT_MODELLED",
     "Capacity",
     "ColdStart",
@@ -34,7 +32,9 @@ __all__ = [
     "Engine",
     "Latency",
     "ServingMemory",
+    "Speculation",
     "Step",
+    "UnderLoad",
     "best_deployment",
     "cold_start",
     "deployment_for",
@@ -53,4 +53,5 @@ __all__ = [
     "steady",
     "step",
     "step_time",
+    "under_load",
 ]

@@ -10,21 +10,26 @@ from steelyard.errors import InputError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """One replica: tensor-parallel ways, expert-parallel ways within them, and number formats."""
+    """One replica: how it is cut over devices, and number formats."""
 
     tp: int = 1
-    ep: int = 1  # experts spread whole over this many of the tp ranks; 1: each expert is cut like a dense layer
+    ep: int = 1  # experts spread whole over this many of the tp x dp ranks; 1: each is cut like a dense layer
+    pp: int = 1  # pipeline stages, with as many micro-batches in flight
+    dp: int = 1  # data-parallel ranks of attention, each with sequences of its own; experts are shared by all
     weight_dtype: str = "bf16"
     kv_dtype: str = "bf16"
     compute_dtype: str = "bf16"
 
     def __post_init__(self) -> None:
-        if self.tp < 1 or self.ep < 1 or self.tp % self.ep:
-            raise InputError(f"deployment: tp {self.tp} and ep {self.ep}; ep must divide tp, both from 1 on")
+        for name in ("tp", "ep", "pp", "dp"):
+            if getattr(self, name) < 1:
+                raise InputError(f"deployment: {name} {getattr(self, name)}; it counts from 1 on")
+        if (self.tp * self.dp) % self.ep:
+            raise InputError(f"deployment: tp {self.tp}, dp {self.dp} and ep {self.ep}; ep must divide tp x dp")
 
     @property
     def num_devices(self) -> int:
-        return self.tp
+        return self.tp * self.pp * self.dp
 
 
 def deployment_for(

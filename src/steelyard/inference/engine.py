@@ -1,56 +1,120 @@
-"""The serving engine's rules and overheads, from the calibration table of this room."""
+"""A serving engine's rules (catalogue, tables/engines.csv) and its overheads (calibration/inference.toml)."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from steelyard import catalog
+from steelyard.catalog import Row
 from steelyard.device import Device
-from steelyard.errors import CatalogError
+from steelyard.errors import CatalogError, UnknownError, unknown
+from steelyard.records.figure import Figure
 from steelyard.units import Array
+
+DEFAULT_ENGINE = "vllm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """A continuous-batching engine with chunked prefill, as one of today's is by default."""
+    """A continuous-batching engine: rules by name and version, overheads calibrated; arrays for many at once."""
 
+    name: str = DEFAULT_ENGINE
     gpu_memory_utilization_ratio: Array  # share of the visible memory that it takes for everything
+    free_memory_ratio: Array = 1.0  # share of what weights and activations leave that the KV cache gets
     visible_memory_ratio: Array  # memory the driver reports over the printed capacity
     framework_bytes: Array  # context, communication buffers and captured graphs, per device
     chunk_tokens: Array  # most tokens in one step, decoded ones in
     max_sequences: Array  # most sequences in one step
+    kv_block_tokens: Array = 1.0  # the cache is given out in blocks of so many
+    prompts_first: Array = 0.0  # 1 where decoding stops while prompts wait, 0 where both share a step
+    reserves_answer: Array = 0.0  # 1 where a sequence is given room for its whole answer at once
+    time_ratio: Array = 1.0  # of all that runs on the device
     step_overhead_s: Array  # scheduling and launching one step
     sequence_overhead_s: Array  # preparing inputs, sampling and returning one token
+    stream_token_s: Array = 0.0  # the server's own work for a token sent, beside the running steps
+    prompt_overhead_s: Array  # preparing one prompt, or a chunk of it, in a step
     request_overhead_s: Array  # receiving, tokenising and queueing a request, returning its first token
+    admission_steps: Array  # decoding steps that pass before a waiting request is looked at
+    expert_skew_ratio: Array  # how much more than by chance the busiest expert-parallel rank has to do
+    routing_spread_ratio: float  # share of the tokens of a step that choose their experts anew
 
 
-def engine_for(device: Device) -> Engine:
-    """Return the engine with its defaults for this device.
+CALIBRATED = (
+    "time_ratio", "step_overhead_s", "sequence_overhead_s", "stream_token_s", "prompt_overhead_s",
+    "request_overhead_s", "admission_steps", "expert_skew_ratio",
+)  # fmt: skip
+"""Fields that are fitted; each may have a value of its own for an engine ("step_overhead_s.sglang")."""
+
+
+def engine_for(device: Device, name: str | None = None, version: str = "", *, as_of: str = "") -> Engine:
+    """Return an engine with its defaults for this device.
+
+    Args:
+        device: Its memory decides between two sizes of a step; its vendor may have a calibration of its own.
+        name: As users and tables write it ("vLLM", "TensorRT-LLM 1.0"); vLLM when None.
+        version: Rules are those of the last entry not after it.
+        as_of: Without a version, rules are those of this date (YYYY-MM); of the newest when empty.
+
+    Raises:
+        UnknownError: The catalogue has no such engine.
 
     Example:
         >>> from steelyard import device
-        >>> engine_for(device.load("h100")).gpu_memory_utilization_ratio
-        0.9
+        >>> engine_for(device.load("h100"), "SGLang").prompts_first
+        1.0
     """
     figures = catalog.calibration("inference")
-
-    def value(name: str) -> float:
-        if name not in figures:
-            raise CatalogError(f"calibration/inference.toml: no figure {name!r}")
-        return figures[name].value
-
-    tier = (
-        "large"
-        if device.accelerator.hbm_bytes * value("visible_memory_ratio") >= value("large_memory_bytes")
-        else "small"
-    )
+    rules = _rules(name or DEFAULT_ENGINE, version, as_of)
+    visible = _value(figures, "visible_memory_ratio")
+    large = device.accelerator.hbm_bytes * visible >= _value(figures, "large_memory_bytes")
+    size = "large" if large else "small"
+    engine = rules["engine"]
+    calibrated = {field: _value(figures, field, engine) for field in CALIBRATED}
+    calibrated["time_ratio"] *= _value(figures, "vendor_time_ratio", device.accelerator.vendor.casefold())
     return Engine(
-        gpu_memory_utilization_ratio=value("gpu_memory_utilization_ratio"),
-        visible_memory_ratio=value("visible_memory_ratio"),
-        framework_bytes=value("framework_bytes"),
-        chunk_tokens=value(f"chunk_tokens.{tier}"),
-        max_sequences=value(f"max_sequences.{tier}"),
-        step_overhead_s=value("step_overhead_s"),
-        sequence_overhead_s=value("sequence_overhead_s"),
-        request_overhead_s=value("request_overhead_s"),
+        name=engine,
+        gpu_memory_utilization_ratio=rules.value("memory"),
+        free_memory_ratio=rules.value("free_memory"),
+        visible_memory_ratio=visible,
+        framework_bytes=_value(figures, "framework_bytes"),
+        chunk_tokens=rules.value(f"chunk_{size}"),
+        max_sequences=rules.value(f"sequences_{size}"),
+        kv_block_tokens=rules.value("block"),
+        prompts_first=rules.value("prompts_first"),
+        reserves_answer=rules.value("reserves_answer"),
+        routing_spread_ratio=_value(figures, "routing_spread_ratio"),
+        **calibrated,
     )
+
+
+def _value(figures: Mapping[str, Figure], name: str, variant: str = "") -> float:
+    figure = figures.get(f"{name}.{variant}") or figures.get(name)
+    if figure is None:
+        raise CatalogError(f"calibration/inference.toml: no figure {name!r}")
+    return figure.value
+
+
+def _rules(name: str, version: str, as_of: str) -> Row:
+    rows = catalog.table("engines").rows
+    asked = name.casefold()
+    matching = [row for row in rows if any(asked.startswith(word) for word in row["matches"].split(";"))]
+    if not matching:
+        raise UnknownError(unknown("engine", name, sorted({row["engine"] for row in rows})))
+    numbers = version_numbers(version)
+    if numbers:
+        before = [row for row in matching if version_numbers(row["version"]) <= numbers]
+    else:
+        before = [row for row in matching if not as_of or row.get("since") <= as_of]
+    return (before or matching[:1])[-1]
+
+
+def version_numbers(version: str) -> tuple[int, ...]:
+    """Return the first two numbers of a version, to compare versions by.
+
+    Example:
+        >>> version_numbers("0.11.1") < version_numbers("1.0.0rc3")
+        True
+    """
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from steelyard import arch
 from steelyard import device as _device
-from steelyard.device import Device
+from steelyard.device import Device, Efficiency, Links, collective_time_over, fused_all_reduce_time
 from steelyard.inference.deployment import Deployment
 from steelyard.inference.engine import Engine, engine_for
+from steelyard.inference.work import Exchange, StepWork, step_work
 from steelyard.records.operator import Operator
 from steelyard.records.term import term
 from steelyard.units import Array
 
 _TABLE = "calibration/inference.toml"
-_MIXES_TOKENS = ("attention", "scan")
-_LOGIT_BYTES = 4.0  # logits are sampled from in fp32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,15 +25,20 @@ class Step:
     """Time of one step, by what it is spent on."""
 
     total_s: Array = term(
-        "time of one step", "s", "matrix_s + attention_s + other_s + collective_s + engine_s",
-        parts=("matrix_s", "attention_s", "other_s", "collective_s", "engine_s"),
+        "time of one step", "s", "matrix_s + attention_s + other_s + collective_s + engine_s + server_s",
+        parts=("matrix_s", "attention_s", "other_s", "collective_s", "engine_s", "server_s"),
     )  # fmt: skip
     matrix_s: Array = term("matrix products", "s", "roofline, all tokens of the step together")
     attention_s: Array = term("attention", "s", "roofline; decoding reads each sequence's cache, prefill is causal")
     other_s: Array = term("elementwise work, sampling, launches", "s", "bytes / bandwidth + kernels * launch")
-    collective_s: Array = term("tensor-parallel all-reduces", "s", "2 a layer, latency + bytes / bandwidth")
+    collective_s: Array = term(
+        "collectives", "s", "all-reduces of tp, 2 a layer; gather and scatter of experts' tokens; hand-overs of stages"
+    )
     flop: Array = term("model FLOP per device", "flop", "sum over operators")
-    engine_s: Array = term("engine", "s", "step_overhead_s + tokens returned * sequence_overhead_s", _TABLE)
+    engine_s: Array = term("engine", "s", "step_overhead_s + tokens returned * sequence_overhead_s + prompts * prompt_overhead_s", _TABLE)
+    server_s: Array = term(
+        "waiting for the server", "s", "max(0, tokens returned * stream_token_s - all other parts)", _TABLE
+    )
 
 
 def step(
@@ -46,11 +51,13 @@ def step(
     prefill_tokens: Array = 0.0,
     prompt_tokens: Array | None = None,
     prompt_context_tokens: Array = 0.0,
+    prompt_ranks: Array = np.inf,
+    decode_tokens: Array = 1.0,
     engine: Engine | None = None,
 ) -> Step:
     """Return the time of one step of continuous batching, by what it is spent on [s].
 
-    t = matrices(decoded + prefilled tokens) + attention of either + all-reduces + engine overhead
+    t = (matrices(decoded + prefilled tokens) + attention of either + collectives) * time_ratio + engine overhead
 
     Args:
         model, device, deployment: What is served on what.
@@ -59,6 +66,8 @@ def step(
         prefill_tokens: Prompt tokens processed in the step.
         prompt_tokens: Of how many tokens each prompt, or chunk of one, is; `prefill_tokens` (one prompt) when None.
         prompt_context_tokens: Tokens of the same prompt that were processed before.
+        prompt_ranks: Of the dp x pp places of a replica, how many have prompts in this step; all when infinite.
+        decode_tokens: Tokens of each decoding sequence that pass at once: 1, or 1 + those that a draft proposed.
         engine: Its overheads; the defaults for the device when None.
 
     Returns:
@@ -82,37 +91,97 @@ def step(
         True
     """
     engine = engine or engine_for(device)
-    decoded, prefilled = np.asarray(decode_sequences, dtype=np.float64), np.asarray(prefill_tokens, dtype=np.float64)
-    chunk = np.maximum(prefilled if prompt_tokens is None else np.asarray(prompt_tokens, dtype=np.float64), 1.0)
-    prompts = prefilled / chunk
-    tokens = decoded + prefilled
-    returned = decoded + np.minimum(prompts, prefilled)  # a prompt that ends in this step returns its first token
-
-    together = _forward(model, deployment, tokens, 1.0, 0.0)
-    decoding = _forward(model, deployment, decoded, 1.0, context_tokens)
-    prefilling = _forward(model, deployment, prompts, chunk, prompt_context_tokens)
-    shared = [op for op in together if op.place != "head" and op.kind not in _MIXES_TOKENS]
-    shared += [op for op in decoding if op.place == "head"]
-    mixing = [op for op in decoding if op.kind in _MIXES_TOKENS]
-    done = _device.pass_time([*shared, *mixing], device)
-    # Decode and prefill attention are one ragged kernel: its launch is counted once.
-    chunks = _device.pass_time([op for op in prefilling if op.kind in _MIXES_TOKENS], device, launch=False)
-    attention_s = done.attention_s + chunks.attention_s
-    sampled_bytes = 2.0 * returned * model.vocab * _LOGIT_BYTES / deployment.tp  # written by the head, read once
-    sampling_s = sampled_bytes / (device.accelerator.hbm_bytes_per_s * device.efficiency.memory_ratio)
-    other_s = done.other_s + done.launch_s + sampling_s
-    collective_s = _collective_s(model, device, deployment, tokens)
-    work = [*shared, *mixing, *(op for op in prefilling if op.kind in _MIXES_TOKENS)]
-    engine_s = engine.step_overhead_s + returned * engine.sequence_overhead_s
-    return Step(
-        total_s=done.gemm_s + attention_s + other_s + collective_s + engine_s,
-        matrix_s=done.gemm_s,
-        attention_s=attention_s,
-        other_s=other_s,
-        collective_s=collective_s,
-        engine_s=engine_s,
-        flop=sum((op.count * op.flop for op in work), 0.0),
+    work = step_work(
+        model,
+        deployment,
+        decode_sequences=decode_sequences,
+        context_tokens=context_tokens,
+        prefill_tokens=prefill_tokens,
+        prompt_tokens=prompt_tokens,
+        prompt_context_tokens=prompt_context_tokens,
+        prompt_ranks=prompt_ranks,
+        decode_tokens=decode_tokens,
+        routing_spread_ratio=engine.routing_spread_ratio,
     )
+    return time_step(work, device, engine)
+
+
+def time_step(work: StepWork, device: Device, engine: Engine) -> Step:
+    """Return the time of a step from what it does [s]."""
+    reached = device.efficiency
+    spent = dict.fromkeys(("matrix", "attention", "other"), 0.0)
+    kernels: Array = 0.0
+    for op, launched in work.operators:
+        took = op.count * _device.time_at(op, _device.rates_for(op, device), reached)
+        if op.kind == "grouped_gemm":
+            took = took * imbalance(op.groups, work.expert_ranks, engine)
+        spent[part_of(op)] = spent[part_of(op)] + took
+        kernels = kernels + op.count * launched * kernels_of(op, reached)
+    links = _device.links_of(device)
+    collective_s: Array = 0.0
+    for one in work.exchanges:
+        collective_s = collective_s + one.count * exchange_s(one, links, reached)
+    sampling_s = work.sampled_bytes / (device.accelerator.hbm_bytes_per_s * reached.memory_ratio)
+    return assemble(spent, kernels * reached.kernel_launch_s, sampling_s, collective_s, work, engine, flop=work.flop)
+
+
+def assemble(
+    spent: Mapping[str, Array],
+    launch_s: Array,
+    sampling_s: Array,
+    collective_s: Array,
+    work: StepWork,
+    engine: Engine,
+    *,
+    flop: Array,
+) -> Step:
+    """Return a step from its parts: what the engine does between steps comes on top of what the device does."""
+    ratio = engine.time_ratio
+    parts = {
+        "matrix_s": spent["matrix"] * ratio,
+        "attention_s": spent["attention"] * ratio,
+        "other_s": (spent["other"] + launch_s + sampling_s) * ratio,
+        "collective_s": collective_s * ratio,
+        "engine_s": engine.step_overhead_s
+        + work.returned_tokens * engine.sequence_overhead_s
+        + work.prompts * engine.prompt_overhead_s,
+    }
+    busy_s = sum(parts.values(), 0.0)
+    server_s = np.maximum(work.returned_tokens * engine.stream_token_s - busy_s, 0.0)
+    return Step(total_s=busy_s + server_s, server_s=server_s, flop=flop, **parts)
+
+
+def part_of(op: Operator) -> str:
+    """Return the part of a step that an operator counts to."""
+    if op.kind in {"gemm", "grouped_gemm"}:
+        return "matrix"
+    return "attention" if op.kind in {"attention", "scan"} else "other"
+
+
+def kernels_of(op: Operator, reached: Efficiency) -> Array:
+    """Return how many kernels one run of an operator launches (count)."""
+    return reached.attention_kernels_count if part_of(op) == "attention" else 1.0
+
+
+def imbalance(groups: Array, expert_ranks: Array, engine: Engine) -> Array:
+    """Return how much longer the busiest rank works on its experts than the mean one (ratio).
+
+    1 + skew * sqrt(2 ln(ranks) / groups): with `groups` experts hit on a rank by chance, the busiest of the ranks has
+    about that much more to do, and all wait for it; skew 1 is even routing.
+    """
+    ranks = np.maximum(expert_ranks, 1.0)
+    return 1.0 + engine.expert_skew_ratio * np.sqrt(2.0 * np.log(ranks) / np.maximum(groups, 1.0))
+
+
+def exchange_s(one: Exchange, links: Links, reached: Efficiency) -> Array:
+    """Return the time of one collective of a step [s].
+
+    For an all-reduce, engines take the better of the library's and their own.
+    """
+    once = collective_time_over(one.kind, one.payload_bytes, one.ranks, links, reached)
+    if one.kind != "all_reduce":
+        return once
+    return np.minimum(once, fused_all_reduce_time(one.payload_bytes, one.ranks, links, reached))
 
 
 def step_time(
@@ -142,38 +211,3 @@ def step_time(
         prefill_tokens=prefill_tokens,
         engine=engine,
     ).total_s
-
-
-def _forward(
-    model: arch.Model, deployment: Deployment, batch: Array, new_tokens: Array, context_tokens: Array
-) -> tuple[Operator, ...]:
-    return arch.forward_operators(
-        model,
-        batch=batch,
-        new_tokens=new_tokens,
-        context_tokens=context_tokens,
-        tp=deployment.tp,
-        ep=deployment.ep,
-        weight_dtype=deployment.weight_dtype,
-        compute_dtype=deployment.compute_dtype,
-        kv_dtype=deployment.kv_dtype,
-        logits="last",
-    )
-
-
-def _collective_s(model: arch.Model, device: Device, deployment: Deployment, tokens: Array) -> Array:
-    """Return the time of the all-reduces after attention and after the feed-forward block of every layer [s].
-
-    Engines take the better of two ways: by halves in several steps, or, for small messages within a scale-up domain,
-    every rank reading the whole message of every other in one step.
-    """
-    ranks = float(deployment.tp)
-    if deployment.tp == 1:
-        return np.zeros_like(tokens)
-    payload = tokens * model.hidden * arch.dtype_bytes("bf16")
-    once = _device.collective_time("all_reduce", payload, ranks, device)
-    card = device.accelerator
-    if card.scale_up_bytes_per_s > 0 and deployment.tp <= card.scale_up_devices:
-        at_once = _device.collective_time("point_to_point", payload * (ranks - 1.0), ranks, device)
-        once = np.minimum(once, at_once)
-    return 2.0 * model.num_layers * once

@@ -37,12 +37,7 @@ class Batching:
             )
 
 
-SCHEDULERS: dict[str, dict[str, bool]] = {  # what engines call their way of batching
-    "vllm": {"chunked": True, "mixed": True},
-    "sglang": {"chunked": True, "mixed": False},
-    "tensorrt-llm": {"chunked": False, "mixed": True},
-    "static": {"static": True},
-}
+WHOLE_PROMPTS = ("tensorrt-llm", "tgi", "vllm-v0")  # engines that do not split prompts unless told to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,16 +1,16 @@
 """Training: layouts, memory, the time of a step, the best layout, the whole run with failures, loss and fine-tuning."""
 
 from steelyard.training.finetune import FineTuning, finetune
-from steelyard.training.layout import Layout, check
+from steelyard.training.grid import Space, layout_at
+from steelyard.training.laws import DEFAULT_LAW, Law, get_law, laws, over_laws
+from steelyard.training.layout import RECOMPUTE, Layout, check, first_broken_rule
 from steelyard.training.memory import Memory, memory
 from steelyard.training.quality import (
-    Law,
+    TRAINING_FLOP,
     Optimum,
     bits_per_byte,
     compute_optimal,
     effective_tokens,
-    get_law,
-    laws,
     lifetime_optimal,
     loss_nats_per_token,
     perplexity,
@@ -27,7 +27,18 @@ from steelyard.training.reliability import (
 )
 from steelyard.training.run import Run, device_s_for_flop, run
 from steelyard.training.scaling import Scaling, scaling
-from steelyard.training.search import Plan, best_layout, best_layouts, least_devices
+from steelyard.training.search import (
+    ALL_LAYOUTS,
+    Found,
+    Job,
+    Plan,
+    best_layout,
+    best_layouts,
+    fastest,
+    least_devices,
+    search,
+)
+from steelyard.training.sharding import METHODS
 from steelyard.training.step import Step, step
 
 NOT_MODELLED: tuple[str, ...] = (
@@ -45,8 +56,15 @@ NOT_MODELLED: tuple[str, ...] = (
 )
 
 __all__ = [
+    "ALL_LAYOUTS",
+    "DEFAULT_LAW",
+    "METHODS",
     "NOT_MODELLED",
+    "RECOMPUTE",
+    "TRAINING_FLOP",
     "FineTuning",
+    "Found",
+    "Job",
     "Law",
     "Layout",
     "Memory",
@@ -55,6 +73,7 @@ __all__ = [
     "Reliability",
     "Run",
     "Scaling",
+    "Space",
     "Step",
     "best_layout",
     "best_layouts",
@@ -66,19 +85,24 @@ __all__ = [
     "device_s_for_flop",
     "draw_mtbf",
     "effective_tokens",
+    "fastest",
     "finetune",
+    "first_broken_rule",
     "get_law",
     "goodput_ratio",
     "laws",
+    "layout_at",
     "least_devices",
     "lifetime_optimal",
     "loss_nats_per_token",
     "memory",
     "mtbf_points",
+    "over_laws",
     "perplexity",
     "reliability",
     "run",
     "scaling",
+    "search",
     "step",
     "tokens_for_loss",
 ]

@@ -1,76 +1,145 @@
-"""Candidate layouts as one open grid: every field is an array along its own axis, so that each term is computed once
-for what it depends on."""
+"""Every layout of a device count, in blocks: rows of what the operators depend on, columns of what they do not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from steelyard.arch import Model
-from steelyard.device import Device
+from steelyard.errors import InputError, unknown
 from steelyard.training.layout import RECOMPUTE, Layout, broken_rules
-from steelyard.units import Array
 
 Mask = npt.NDArray[np.bool_]
-_LARGEST_TP = 16  # wider groups make the matrices too thin
-_MOST_STAGES = 64
-_SHORTEST_SLICE = 1024  # tokens of a sequence that a context-parallel rank keeps at least
-_BATCH_TOLERANCE = 0.1  # the global batch is rounded to whole micro-batches within this share
+Whole = npt.NDArray[np.int64]
+AXES = ("tp", "pp", "vpp", "dp", "cp", "ep", "zero_stage", "micro_batch", "recompute")
+_ZERO_STAGES = (0, 1, 2, 3)
+_BATCH_TOLERANCE = 0.1  # the global batch is rounded to whole sequences of each rank within this share
+_BLOCK = 1 << 15  # layouts evaluated at once: the arrays of a formula stay in the processor's second-level cache
 
 
-def candidates(
-    model: Model,
-    device: Device,
-    counts: Sequence[int],
-    *,
-    seq_tokens: float,
-    global_batch: Array,
-    zero_stages: Iterable[int] = (1, 2, 3),
-) -> tuple[Layout, Mask]:
-    """Return the candidate layouts, the device counts along their first axis, and where they are valid.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """Which layouts a search looks at: all that keep the rules, less what the user rules out.
 
-    The global batch (sequences, one for each count) is rounded to whole micro-batches of all ranks.
+    Args:
+        only: Values allowed, by field of `Layout`; a field that is absent may take any.
+        at_most: Largest value allowed, by field.
+
+    Raises:
+        InputError: A field that no search chooses.
     """
-    card, largest = device.accelerator, max(counts)
-    domain = max(card.scale_up_devices, card.devices_per_node, 1)
-    axes = [
-        np.asarray(counts, np.int64),
-        _powers(min(domain, model.num_heads, largest, _LARGEST_TP)),
-        np.array([p for p in range(1, min(model.num_layers, _MOST_STAGES) + 1) if any(n % p == 0 for n in counts)]),
-        np.array([1, 2, 4]),
-        _powers(int(min(largest, max(seq_tokens // _SHORTEST_SLICE, 1), 64))),
-        _powers(min(model.num_experts, largest)),
-        np.array([1, 2, 4, 8]),
-        np.arange(len(RECOMPUTE)),
-        np.array(sorted(zero_stages)),
-    ]
-    num, tp, pp, vpp, cp, ep, micro, recompute, zero = np.ix_(*axes)
-    replica = tp * pp * cp
-    dp = np.maximum(num // replica, 1)
-    asked = np.reshape(global_batch, num.shape)
-    batch = np.maximum(np.rint(asked / (dp * micro)), 1).astype(np.int64) * dp * micro
+
+    only: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
+    at_most: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in (*self.only, *self.at_most):
+            if name not in AXES:
+                raise InputError(unknown("axis of a search", name, AXES))
+        for kind in self.only.get("recompute", ()):
+            if kind not in RECOMPUTE:
+                raise InputError(unknown("recompute", str(kind), RECOMPUTE))
+
+    def keep(self, name: str, values: Any) -> npt.NDArray[Any]:
+        """Return those of the values of a field that are allowed."""
+        array = np.asarray(values)
+        if name in self.only:
+            array = array[np.isin(array, self.only[name])]
+        return array[array <= self.at_most[name]] if name in self.at_most else array
+
+
+def blocks(model: Model, count: int, *, seq_tokens: float, batch: float, space: Space) -> Iterator[tuple[Layout, Mask]]:
+    """Yield all layouts of a device count, and which of them are valid and distinct.
+
+    Args:
+        model: From `arch`.
+        count: Devices, all of them used.
+        seq_tokens: Tokens of one sequence.
+        batch: Sequences of the global batch asked for.
+        space: What may be chosen.
+
+    Yields:
+        Blocks of one pipeline depth: `tp`, `cp`, `ep`, `dp` and the micro-batch lie along the first axis, `vpp`,
+        recomputation and the ZeRO stage along one each. Operators are so timed once a row.
+    """
+    columns = len(RECOMPUTE) * len(_ZERO_STAGES)
+    for pp in space.keep("pp", [p for p in divisors(count) if p <= model.num_layers]):
+        vpp = space.keep("vpp", np.arange(1, model.num_layers // pp + 1) if pp > 1 else [1])
+        rows = _rows(model, count, int(pp), seq_tokens=seq_tokens, batch=batch, space=space)
+        height = max(_BLOCK // (columns * max(vpp.size, 1)), 1)
+        for start in range(0, rows["tp"].size if vpp.size else 0, height):
+            yield _block(model, {name: values[start : start + height] for name, values in rows.items()}, vpp, space)
+
+
+def _rows(model: Model, count: int, pp: int, *, seq_tokens: float, batch: float, space: Space) -> dict[str, Whole]:
+    """Return all (tp, cp, ep, dp, micro-batch) of a count and a pipeline depth, one array each."""
+    ranks = count // pp
+    halves = int(seq_tokens) // 2 if seq_tokens % 2 == 0 else 1  # a causal sequence is cut in 2 cp, for balance
+    slices = math.gcd(ranks, halves)
+    tp, cp = np.ix_(space.keep("tp", divisors(math.gcd(ranks, model.num_heads))), space.keep("cp", divisors(slices)))
+    dp = np.maximum(ranks // (tp * cp), 1)
+    per_rank = np.maximum(np.rint(batch / dp), 1).astype(np.int64)
+    usable = (ranks % (tp * cp) == 0) & (np.abs(per_rank * dp - batch) <= _BATCH_TOLERANCE * batch)
+    usable &= np.isin(dp, space.keep("dp", np.unique(dp)))
+    passes = {int(size): divisors(int(size)) for size in np.unique(per_rank[usable])}
+    micros = space.keep("micro_batch", sorted(set().union(*passes.values())))
+    experts = space.keep("ep", divisors(max(model.num_experts, 1)))
+    fits = usable[..., None, None] & (per_rank[..., None, None] % np.maximum(micros, 1) == 0)
+    i, j, k, m = np.nonzero(np.broadcast_to(fits, (*usable.shape, experts.size, micros.size)))
+    return {
+        "tp": tp[i, 0], "cp": cp[0, j], "ep": experts[k], "micro_batch": micros[m], "dp": dp[i, j],
+        "pp": np.full(i.size, pp), "global_batch": (per_rank * dp)[i, j],
+    }  # fmt: skip
+
+
+def _block(model: Model, rows: Mapping[str, Whole], vpp: Whole, space: Space) -> tuple[Layout, Mask]:
+    axes = {name: values[:, None, None, None] for name, values in rows.items()}
     layout = Layout(
-        tp=tp, pp=pp, vpp=vpp, dp=dp, cp=cp, ep=ep, zero_stage=zero, micro_batch=micro, global_batch=batch,
-        recompute=np.array(RECOMPUTE)[recompute],
-    )  # fmt: skip
-    valid = (num % replica == 0) & (np.abs(batch - asked) <= _BATCH_TOLERANCE * asked)
+        **axes,
+        vpp=vpp[:, None, None],
+        recompute=space.keep("recompute", RECOMPUTE)[:, None],
+        zero_stage=space.keep("zero_stage", _ZERO_STAGES),
+    )
+    # A single rank has nothing to split its states over: all stages are the same layout.
+    valid: Mask = (np.asarray(layout.zero_stage) == 0) | (axes["dp"] * axes["cp"] > 1)
     for broken in broken_rules(model, layout).values():
         valid = valid & ~broken
-    return layout, valid
+    shape = (rows["tp"].size, vpp.size, np.size(layout.recompute), np.size(layout.zero_stage))
+    return layout, np.broadcast_to(valid, shape)
 
 
-def pick(layout: Layout, index: tuple[int, ...]) -> Layout:
-    """Return the one layout at an index of the broadcast grid."""
+def pick(layout: Layout, places: npt.NDArray[np.intp], shape: tuple[int, ...]) -> Layout:
+    """Return the layouts at flat places of a block of this shape, as one array a field."""
+    index = np.unravel_index(places, shape)
 
-    def one(value: Any) -> Any:
-        array = np.asarray(value)
-        return array[tuple(0 if size == 1 else i for size, i in zip(array.shape, index, strict=True))].item()
+    def at(value: Any) -> Any:
+        return np.broadcast_to(value, shape)[index]
 
-    return Layout(**{name: one(getattr(layout, name)) for name in Layout.__slots__})
+    return Layout(**{name: at(getattr(layout, name)) for name in fields()})
 
 
-def _powers(largest: int) -> npt.NDArray[np.int64]:
-    return 2 ** np.arange(max(int(largest), 1).bit_length())
+def layout_at(layouts: Layout, place: int) -> Layout:
+    """Return one layout out of arrays of them."""
+    return Layout(**{name: np.asarray(getattr(layouts, name))[place].item() for name in fields()})
+
+
+def fields() -> tuple[str, ...]:
+    """Return the names of the fields of a layout."""
+    return tuple(item.name for item in dataclasses.fields(Layout))
+
+
+def divisors(number: int) -> list[int]:
+    """Return the divisors of a whole number, ascending.
+
+    Example:
+        >>> divisors(18), divisors(0)
+        ([1, 2, 3, 6, 9, 18], [1])
+    """
+    small = [d for d in range(1, math.isqrt(max(number, 1)) + 1) if number % d == 0]
+    return sorted({*small, *(number // d for d in small)}) if number else [1]

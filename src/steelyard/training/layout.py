@@ -107,6 +107,11 @@ def check(model: Model, layout: Layout) -> None:
             raise InputError(f"layout ({shown}) for {model.id}: {rule}")
 
 
+def first_broken_rule(model: Model, layout: Layout) -> str:
+    """Return the first rule that one layout breaks, "" when it keeps all."""
+    return next((rule for rule, broken in broken_rules(model, layout).items() if np.any(broken)), "")
+
+
 def _first(value: object, broken: npt.NDArray[np.bool_]) -> object:
     """Return the value of a field in the first layout where `broken` holds."""
     array = np.asarray(value)

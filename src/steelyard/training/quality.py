@@ -4,45 +4,22 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 
 from steelyard import catalog
-from steelyard.errors import InputError, UnknownError, unknown
+from steelyard.errors import InputError
 from steelyard.records.term import term
+from steelyard.training.laws import DEFAULT_LAW, Law, get_law
 from steelyard.units import Array
 
-DEFAULT_LAW = "besiroglu2024"
 TRAINING_FLOP = 6.0  # per parameter and token: forward 2, backward 4
 SERVING_FLOP = 2.0
 _CHINCHILLA = 'Hoffmann et al., "Training Compute-Optimal Large Language Models", arXiv 2203.15556'
 _SARDANA = 'Sardana et al., "Beyond Chinchilla-Optimal", arXiv 2401.00448'
 _MUENNIGHOFF = 'Muennighoff et al., "Scaling Data-Constrained Language Models", arXiv 2305.16264'
 _HALVINGS = 80  # of a logarithmic interval: below the resolution of a float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Law:
-    """One published fit L(N, D) = E + A N^-alpha + B D^-beta, in nats per token of its own tokenizer and corpus.
-
-    Losses of two laws are not comparable; differences and equivalences (same loss, compute ratios) are.
-    """
-
-    id: str
-    E: float
-    A: float
-    B: float
-    alpha: float
-    beta: float
-    source: str = ""
-
-    @property
-    def G(self) -> float:
-        """The constant of the compute-optimal split."""
-        return float((self.alpha * self.A / (self.beta * self.B)) ** (1.0 / (self.alpha + self.beta)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,36 +32,6 @@ class Optimum:
     tokens_per_param: Array = term("tokens per parameter", "token_per_param", "tokens / params")
     training_flop: Array = term("training FLOP", "flop", "6 * params * tokens")
     serving_flop: Array = term("lifetime serving FLOP", "flop", "2 * params * served tokens")
-
-
-@functools.cache
-def laws() -> Mapping[str, Law]:
-    """Return the laws of the catalogue that have the parametric form, by id.
-
-    Sets whose rounding is known to contradict their own paper are kept in the catalogue and left out here.
-    """
-    found = {}
-    for row in catalog.table("scaling_laws").rows:
-        stated = row.figures
-        if not {"E", "A", "B", "alpha", "beta"} <= set(stated) or row["id"].endswith("_rounded"):
-            continue
-        values = {name: row.value(name) for name in ("E", "A", "B", "alpha", "beta")}
-        found[row["id"]] = Law(id=row["id"], source=row.source, **values)
-    return MappingProxyType(found)
-
-
-def get_law(law: str | Law = DEFAULT_LAW) -> Law:
-    """Return the law of this id (a `Law` is returned as it is).
-
-    Raises:
-        UnknownError: The catalogue has no such law.
-    """
-    if isinstance(law, Law):
-        return law
-    try:
-        return laws()[law]
-    except KeyError:
-        raise UnknownError(unknown("scaling law", law, laws())) from None
 
 
 def loss_nats_per_token(params: Array, tokens: Array, *, law: str | Law = DEFAULT_LAW) -> Array:
@@ -177,13 +124,42 @@ def compute_optimal(flop: Array, law: str | Law = DEFAULT_LAW) -> Optimum:
     return _optimum(params, flop / (TRAINING_FLOP * params), 0.0, c)
 
 
-def tokens_for_loss(loss: Array, params: Array, *, law: str | Law = DEFAULT_LAW) -> Array:
-    """Return the tokens that bring a model of this size to a loss [token]; infinity where no number of tokens does."""
+def tokens_for_loss(
+    loss: Array, params: Array, *, law: str | Law = DEFAULT_LAW, unique_tokens: Array = math.inf
+) -> Array:
+    """Return the tokens that bring a model of this size to a loss [token]; infinity where no number of tokens does.
+
+    D = (B / (L - E - A N^-alpha))^(1 / beta); with U distinct tokens, their repeats by the inverse of
+    `effective_tokens`: D = U (1 - R* ln(1 - (D / U - 1) / R*)).
+
+    Args:
+        loss: Target [nat/token].
+        params: N, above 0.
+        law: Id in the catalogue, or a `Law`.
+        unique_tokens: U, distinct tokens at hand; unlimited unless stated.
+
+    Example:
+        >>> loss = loss_nats_per_token(8e9, 2e12)
+        >>> [f"{tokens_for_loss(loss, 8e9, unique_tokens=unique):.3g}" for unique in (math.inf, 5e11, 1e11)]
+        ['2e+12', '2.17e+12', 'inf']
+    """
     c = get_law(law)
     left = np.asarray(loss, np.float64) - c.E - c.A * np.power(params, -c.alpha)
     reachable = left > 0
     tokens: Array = np.where(reachable, np.power(c.B / np.where(reachable, left, 1.0), 1.0 / c.beta), np.inf)
-    return tokens
+    return _with_repeats(tokens, np.asarray(unique_tokens, np.float64))
+
+
+def _with_repeats(tokens: Array, unique: Array) -> Array:
+    """Return the tokens to draw from `unique` distinct ones that are worth `tokens` distinct ones."""
+    worth = _repetition()
+    repeated = np.isfinite(unique) & (tokens > unique)
+    wanted = np.where(repeated, tokens, 0.0) / np.where(repeated, unique, 1.0) - 1.0  # repeats, if none lost worth
+    lost = np.clip(wanted / worth, 0.0, 1.0)
+    with np.errstate(divide="ignore"):
+        repeats = -worth * np.log1p(-lost)
+    total: Array = np.where(repeated, unique * (1.0 + repeats), tokens)
+    return total
 
 
 def lifetime_optimal(

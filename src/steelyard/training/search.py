@@ -1,21 +1,75 @@
-"""The best layout for a number of devices: every valid one is evaluated, as one grid of arrays."""
+"""The best layouts of a number of devices: every valid one is evaluated, block by block, as arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from steelyard.arch import Model
-from steelyard.device import Device
+from steelyard.device import Device, usable_memory_bytes
 from steelyard.errors import DoesNotFitError, InputError
-from steelyard.training.grid import Mask, candidates, pick
-from steelyard.training.layout import MAX_DEVICES, Layout
+from steelyard.training.front import Front
+from steelyard.training.grid import Mask, Space, blocks, layout_at, pick
+from steelyard.training.layout import MAX_DEVICES, Layout, broken_rules
 from steelyard.training.memory import Memory, memory
 from steelyard.training.sharding import check_method
 from steelyard.training.step import Step, step, step_unchecked
 from steelyard.units import Array
+
+ALL_LAYOUTS = Space()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What is trained in a step, whatever the layout."""
+
+    model: Model
+    device: Device
+    seq_tokens: float
+    global_batch_tokens: float
+    compute_dtype: str = "bf16"
+    method: str = "full"
+
+    def step(self, layout: Layout) -> Step:
+        """Return the step of layouts, checked against their rules."""
+        return step(
+            self.model,
+            self.device,
+            layout,
+            seq_tokens=self.seq_tokens,
+            compute_dtype=self.compute_dtype,
+            method=self.method,
+        )
+
+    def step_unchecked(self, layout: Layout) -> Step:
+        """Return the step of layouts, also of those that break a rule, which a search masks."""
+        return step_unchecked(
+            self.model,
+            self.device,
+            layout,
+            seq_tokens=self.seq_tokens,
+            compute_dtype=self.compute_dtype,
+            method=self.method,
+        )
+
+    def memory(self, layout: Layout) -> Memory:
+        """Return the memory that layouts need on their fullest device."""
+        return memory(self.model, self.device, layout, seq_tokens=self.seq_tokens, method=self.method)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a search found for one device count."""
+
+    num_devices: int
+    num_layouts: int  # valid and distinct
+    num_fitting: int  # of these, in the memory of the device
+    num_faster: int  # of these, faster than what the search compared with
+    smallest: Layout | None  # the valid layout that needs the least memory
+    front: Layout | None  # no other one is faster and smaller; the fastest first; None when nothing fits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +83,74 @@ class Plan:
     num_fitting: int
 
 
+def search(
+    job: Job,
+    count: int,
+    *,
+    space: Space = ALL_LAYOUTS,
+    faster_than_token_per_s: float = float("inf"),
+    progress: Callable[[int], None] | None = None,
+) -> Found:
+    """Return what is best among all layouts of a device count.
+
+    Args:
+        job: What is trained.
+        count: Devices; all of them are used.
+        space: Which layouts are looked at.
+        faster_than_token_per_s: Layouts that fit and are faster than this are counted.
+        progress: Called after each block with the number of layouts evaluated in it.
+
+    Raises:
+        InputError: A count, a sequence length or a batch out of range.
+
+    Assumes:
+        The global batch is rounded to whole sequences of each data-parallel rank, by up to a tenth.
+    """
+    _check(job, count)
+    front, totals = Front(float(usable_memory_bytes(job.device))), _Totals()
+    batch = max(round(job.global_batch_tokens / job.seq_tokens), 1)
+    for block, valid in blocks(job.model, count, seq_tokens=job.seq_tokens, batch=batch, space=space):
+        totals.num_layouts += (number := int(np.count_nonzero(valid)))
+        if number:
+            _evaluate(job, block, valid, front, totals, faster_than_token_per_s)
+        if progress is not None:
+            progress(number)
+    return Found(
+        num_devices=count,
+        num_layouts=totals.num_layouts,
+        num_fitting=totals.num_fitting,
+        num_faster=totals.num_faster,
+        smallest=totals.smallest,
+        front=front.fastest_first() if totals.num_fitting else None,
+    )
+
+
+@dataclass(slots=True)
+class _Totals:
+    num_layouts: int = 0
+    num_fitting: int = 0
+    num_faster: int = 0
+    least_bytes: float = math.inf
+    smallest: Layout | None = None
+
+
+def _evaluate(job: Job, block: Layout, valid: Mask, front: Front, totals: _Totals, than_token_per_s: float) -> None:
+    """Evaluate one block of layouts and keep what is worth keeping."""
+    need = np.broadcast_to(job.memory(block).total_bytes, valid.shape).ravel()
+    places = np.flatnonzero(valid & (need <= front.usable_bytes).reshape(valid.shape))
+    if not totals.num_fitting and not places.size:  # only asked for where nothing fits
+        least = int(np.argmin(np.where(valid.ravel(), need, np.inf)))
+        if need[least] < totals.least_bytes:
+            totals.least_bytes = float(need[least])
+            totals.smallest = layout_at(pick(block, np.array([least]), valid.shape), 0)
+    if not places.size:
+        return
+    rate = np.broadcast_to(job.step_unchecked(block).tokens_per_s, valid.shape).ravel()[places]
+    totals.num_fitting += places.size
+    totals.num_faster += int(np.count_nonzero(rate > than_token_per_s))
+    front.add(rate, need[places], block, places, valid.shape)
+
+
 def best_layout(
     model: Model,
     device: Device,
@@ -38,6 +160,7 @@ def best_layout(
     global_batch_tokens: float,
     compute_dtype: str = "bf16",
     method: str = "full",
+    space: Space = ALL_LAYOUTS,
 ) -> Plan:
     """Return the layout with the most tokens per second on so many devices.
 
@@ -46,9 +169,10 @@ def best_layout(
         device: Of which there are `num_devices`.
         num_devices: All of them are used.
         seq_tokens: Tokens of one sequence.
-        global_batch_tokens: Tokens of one optimizer step; rounded by up to a tenth to whole micro-batches.
+        global_batch_tokens: Tokens of one optimizer step; rounded by up to a tenth to whole sequences of each rank.
         compute_dtype: Of the matrix products.
         method: "full" or "lora".
+        space: Which layouts are looked at; all that keep the rules unless stated.
 
     Returns:
         A `Plan`; its layout, step and memory are of that one layout.
@@ -57,9 +181,6 @@ def best_layout(
         DoesNotFitError: No layout fits the memory; says what the smallest lacks and the least count that fits.
         InputError: No layout divides the batch and the model over that many devices.
 
-    Assumes:
-        Powers of two for tp, vpp, cp, ep and the micro-batch; up to 64 pipeline stages.
-
     Example:
         >>> from steelyard import arch, device
         >>> plan = best_layout(arch.load("llama-3.1-8b"), device.load("h100"), 64, seq_tokens=8192,
@@ -67,16 +188,37 @@ def best_layout(
         >>> int(plan.layout.num_devices), bool(plan.memory.fits)
         (64, True)
     """
-    plans = best_layouts(
-        model,
-        device,
-        [num_devices],
+    job = Job(
+        model=model,
+        device=device,
         seq_tokens=seq_tokens,
         global_batch_tokens=global_batch_tokens,
         compute_dtype=compute_dtype,
         method=method,
     )
-    return plans[0]
+    found = search(job, num_devices, space=space)
+    layout = fastest(job, found, space)
+    return Plan(
+        layout=layout,
+        step=job.step(layout),
+        memory=job.memory(layout),
+        num_layouts=found.num_layouts,
+        num_fitting=found.num_fitting,
+    )
+
+
+def fastest(job: Job, found: Found, space: Space = ALL_LAYOUTS) -> Layout:
+    """Return the fastest layout that a search of `space` found.
+
+    Raises:
+        InputError: No layout divides the job over the devices.
+        DoesNotFitError: None of them fits; says what the smallest lacks and the least count that fits.
+    """
+    if not found.num_layouts:
+        raise InputError(_no_layout(job, found, space))
+    if found.front is None:
+        raise DoesNotFitError(_no_memory(job, found))
+    return layout_at(found.front, 0)
 
 
 def best_layouts(
@@ -89,37 +231,26 @@ def best_layouts(
     compute_dtype: str = "bf16",
     method: str = "full",
 ) -> tuple[Plan, ...]:
-    """Return the fastest layout of each device count, all searched in one grid.
+    """Return the fastest layout of each device count.
 
     `global_batch_tokens` is one figure, or one for each count. Raises as `best_layout`, for the first count that has
     none.
     """
-    check_method(method)
-    _check(counts, seq_tokens, global_batch_tokens)
-    batch = np.broadcast_to(np.maximum(np.rint(np.asarray(global_batch_tokens) / seq_tokens), 1), (len(counts),))
-    grid, valid = candidates(model, device, counts, seq_tokens=seq_tokens, global_batch=batch)
-    sizes = memory(model, device, grid, seq_tokens=seq_tokens, method=method)
-    times = step_unchecked(model, device, grid, seq_tokens=seq_tokens, compute_dtype=compute_dtype, method=method)
-    speed = np.where(valid & sizes.fits, times.tokens_per_s, 0.0)
-    valid = np.broadcast_to(valid, speed.shape)
-    plans = []
-    for row, count in enumerate(counts):
-        if not valid[row].any():
-            raise InputError(_no_layout(model, device, count, float(batch[row]), seq_tokens))
-        if not speed[row].any():
-            raise DoesNotFitError(_no_memory(model, device, count, seq_tokens, method, sizes, valid, row))
-        fastest = np.unravel_index(int(np.argmax(speed[row])), speed.shape[1:])
-        chosen = pick(grid, (row, *(int(place) for place in fastest)))
-        plans.append(
-            Plan(
-                layout=chosen,
-                step=step(model, device, chosen, seq_tokens=seq_tokens, compute_dtype=compute_dtype, method=method),
-                memory=memory(model, device, chosen, seq_tokens=seq_tokens, method=method),
-                num_layouts=int(np.count_nonzero(valid[row])),
-                num_fitting=int(np.count_nonzero(speed[row])),
-            )
+    if not counts:
+        raise InputError("no device count given")
+    batches = np.broadcast_to(np.asarray(global_batch_tokens, np.float64), (len(counts),))
+    return tuple(
+        best_layout(
+            model,
+            device,
+            count,
+            seq_tokens=seq_tokens,
+            global_batch_tokens=float(batch),
+            compute_dtype=compute_dtype,
+            method=method,
         )
-    return tuple(plans)
+        for count, batch in zip(counts, batches, strict=True)
+    )
 
 
 def least_devices(model: Model, device: Device, *, seq_tokens: float, method: str = "full") -> int:
@@ -145,9 +276,9 @@ def least_devices(model: Model, device: Device, *, seq_tokens: float, method: st
         >>> least_devices(small, h100, seq_tokens=4096) > least_devices(small, h100, seq_tokens=4096, method="lora")
         True
     """
-    check_method(method)
+    job = Job(model=model, device=device, seq_tokens=seq_tokens, global_batch_tokens=seq_tokens, method=method)
     coarse = [2**power for power in range(17)]
-    high = _first(model, device, coarse, seq_tokens, method)
+    high = _first_that_fits(job, coarse)
     if high is None:
         raise DoesNotFitError(
             f"training {model.id} ({method}) at {seq_tokens:.0f} tokens fits no layout on up to {coarse[-1]} x "
@@ -155,46 +286,61 @@ def least_devices(model: Model, device: Device, *, seq_tokens: float, method: st
         )
     node = max(device.accelerator.devices_per_node, 1)
     between = [count for count in range(high // 2 + 1, high) if count < node or count % node == 0]
-    return _first(model, device, between[:: max(len(between) // 64, 1)], seq_tokens, method) or high
+    return _first_that_fits(job, between[:: max(len(between) // 64, 1)]) or high
 
 
-def _first(model: Model, device: Device, counts: Sequence[int], seq_tokens: float, method: str) -> int | None:
+def _first_that_fits(job: Job, counts: Sequence[int]) -> int | None:
     """Return the first of the counts on which any layout fits, one sequence for each device in flight."""
-    if not counts:
-        return None
-    batch = np.asarray(counts, np.float64)
-    grid, valid = candidates(model, device, counts, seq_tokens=seq_tokens, global_batch=batch, zero_stages=(3,))
-    fits = valid & memory(model, device, grid, seq_tokens=seq_tokens, method=method).fits
-    return next((count for count, row in zip(counts, fits, strict=True) if row.any()), None)
-
-
-def _check(counts: Sequence[int], seq_tokens: float, global_batch_tokens: Array) -> None:
+    space = Space(only={"zero_stage": (0, 3), "micro_batch": (1,), "vpp": (1,)})
     for count in counts:
-        if not 1 <= count <= MAX_DEVICES or count != int(count):
-            raise InputError(f"number of devices is {count}; allowed: whole numbers from 1 to {MAX_DEVICES}")
-    if not counts:
-        raise InputError("no device count given")
-    if not 1 <= seq_tokens <= 1e9:
-        raise InputError(f"sequence length is {seq_tokens:g} tokens; allowed: 1 to 1e9")
-    batch = np.asarray(global_batch_tokens, np.float64)
-    if not np.all(np.isfinite(batch) & (batch > 0) & (batch <= 1e12)):
-        raise InputError(f"global batch is {batch} tokens; allowed: above 0, up to 1e12")
+        _check(job, count)
+        for block, valid in blocks(job.model, count, seq_tokens=job.seq_tokens, batch=count, space=space):
+            if np.any(valid & job.memory(block).fits):
+                return count
+    return None
 
 
-def _no_layout(model: Model, device: Device, count: int, batch: float, seq_tokens: float) -> str:
+def _check(job: Job, count: int) -> None:
+    check_method(job.method)
+    if not 1 <= count <= MAX_DEVICES or count != int(count):
+        raise InputError(f"number of devices is {count}; allowed: whole numbers from 1 to {MAX_DEVICES}")
+    if not 1 <= job.seq_tokens <= 1e9 or job.seq_tokens != int(job.seq_tokens):
+        raise InputError(f"sequence length is {job.seq_tokens:g} tokens; allowed: whole numbers from 1 to 1e9")
+    if not 0 < job.global_batch_tokens <= 1e12:
+        raise InputError(f"global batch is {job.global_batch_tokens:g} tokens; allowed: above 0, up to 1e12")
+
+
+def _no_layout(job: Job, found: Found, space: Space) -> str:
+    """Say why a device count has no layout at all: a limit that nothing can keep, else the batch and the count."""
+    count, batch = found.num_devices, max(round(job.global_batch_tokens / job.seq_tokens), 1)
+    start = f"no layout of {job.model.id} on {count} devices: "
+    for name, values in space.only.items():
+        reasons = [_impossible(job.model, count, name, value) for value in values]
+        if all(reasons):
+            return f"{start}{name} {', '.join(map(str, values))}: {reasons[0]}"
+    node = job.device.accelerator.devices_per_node
     return (
-        f"no layout divides {model.id} and a batch of {batch:.0f} sequences of {seq_tokens:.0f} tokens over {count} "
-        f"devices; try a multiple of {device.accelerator.devices_per_node} devices or a larger batch"
+        f"{start}nothing divides the model and a batch of {batch} sequences of {job.seq_tokens:.0f} tokens over them; "
+        f"try a multiple of {node} devices, a larger batch or fewer limits"
     )
 
 
-def _no_memory(
-    model: Model, device: Device, count: int, seq_tokens: float, method: str, sizes: Memory, valid: Mask, row: int
-) -> str:
-    total = np.where(valid, np.broadcast_to(sizes.total_bytes, valid.shape), np.inf)[row]
-    need, have = total.min(), float(np.median(sizes.usable_bytes))
-    least = least_devices(model, device, seq_tokens=seq_tokens, method=method)
+def _impossible(model: Model, count: int, name: str, value: int | str) -> str:
+    """Return the rule that a value of one axis breaks whatever the others are, "" when it breaks none."""
+    alone = Layout(**{"dp": count, "global_batch": count, name: value})  # type: ignore[arg-type]
+    rules = (rule for rule, broken in broken_rules(model, alone).items() if np.any(broken) and rule.startswith(name))
+    if name in {"tp", "pp", "dp", "cp"} and isinstance(value, int) and (value < 1 or count % value):
+        return next(rules, f"{name} must divide the {count} devices")
+    return next(rules, "")
+
+
+def _no_memory(job: Job, found: Found) -> str:
+    """Say what the smallest layout of a device count lacks, and the least count on which one fits."""
+    assert found.smallest is not None
+    sizes = job.memory(found.smallest)
+    need, have = float(np.max(sizes.total_bytes)), float(np.max(sizes.usable_bytes))
+    least = least_devices(job.model, job.device, seq_tokens=job.seq_tokens, method=job.method)
     return (
-        f"training {model.id} ({method}) at {seq_tokens:.0f} tokens needs {need / 1e9:.0f} GB per device on {count} x "
-        f"{device.id}, which has {have / 1e9:.0f} GB usable; the least is {least} devices"
+        f"training {job.model.id} ({job.method}) at {job.seq_tokens:.0f} tokens needs {need / 1e9:.0f} GB per device "
+        f"on {found.num_devices} x {job.device.id}, which has {have / 1e9:.0f} GB usable; the least is {least} devices"
     )

@@ -7,14 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from steelyard import arch, catalog, economics, training
+from steelyard import arch, economics, training
 from steelyard.compare.case import Case
 from steelyard.compare.draws import Draw
+from steelyard.compare.jobs.drawn import drawn_run
 from steelyard.compare.routes import energy
 from steelyard.compare.routes.outcome import median
 from steelyard.compare.routes.serve import COMMITMENT_MONTHS, DevicePrice, device_price
 from steelyard.errors import UnknownError
-from steelyard.records.estimate import estimate
 from steelyard.records.term import Term, explain
 from steelyard.units import SECONDS_PER_MONTH, format_quantity
 
@@ -95,18 +95,7 @@ def train(case: Case, job: Job) -> TrainingRun:
     """
     model, on = case.model(job.model_ref), case.device(job.device_ref)
     plan = _plan(case, job)
-    low, mid, high = mtbf_range_s()
-    fitted = catalog.calibration("training")
-    run = training.run(
-        plan.step,
-        tokens=job.tokens,
-        device=on,
-        reliability=training.reliability(device_mtbf_s=case.draws.between("mtbf", low, mid, high)),
-        checkpoint_bytes=training.checkpoint_bytes(model) if job.method == "full" else 0.0,
-        time_ratio=case.draws.factor("training_time", fitted["step_time_residual_sigma"].value),
-        job_time_ratio=fitted["whole_job_time_ratio"].value
-        * case.draws.factor("whole_job", fitted["whole_job_residual_sigma"].value),
-    )
+    run = drawn_run(case.draws, plan.step, model=model, device=on, tokens=job.tokens, method=job.method)
     price = device_price(case, job.device_ref, job.pricing)
     facility_j = np.asarray(run.it_energy_j) * energy.pue(case)
     power = facility_j * energy.electricity_usd_per_j(case) if price.powered_by_user else np.zeros((1, 1))
@@ -169,12 +158,6 @@ def scaling(case: Case, job: Job, growth: float, mode: Literal["weak", "strong"]
         method=job.method,
         mode=mode,
     )
-
-
-def mtbf_range_s() -> tuple[float, float, float]:
-    """Return p10, p50 and p90 of device MTBF over the clusters that published one."""
-    found = estimate(training.mtbf_points())
-    return found.p10, found.p50, found.p90
 
 
 def refresh_months(case: Case, every_months: int | None) -> tuple[int, ...]:

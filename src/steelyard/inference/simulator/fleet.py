@@ -13,7 +13,8 @@ from steelyard.inference.deployment import Deployment
 from steelyard.inference.engine import Engine, engine_for
 from steelyard.inference.memory import memory, require_fit
 from steelyard.inference.simulator.table import StepTable, step_table
-from steelyard.records.serving import ROUTINGS, SCHEDULERS, Autoscaling, Batching, ReplicaFailures, Routing
+from steelyard.inference.under_load import Speculation
+from steelyard.records.serving import ROUTINGS, WHOLE_PROMPTS, Autoscaling, Batching, ReplicaFailures, Routing
 from steelyard.records.workload import Lengths
 
 _UNLIMITED = 1 << 40
@@ -62,8 +63,9 @@ def replica_for(
     deployment: Deployment,
     lengths: Lengths,
     *,
-    scheduler: str = "vllm",
     engine: Engine | None = None,
+    static: bool = False,
+    speculation: Speculation | None = None,
     max_sequences: int | None = None,
     token_budget: int | None = None,
     kv_blocks: int | None = None,
@@ -74,14 +76,14 @@ def replica_for(
         model, device, deployment: One replica.
         lengths: Requests; how much KV cache a token takes is that of their mean context, and none may be longer than
             the model's context.
-        scheduler: `vllm`, `sglang`, `tensorrt-llm` or `static`.
-        engine: Its overheads and limits; the defaults for the device when None.
+        engine: Its way of batching, overheads and limits; the defaults for the device when None.
+        static: Static batching in place of the engine's.
+        speculation: A draft, if there is one; its steps yield their mean number of tokens.
         max_sequences, token_budget, kv_blocks: In place of the engine's.
 
     Raises:
         DoesNotFitError: The weights and one sequence do not fit.
         InputError: A request is longer than the model's context.
-        UnknownError: Not a scheduler.
 
     Example:
         >>> from steelyard import arch, device
@@ -90,18 +92,22 @@ def replica_for(
         >>> one.kv_blocks > 10_000
         True
     """
-    if scheduler not in SCHEDULERS:
-        raise UnknownError(unknown("scheduler", scheduler, SCHEDULERS))
     engine = engine or engine_for(device)
     held = memory(model, device, deployment, lengths, engine=engine)
     require_fit(model, device, deployment, held)
-    most = max_sequences or int(np.max(engine.max_sequences))
-    budget = max(token_budget or int(np.max(engine.chunk_tokens)), most)
-    rules = SCHEDULERS[scheduler]
-    static = rules.get("static", False)
-    batching = Batching(token_budget=_UNLIMITED if static else budget, max_sequences=most, **rules)
+    places = deployment.dp * deployment.pp  # ranks and stages with a micro-batch each
+    most = max_sequences or int(np.max(engine.max_sequences)) * deployment.dp
+    budget = max(token_budget or int(np.max(engine.chunk_tokens)) * places, most)
+    batching = Batching(
+        token_budget=_UNLIMITED if static else budget,
+        max_sequences=most,
+        chunked=engine.name not in WHOLE_PROMPTS,
+        mixed=not bool(np.max(engine.prompts_first)),
+        static=static,
+    )
     context = ((lengths.isl_tokens + lengths.osl_tokens / 2) * lengths.osl_tokens).sum() / lengths.osl_tokens.sum()
-    bytes_per_token = float(np.max(held.sequence_bytes)) / float(context)
+    held_bytes = arch.cache_bytes(model, context, kv_dtype=deployment.kv_dtype, tp=deployment.tp)
+    bytes_per_token = float(np.max(held_bytes)) / float(context) / places
     blocks = kv_blocks or int(float(np.max(held.kv_pool_bytes)) / bytes_per_token / batching.block_tokens)
     longest = float((lengths.isl_tokens + lengths.osl_tokens).max())
     return Replica(
@@ -110,6 +116,7 @@ def replica_for(
             device,
             deployment,
             engine=engine,
+            speculation=speculation,
             max_sequences=most,
             token_budget=_STATIC_PROMPTS_TOKENS if static else budget,
             max_context_tokens=max(longest, 1024.0),

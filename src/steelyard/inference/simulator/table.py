@@ -15,8 +15,9 @@ import numpy.typing as npt
 from steelyard import arch
 from steelyard.device import Device, effective_compute_dtype, peak_flop_per_s, power_w
 from steelyard.inference.deployment import Deployment
-from steelyard.inference.engine import Engine, engine_for
+from steelyard.inference.engine import Engine, engine_for, served
 from steelyard.inference.step import step
+from steelyard.inference.under_load import Speculation
 
 Grid = npt.NDArray[np.float64]
 Cost = Callable[[Grid, Grid, Grid, Grid], tuple[Grid, Grid]]
@@ -46,6 +47,7 @@ def step_table(
     deployment: Deployment,
     *,
     engine: Engine | None = None,
+    speculation: Speculation | None = None,
     max_sequences: int,
     token_budget: int,
     max_context_tokens: float,
@@ -55,6 +57,7 @@ def step_table(
     Args:
         model, device, deployment: One replica.
         engine: Its overheads; the defaults for the device when None.
+        speculation: A draft: a step's time is that of one token of each sequence, on average.
         max_sequences, token_budget, max_context_tokens: How far the table reaches.
 
     Returns:
@@ -74,9 +77,15 @@ def step_table(
     peak = peak_flop_per_s(device, effective_compute_dtype(device, deployment.compute_dtype))
     devices = deployment.num_devices
 
-    def cost(sequences: Grid, tokens: Grid, context: Grid, attended: Grid) -> tuple[Grid, Grid]:
+    draft = speculation or Speculation()
+    yields = draft.accepted_tokens_per_step / (1.0 + draft.tokens * draft.draft_time_ratio)
+    ran = served(device)
+
+    def made(sequences: Grid, tokens: Grid, context: Grid, attended: Grid) -> tuple[Grid, Grid, Grid]:
+        """Return seconds and FLOP of one pass, and the prompts in it."""
         chunk = np.clip(2.0 * attended, 1.0, np.maximum(tokens, 1.0))
-        made = step(
+        prompts = np.maximum(tokens / chunk, 1.0)
+        done = step(
             model,
             device,
             deployment,
@@ -85,18 +94,29 @@ def step_table(
             prefill_tokens=tokens,
             prompt_tokens=chunk,
             prompt_context_tokens=np.maximum(attended - chunk / 2.0, 0.0),
+            prompt_ranks=prompts,
+            decode_tokens=1.0 + draft.tokens,
             engine=engine,
         )
-        seconds = np.asarray(made.total_s)
-        mfu = np.asarray(made.flop) / (peak * seconds)
-        return seconds, seconds * devices * power_w(device, 1.0, mfu_ratio=mfu)
+        return np.asarray(done.total_s), np.asarray(done.flop), prompts
+
+    def cost(sequences: Grid, tokens: Grid, context: Grid, attended: Grid) -> tuple[Grid, Grid]:
+        whole_s, flop, prompts = made(sequences, tokens, context, attended)
+        plain_s, _, _ = made(sequences, 0.0 * tokens[:, :1], context, attended[..., :1])
+        mfu = flop / (peak * whole_s)
+        # A prompt is in one of the micro-batches that fill the stages: the others wait for it at one stage only.
+        carried = np.clip(prompts / deployment.dp, 1.0, deployment.pp)
+        alone_s = whole_s * (deployment.pp + carried - 1.0) / deployment.pp  # nothing else fills the pipeline
+        among_s = plain_s / yields + np.maximum(whole_s - plain_s, 0.0) * carried / deployment.pp
+        seconds = np.where(sequences > 0, among_s, alone_s)
+        return seconds, seconds * devices * power_w(ran, 1.0, mfu_ratio=mfu)
 
     return tabulate(
         cost,
         max_sequences=max_sequences,
         token_budget=token_budget,
         max_context_tokens=max_context_tokens,
-        idle_w=devices * float(np.max(power_w(device, 0.0))),
+        idle_w=devices * float(np.max(power_w(ran, 0.0))),
         num_devices=devices,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from steelyard.compare.serving_question import ServingAnswer
+from steelyard.compare.serving.traffic_question import TrafficAnswer
 from steelyard.inference.simulator import METRICS
 from steelyard.report.json_document import document, dump
 from steelyard.report.listing import table
@@ -16,12 +16,12 @@ SCHEMA = "steelyard/simulate-serve/1"
 _SHOWN = ("mean", "p50", "p90", "p95", "p99")
 
 
-def render(answer: ServingAnswer, *, form: str | None = None, width: int | None = None) -> str:
+def render(answer: TrafficAnswer, *, form: str | None = None, width: int | None = None) -> str:
     """Return the answer for the terminal, or as "json"."""
     return dump(_document(answer)) if form == "json" else _text(answer, width)
 
 
-def _document(answer: ServingAnswer) -> dict[str, Any]:
+def _document(answer: TrafficAnswer) -> dict[str, Any]:
     run = answer.run
     result = run.to_dict() | {
         "elapsed_s": answer.elapsed_s,
@@ -47,7 +47,7 @@ def _document(answer: ServingAnswer) -> dict[str, Any]:
     )
 
 
-def _text(answer: ServingAnswer, width: int | None) -> str:
+def _text(answer: TrafficAnswer, width: int | None) -> str:
     parts = [f"{clean(answer.title)}\n{clean(answer.load_label)}; {answer.run.num_requests:,} requests\n"]
     parts.append(table(list(_latencies(answer)), width=width))
     parts.append(table([{"": name, "value": value} for name, value in _figures(answer)], width=width))
@@ -59,7 +59,7 @@ def _text(answer: ServingAnswer, width: int | None) -> str:
     return "\n".join(parts)
 
 
-def _latencies(answer: ServingAnswer) -> Iterator[dict[str, str]]:
+def _latencies(answer: TrafficAnswer) -> Iterator[dict[str, str]]:
     for metric in METRICS:
         row = {"latency": metric.upper()}
         found = answer.run.percentiles_s(metric)
@@ -74,7 +74,7 @@ def _between(low: float, high: float) -> str:
     return f"{format_quantity(low, 's')} to {format_quantity(high, 's')}"
 
 
-def _figures(answer: ServingAnswer) -> Iterator[tuple[str, str]]:
+def _figures(answer: TrafficAnswer) -> Iterator[tuple[str, str]]:
     run = answer.run
     yield "requests answered", format_quantity(run.request_rate_per_s, "request_per_s")
     yield "output", format_quantity(run.output_tokens_per_s, "token_per_s")

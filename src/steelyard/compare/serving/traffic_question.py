@@ -17,7 +17,7 @@ DRAW_REQUESTS = 20_000  # of each draw of the step-time residual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServingQuestion:
+class TrafficQuestion:
     """What is served on what, under which load, for whom.
 
     The load is open at `request_rate_per_s`, or at `level_ratio` of the capacity in closed form where that is None;
@@ -38,10 +38,14 @@ class ServingQuestion:
     gaps: str = "gamma"
     daily: bool = False  # with the preset's rate by the hour
     tp: int = 1
+    pp: int = 1
+    dp: int = 1
     ep: int = 1
     weight_dtype: str | None = None
     kv_dtype: str | None = None
-    scheduler: str = "vllm"
+    engine: str = "vllm"
+    engine_version: str = ""
+    static: bool = False
     max_sequences: int | None = None
     token_budget: int | None = None
     replicas: int = 1
@@ -75,7 +79,7 @@ class Miss:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServingAnswer:
+class TrafficAnswer:
     """What the fleet does. Ranges are p10, p50, p90 over draws of the step-time residual, each simulated."""
 
     title: str

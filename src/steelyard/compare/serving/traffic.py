@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from steelyard import arch, catalog, device, economics, inference
-from steelyard.compare.serving_question import (
+from steelyard.compare.serving.traffic_question import (
     DEFAULT_LEVEL_RATIO,
     DRAW_REQUESTS,
     Miss,
-    ServingAnswer,
-    ServingQuestion,
+    TrafficAnswer,
+    TrafficQuestion,
 )  # fmt: skip
 from steelyard.errors import InputError, UnknownError
 from steelyard.inference import simulator
@@ -40,7 +40,7 @@ _MEGA = 1e6
 class _Case:
     """A question with its names resolved."""
 
-    question: ServingQuestion
+    question: TrafficQuestion
     model: arch.Model
     device: device.Device
     deployment: inference.Deployment
@@ -49,7 +49,7 @@ class _Case:
     workload: Workload | None
 
 
-def simulate_serving(question: ServingQuestion, *, sink: Any = None) -> ServingAnswer:
+def simulate_serving(question: TrafficQuestion, *, sink: Any = None) -> TrafficAnswer:
     """Return what a serving fleet does under a load: percentiles with ranges, rates, energy, money.
 
     Args:
@@ -57,7 +57,7 @@ def simulate_serving(question: ServingQuestion, *, sink: Any = None) -> ServingA
         sink: Takes the counted requests of the run in batches, for a file.
 
     Returns:
-        `ServingAnswer`; the run is that of the median prediction.
+        `TrafficAnswer`; the run is that of the median prediction.
 
     Raises:
         DoesNotFitError: The model, or the longest request, does not fit.
@@ -75,7 +75,7 @@ def simulate_serving(question: ServingQuestion, *, sink: Any = None) -> ServingA
     ranges, overloaded = _ranges(case)
     usd, sources, warnings = _price(case, run)
     pue = economics.pue()
-    return ServingAnswer(
+    return TrafficAnswer(
         title=_title(case),
         load_label=case.load.label,
         run=run,
@@ -93,15 +93,16 @@ def simulate_serving(question: ServingQuestion, *, sink: Any = None) -> ServingA
     )
 
 
-def _case(question: ServingQuestion) -> _Case:
+def _case(question: TrafficQuestion) -> _Case:
     stated = [question.request_rate_per_s is not None, question.level_ratio is not None,
               question.concurrency is not None, question.all_at_once]  # fmt: skip
     if sum(stated) > 1:
         raise InputError("load: rate, load level, concurrency and all-at-once exclude each other; give one")
     model, on = arch.load(question.model), device.load(question.device)
-    deployment = inference.deployment_for(
-        model, question.tp, ep=question.ep, weight_dtype=question.weight_dtype, kv_dtype=question.kv_dtype
+    stored = inference.deployment_for(
+        model, question.tp, weight_dtype=question.weight_dtype, kv_dtype=question.kv_dtype
     )
+    deployment = dataclasses.replace(stored, pp=question.pp, dp=question.dp, ep=question.ep)
     trace = Path(question.load)
     is_trace = trace.suffix.lower() in {".csv", ".jsonl", ".json"} or trace.is_file()
     workload = None if is_trace else catalog.workload(question.load)
@@ -122,7 +123,7 @@ def _case(question: ServingQuestion) -> _Case:
     )
 
 
-def _lengths(question: ServingQuestion, workload: Workload) -> Lengths:
+def _lengths(question: TrafficQuestion, workload: Workload) -> Lengths:
     if question.isl_tokens is None and question.osl_tokens is None:
         return inference.lengths_from_workload(workload, num_samples=_SAMPLES)
     if question.isl_tokens is None or question.osl_tokens is None:
@@ -131,7 +132,7 @@ def _lengths(question: ServingQuestion, workload: Workload) -> Lengths:
 
 
 def _fleet(
-    question: ServingQuestion,
+    question: TrafficQuestion,
     model: arch.Model,
     on: device.Device,
     deployment: inference.Deployment,
@@ -142,7 +143,8 @@ def _fleet(
         on,
         deployment,
         lengths,
-        scheduler=question.scheduler,
+        engine=inference.engine_for(on, question.engine, question.engine_version),
+        static=question.static,
         max_sequences=question.max_sequences,
         token_budget=question.token_budget,
     )
@@ -174,15 +176,16 @@ def _capacity(
     on: device.Device,
     deployment: inference.Deployment,
     lengths: Lengths,
-    question: ServingQuestion,
+    question: TrafficQuestion,
 ) -> float:
     """Return the closed-form capacity of the fleet [requests/s]; separate decoding replicas carry none of it alone."""
-    one = inference.steady(model, on, deployment, lengths, Objective())
+    engine = inference.engine_for(on, question.engine, question.engine_version)
+    one = inference.steady(model, on, deployment, lengths, Objective(), engine=engine)
     count = question.replicas if question.replica_range is None else question.replica_range[0]
     return float(np.max(one.request_rate_per_s)) * (count + question.decode_replicas)
 
 
-def _load(question: ServingQuestion, workload: Workload, lengths: Lengths, capacity: float) -> Load:
+def _load(question: TrafficQuestion, workload: Workload, lengths: Lengths, capacity: float) -> Load:
     count = DEFAULT_REQUESTS if question.num_requests is None else question.num_requests
     if question.concurrency is not None:
         return simulator.closed_load(lengths, question.concurrency, count)
@@ -308,6 +311,7 @@ def _typical_step(case: _Case, run: ServingResult) -> inference.Step:
         case.deployment,
         decode_sequences=max(run.mean_batch, 1.0),
         context_tokens=context / float(lengths.osl_tokens.sum()),
+        engine=inference.engine_for(case.device, case.question.engine, case.question.engine_version),
     )
 
 

@@ -1,0 +1,91 @@
+"""`steelyard plan train`: the best layouts of a training job, out of all that are possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from steelyard.cli.output import FORMATS, deliver, output_option, screen, warn
+from steelyard.cli.progress import LayoutProgress
+from steelyard.cli.quantities import DURATION, NUMBERS
+from steelyard.cli.train_options import F, job_options, one_form, to_job, to_layout
+
+LIMITS = ("tp", "pp", "vpp", "dp", "cp", "ep", "micro-batch", "zero")
+_FIELDS = {"micro-batch": "micro_batch", "zero": "zero_stage"}
+
+
+def limit_options(function: F) -> F:
+    """Add `--tp 4,8`, `--max-tp 8` and their like to a command."""
+    add: Callable[..., Any]
+    for name in reversed(LIMITS):
+        most = click.option(f"--max-{name}", type=click.IntRange(1), metavar="N", help=f"Largest {name} looked at.")
+        only = click.option(f"--{name}", type=NUMBERS, help=f"Only these values of {name}.")
+        for add in (most, only) if name != "zero" else (only,):
+            function = add(function)
+    only = click.option("--recompute", metavar="KIND[,KIND...]", help="Only these: none, selective, full.")
+    return only(function)
+
+
+@click.command("train")
+@job_options
+@click.option("--devices", "counts", type=NUMBERS, required=True, help="One count or several; all of a count are used.")
+@click.option("--within", "deadline_s", type=DURATION, help="Deadline, '60 days': the cheapest that meets it wins.")
+@limit_options
+@click.option(
+    "--layout", metavar="LAYOUT", help="Why not this one? tp=8,pp=4,...: its rank, or what stands against it."
+)
+@click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, breakdown, sources.")
+@click.option("--explain", is_flag=True, help="Print the trees of terms behind the winner.")
+@output_option
+def command(form: str | None, explain: bool, output: Path | None, **options: Any) -> None:
+    """Which layout trains fastest, which cheapest in time, and what lies between?
+
+    Looks at every layout that keeps the rules: tensor, pipeline, interleaving, context, expert and data
+    parallel ranks, micro-batch, recomputation, ZeRO stage. Drops what does not fit the memory. Exit code 1 when
+    nothing fits, or nothing meets the deadline.
+
+    \b
+    Example:
+      steelyard plan train --model llama-3.1-405b --on h100-sxm --devices 16384 --tokens 15.6e12 \\
+          --seq-len 8192 --global-batch-tokens 16777216
+      steelyard plan train --model llama-3.1-70b --on h100 --devices 256,512,1024 --tokens 2T --within '60 days'
+      steelyard plan train --model llama-3.1-70b --on h100 --devices 512 --tokens 2T --tp 8 --max-pp 8 \\
+          --recompute selective --layout tp=8,pp=8
+    """
+    one_form(form, explain)
+    job, counts = to_job(options), options["counts"]
+    asked = options["layout"]
+    layout = None
+    if asked is not None:
+        layout = to_layout(asked, counts[0] if len(counts) == 1 else None, job.batch_sequences)
+    if form is None and output is not None and not explain:
+        form = FORMATS.get(output.suffix.lower())
+
+    from steelyard.compare.jobs import plan_training
+    from steelyard.report import training_plan
+    from steelyard.training import Space
+
+    space = Space(only=_only(options), at_most=_at_most(options))
+    with LayoutProgress(len(counts)) as progress:
+        plan = plan_training(
+            job, counts, space=space, deadline_s=options["deadline_s"], compare_with=layout, progress=progress
+        )
+    width, _ = screen()
+    warn(plan.warnings)
+    deliver(training_plan.render(plan, form=form, explain=explain, width=None if output else width), output)
+
+
+def _only(options: dict[str, Any]) -> dict[str, tuple[int | str, ...]]:
+    named = {_FIELDS.get(name, name): options[_FIELDS.get(name, name) if name != "zero" else "zero"] for name in LIMITS}
+    kinds = options["recompute"]
+    if kinds is not None:
+        named["recompute"] = tuple(kind.strip() for kind in kinds.split(","))
+    return {name: values for name, values in named.items() if values is not None}
+
+
+def _at_most(options: dict[str, Any]) -> dict[str, int]:
+    named = {_FIELDS.get(name, name): options.get(f"max_{name.replace('-', '_')}") for name in LIMITS}
+    return {name: value for name, value in named.items() if value is not None}

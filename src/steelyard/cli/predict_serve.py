@@ -1,0 +1,80 @@
+"""`steelyard predict serve`: one deployment under one load."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+
+from steelyard.cli.output import FORMATS, deliver, output_option, screen, warn
+from steelyard.cli.quantities import DEVICE_PRICE, RATE, TOKENS
+from steelyard.cli.train_options import one_form
+from steelyard.errors import InputError
+
+
+@click.command("serve")
+@click.option("--model", "model_ref", required=True, metavar="MODEL", help="Catalogue name, or a config.json.")
+@click.option("--on", "device_ref", required=True, metavar="DEVICE", help="Accelerator of the catalogue.")
+@click.option("--isl", "isl_tokens", type=TOKENS, required=True, help="Prompt tokens of a request, mean.")
+@click.option("--osl", "osl_tokens", type=TOKENS, required=True, help="Generated tokens of a request, mean.")
+@click.option("--concurrency", "users", type=click.IntRange(1), help="Users who each send again when answered.")
+@click.option("--rate", "request_rate_per_s", type=RATE, help="Requests per second, instead of users.")
+@click.option("--tp", type=click.IntRange(1), default=1, show_default=True, help="Tensor-parallel ways.")
+@click.option("--pp", type=click.IntRange(1), default=1, show_default=True, help="Pipeline stages.")
+@click.option("--dp", type=click.IntRange(1), default=1, show_default=True, help="Data-parallel attention ranks.")
+@click.option("--ep", type=click.IntRange(1), default=1, show_default=True, help="Ranks experts are spread over.")
+@click.option("--dtype", "weight_dtype", metavar="DTYPE", help="Of the weights; as stored unless given.")
+@click.option("--kv-dtype", metavar="DTYPE", help="Of the KV cache; bf16 unless given.")
+@click.option("--engine", default="vllm", show_default=True, help="vllm, sglang, tensorrt-llm, llama.cpp, tgi.")
+@click.option("--engine-version", default="", metavar="VERSION", help="The newest unless given.")
+@click.option(
+    "--cached", "cached_input_ratio", type=click.FloatRange(0, 1), default=0.0, show_default=True,
+    help="Share of prompt tokens served from a prefix cache.",
+)  # fmt: skip
+@click.option(
+    "--speculative-tokens", type=click.IntRange(0), default=0, show_default=True,
+    help="Proposed by a draft in each step.",
+)  # fmt: skip
+@click.option(
+    "--acceptance", "acceptance_ratio", type=click.FloatRange(0, 0.999), default=0.7, show_default=True,
+    help="Chance that a proposed token is accepted.",
+)  # fmt: skip
+@click.option(
+    "--pricing", default="contract", show_default=True, help="Rental: contract, on_demand, reserved_1y, spot, ..."
+)
+@click.option("--price", "usd_per_device_s", type=DEVICE_PRICE, help="Your own, in place of the catalogue's.")
+@click.option("--region", default="United States", show_default=True, help="Of the electricity.")
+@click.option("--as-of", metavar="DATE", help="Prices of this day (YYYY-MM-DD); the newest unless stated.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draws behind ranges.")
+@click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, breakdown, sources.")
+@click.option("--explain", is_flag=True, help="Print the trees of terms: value, formula and source of each.")
+@output_option
+def command(form: str | None, explain: bool, output: Path | None, as_of: str | None, **options: Any) -> int:
+    """Does a deployment fit, how fast is it under a load, and what does a token cost in money and energy?
+
+    TTFT, TPOT and end-to-end latency in the mean, throughput, memory by item, energy with the share of
+    hosts and of cooling apart, rent per token. Exit code 1 when it does not fit.
+
+    \b
+    Example:
+      steelyard predict serve --model llama-3.1-8b --on h100 --isl 1000 --osl 200 --concurrency 64
+      steelyard predict serve --model deepseek-r1 --on b200 --tp 8 --ep 8 --isl 8k --osl 1k --rate '2 requests/s'
+    """
+    one_form(form, explain)
+    try:
+        day = None if as_of is None else date.fromisoformat(as_of)
+    except ValueError:
+        raise InputError(f"--as-of: {str(as_of)[:40]!r} is not a day; allowed: YYYY-MM-DD") from None
+    if form is None and output is not None and not explain:
+        form = FORMATS.get(output.suffix.lower())
+
+    from steelyard.compare.serving import ServingQuestion, predict_serving
+    from steelyard.report import serving_prediction
+
+    found = predict_serving(ServingQuestion(as_of=day, **options))
+    width, _ = screen()
+    warn(found.warnings)
+    deliver(serving_prediction.render(found, form=form, explain=explain, width=None if output else width), output)
+    return 0 if found.fits else 1

@@ -1,0 +1,166 @@
+"""One deployment under one load: latency, throughput, memory, energy at the meter, money; with ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from steelyard import catalog, economics, inference
+from steelyard.compare.draws import Draws
+from steelyard.compare.jobs.predict import cited, term_names
+from steelyard.compare.result import Quantity
+from steelyard.compare.serving.question import ServingQuestion
+from steelyard.errors import UnknownError
+from steelyard.inference import memory as serving_memory
+from steelyard.records.estimate import estimate
+from steelyard.records.term import Term, explain
+from steelyard.records.workload import Lengths
+from steelyard.units import Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingPrediction:
+    """What is predicted: `median` is the middle case, `drawn` holds the draws [D, 1]; both None where nothing fits."""
+
+    question: ServingQuestion
+    memory: inference.ServingMemory
+    median: inference.UnderLoad | None
+    drawn: inference.UnderLoad | None
+    ttft_s: Array | None  # with a residual of its own [D, 1]
+    usd_per_output_token: Array | None
+    pue: Array
+    unpriced: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        return self.median is not None
+
+    def quantities(self) -> Iterator[Quantity]:
+        """Yield the results with their ranges, in the order a reader wants them."""
+        if self.drawn is None:
+            return
+        found, osl = self.drawn, self.question.osl_tokens
+        e2e = np.asarray(self.ttft_s) + (osl - 1.0) * np.asarray(found.tpot_s)
+        speed = np.asarray(found.output_tokens_per_s)
+        devices, hosts = (np.asarray(getattr(found, name)) / speed for name in ("device_power_w", "host_power_w"))
+        facility = (devices + hosts) * (np.asarray(self.pue) - 1.0)
+        yield _quantity("TTFT, mean", self.ttft_s, "s")
+        yield _quantity("TPOT, mean", found.tpot_s, "s")
+        yield _quantity("end to end, mean", e2e, "s")
+        yield _quantity("output throughput", speed, "token_per_s")
+        yield _quantity("output throughput of a device", found.output_tokens_per_s_per_device, "token_per_s")
+        yield _quantity("requests answered", found.request_rate_per_s, "request_per_s")
+        yield _quantity("sequences decoding", found.batch, "count")
+        yield _quantity("energy per output token: devices", devices, "j_per_token")
+        yield _quantity("energy per output token: their hosts", hosts, "j_per_token")
+        yield _quantity("energy per output token: cooling and supply (PUE)", facility, "j_per_token")
+        yield _quantity("rent per output token", self.usd_per_output_token, "usd_per_token")
+
+    def trees(self) -> dict[str, Term]:
+        """Return the trees of terms behind the result, of the middle case."""
+        found = {"memory": explain(self.memory)}
+        if self.median is not None:
+            names = ("ttft_s", "tpot_s", "output_tokens_per_s", "device_j_per_output_token")
+            found |= {name: explain(self.median, name) for name in names}
+        return found
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.unpriced
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return cited(self.trees().values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain values in SI."""
+        held = {name: float(np.max(getattr(self.memory, name))) for name in term_names(self.memory)}
+        found: dict[str, Any] = {
+            "num_devices": self.question.deployment.num_devices,
+            "fits": self.fits,
+            "memory": held,
+            "load": {item.label: item.to_dict() for item in self.quantities()},
+        }
+        if self.median is not None:
+            for name in ("decode_step", "prompt_step"):
+                record = getattr(self.median, name)
+                found[name] = {part: float(np.max(getattr(record, part))) for part in term_names(record)}
+        return found
+
+
+def predict_serving(question: ServingQuestion) -> ServingPrediction:
+    """Return what one deployment gives under one load, with memory, energy and money.
+
+    Ranges are the same function at seeded draws of the residuals of step time and of TTFT, of prices and of PUE.
+
+    Raises:
+        InputError: A layout or a load that cannot be.
+        UnknownError: A model, device, engine, region or format that the catalogue does not know.
+
+    Example:
+        >>> found = predict_serving(ServingQuestion(model_ref="llama-3.1-8b", device_ref="h100", isl_tokens=1000,
+        ...                         osl_tokens=200, users=16))
+        >>> found.fits, found.drawn.tpot_s.shape
+        (True, (1000, 1))
+    """
+    lengths = Lengths(isl_tokens=np.array([question.isl_tokens]), osl_tokens=np.array([question.osl_tokens]))
+    held = serving_memory(question.model, question.device, question.deployment, lengths, engine=question.serving_engine)
+    draws = question.drawn
+    pue = draws.figure("pue", economics.pue("hyperscaler"))
+    fits = float(np.max(held.max_sequences)) >= 1.0
+    if not fits:
+        return ServingPrediction(
+            question=question, memory=held, median=None, drawn=None, ttft_s=None, usd_per_output_token=None, pue=pue,
+            unpriced=(),
+        )  # fmt: skip
+    fitted = catalog.calibration("inference")
+    kind = "moe" if question.model.num_moe_layers else "dense"
+    time = draws.factor("serving_time", fitted[f"tpot_residual_sigma.{kind}"].value)
+    median, drawn = _at(question, 1.0), _at(question, time)
+    wait = draws.factor("serving_ttft", fitted["ttft_residual_sigma"].value)
+    usd, unpriced = _rent(question, draws, drawn)
+    return ServingPrediction(
+        question=question,
+        memory=held,
+        median=median,
+        drawn=drawn,
+        ttft_s=np.asarray(median.ttft_s) * wait,
+        usd_per_output_token=usd,
+        pue=pue,
+        unpriced=unpriced,
+    )
+
+
+def _at(question: ServingQuestion, time_ratio: Array) -> inference.UnderLoad:
+    return inference.under_load(
+        question.model,
+        question.device,
+        question.deployment,
+        isl_tokens=question.isl_tokens,
+        osl_tokens=question.osl_tokens,
+        users=question.users,
+        request_rate_per_s=question.request_rate_per_s,
+        cached_input_ratio=question.cached_input_ratio,
+        speculation=question.speculation,
+        engine=question.serving_engine,
+        time_ratio=time_ratio,
+    )
+
+
+def _rent(question: ServingQuestion, draws: Draws, drawn: inference.UnderLoad) -> tuple[Array | None, tuple[str, ...]]:
+    """Return the rent per output token [D, 1], or None with the reason."""
+    try:
+        rental = question.rental
+    except UnknownError as error:
+        return None, (str(error),)
+    price = draws.from_sorted("rental", rental.provider_usd_per_device_s)
+    return drawn.num_devices * price / np.asarray(drawn.output_tokens_per_s), ()
+
+
+def _quantity(label: str, draws: Array | None, unit: str) -> Quantity:
+    if draws is None:
+        return Quantity(label=label, value=None, unit=unit, evidence="predicted", note="unpriced")
+    return Quantity(label=label, value=estimate(draws), unit=unit, evidence="predicted")

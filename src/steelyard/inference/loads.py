@@ -1,0 +1,232 @@
+"""What a load makes of step times: TTFT, TPOT, throughput of closed loops, queues, batches and streams, as arrays.
+
+Every load is put together from the same four steps (`queries`), so that many deployments under many loads are timed in
+one call. A cycle of one user takes OSL decoding steps and, in the same time, the prompts of all users that pass through
+the replica: that sum does not depend on whether users are in step with each other, only its division between TTFT and
+TPOT does. Requests are all of one length; axis R is one entry for each load.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from steelyard.units import Array
+
+Vector = npt.NDArray[np.float64]
+
+KINDS = ("closed loop", "saturated", "all at once", "fixed batch", "open loop")
+"""Users who send again when answered; the same seen in its full middle; a queue sent at once; a batch that starts and
+ends together without a server; a stream at a rate."""
+
+NUM_STEPS = 4
+_BUSIEST = 0.98  # share of the time that prompts take, up to which the queueing formula is followed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How replicas are loaded [R]."""
+
+    kind: npt.NDArray[np.str_]
+    users: Vector  # requests in the system: concurrency, batch, or requests sent together
+    request_rate_per_s: Vector  # of an open loop, else 0
+    requests: Vector  # sent in all
+    isl_tokens: Vector  # to prefill: those served from a prefix cache are not among them
+    cached_tokens: Vector  # of the prompt, served from a prefix cache
+    osl_tokens: Vector
+    limit: Vector  # sequences that the replica can place at once
+    chunk_tokens: Vector  # of one step, on one rank
+    ranks: Vector  # dp ranks of attention
+    stages: Vector  # pipeline stages
+    prompts_first: Vector  # 1 where decoding stops while prompts wait
+    length_spread_ratio: Vector  # of lengths around their mean; 0 where all requests are alike
+    tokens_per_step: Vector  # of one sequence: above 1 with accepted speculative tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queries:
+    """The steps to be timed [4, R]: decoding; decoding and prompts; decoding at another batch; one prompt alone."""
+
+    decode_sequences: Vector
+    context_tokens: Vector
+    prefill_tokens: Vector
+    prompt_tokens: Vector
+    prompt_context_tokens: Vector
+    prompt_ranks: Vector
+    together: Vector  # [R] prompts that share a step
+    pieces: Vector  # [R] steps that one prompt takes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """What users meet, means over requests unless said otherwise [R]."""
+
+    ttft_s: Vector
+    median_ttft_s: Vector
+    tpot_s: Vector
+    median_itl_s: Vector
+    e2e_s: Vector
+    output_tokens_per_s: Vector
+    prefill_tokens_per_s: Vector
+    batch: Vector  # sequences in decoding, mean
+    busy_ratio: Vector
+    prompt_time_ratio: Vector  # share of the time that prompts add
+
+
+def queries(load: Load) -> Queries:
+    """Return the steps that loads need."""
+    static, stream = load.kind == "fixed batch", load.kind == "open loop"
+    batch = np.where(stream, load.limit, np.minimum(load.users, load.limit))
+    places = load.ranks * load.stages
+    budget = np.maximum(load.chunk_tokens - batch / places, load.chunk_tokens / 4)
+    chunk = np.minimum(load.isl_tokens, budget)
+    pieces = load.isl_tokens / chunk
+    most = np.maximum(budget * places / chunk, 1.0)
+    arriving = np.where(static, batch, batch / np.maximum(load.osl_tokens, 1.0) * pieces)
+    together = np.clip(arriving, 1.0, most)
+    rest = np.mod(load.users, np.maximum(load.limit, 1.0))  # the last sequences of a queue, or a smaller batch
+    other = np.where(load.users > load.limit, np.maximum(rest, 1.0), np.maximum(batch / 2.0, 1.0))
+    other = np.where(stream, 1.0, other)
+    zero = np.zeros_like(batch)
+    context = load.cached_tokens + load.isl_tokens + load.osl_tokens / 2.0
+    before = load.cached_tokens + (load.isl_tokens - chunk) / 2.0
+    alone = np.minimum(batch, np.maximum(batch - 1.0, 0.0))
+    return Queries(
+        decode_sequences=np.stack([batch, np.where(static, 0.0, batch), other, np.where(static, 0.0, alone)]),
+        context_tokens=np.stack([context] * NUM_STEPS),
+        prefill_tokens=np.stack([zero, together * chunk, zero, chunk]),
+        prompt_tokens=np.stack([chunk] * NUM_STEPS),
+        prompt_context_tokens=np.stack([zero, before, zero, before]),
+        prompt_ranks=np.stack([together, together, together, np.ones_like(batch)]),
+        together=together,
+        pieces=pieces,
+    )
+
+
+def replay(
+    load: Load, asked: Queries, step_s: Vector, *, request_overhead_s: Array = 0.0, admission_steps: Array = 0.5
+) -> Replay:
+    """Return what users meet, from the times of the steps of `queries` [4, R].
+
+    cycle = OSL * decode step + batch * what a prompt adds;  TTFT = overhead + admission + own prompt + prompts ahead;
+    TPOT = (cycle - the user's own and awaited prompts) / OSL. Ahead are: in a steady closed loop those of a queue of
+    finitely many users (Pollaczek-Khinchine, cut at half of all prompts); half of all where everyone starts at once,
+    which a closed loop does for its first requests; and where alike requests leave and return together.
+
+    Args:
+        load, asked: The loads and their queries.
+        step_s: Times [4, R].
+        request_overhead_s: Of a request outside of steps; a bare engine has none.
+        admission_steps: Decoding steps before a waiting request is looked at.
+
+    Source:
+        Little, "A Proof for the Queuing Formula L = lambda W", Operations Research 9(3), 1961; Kleinrock, "Queueing
+        Systems", vol. 1, 1975, section 5.6 (M/G/1).
+    """
+    decode_s, mixed_s, other_s, alone_s = step_s
+    static, at_once, stream, closed = (
+        load.kind == name for name in ("fixed batch", "all at once", "open loop", "closed loop")
+    )
+    carried = np.clip(asked.together / load.ranks, 1.0, load.stages)  # micro-batches with prompts
+    longer = np.where(static, mixed_s, np.maximum(mixed_s - decode_s, 0.0))
+    added_s = longer * asked.pieces * carried / (load.stages * asked.together)  # by one prompt, to everyone
+    decoding = np.maximum(load.osl_tokens - 1.0, 0.0) / load.tokens_per_step
+    at_limit_s = decode_s
+    batch, decode_s = _batch(load, stream, decode_s, other_s, added_s, decoding)
+    alone_s = alone_s + np.where(stream, decode_s - at_limit_s, 0.0)
+    overloaded = stream & (batch >= load.limit)
+    cycle_s = decoding * decode_s + batch * added_s
+    own_s = asked.pieces * alone_s
+    ahead_s = _ahead(load, batch, added_s, cycle_s, at_once | overloaded, closed)
+    half_s = np.where(static | at_once, 0.0, admission_steps * decode_s)
+    ttft_s = np.where(static, batch * added_s, half_s + own_s + ahead_s[0]) + request_overhead_s
+    median_s = np.where(static, batch * added_s, half_s + own_s + ahead_s[1]) + request_overhead_s
+    awaited_s = np.minimum(ahead_s[0] + own_s - decode_s, batch * added_s)
+    left_s = np.where(static, decoding * decode_s, np.maximum(cycle_s - awaited_s, decoding * decode_s))
+    rate = batch / np.maximum(cycle_s, 1e-12)
+    present = np.where(overloaded, load.requests, load.users)
+    place_s = np.where(static | (load.kind == "saturated"), 0.0, np.maximum(present - load.limit, 0.0) / rate)
+    waves = np.maximum(load.requests / np.maximum(load.users, 1.0), 1.0)
+    place_s = place_s * np.where(at_once | overloaded, 0.5, np.where(closed, 1.0 - 0.5 / waves, 0.0))
+    e2e_s = ttft_s + left_s + place_s
+    throughput = _throughput(load, batch, cycle_s, e2e_s, other_s, added_s, decode_s, at_once | overloaded)
+    prompts = batch * added_s / np.maximum(cycle_s, 1e-12)
+    hit = np.minimum(asked.pieces * batch / np.maximum(decoding, 1.0), 1.0)  # share of steps with prompts
+    return Replay(
+        ttft_s=ttft_s + place_s,
+        median_ttft_s=median_s + place_s,
+        tpot_s=left_s / np.maximum(load.osl_tokens - 1.0, 1.0),
+        median_itl_s=np.where(hit > 0.5, mixed_s, decode_s) / load.tokens_per_step,
+        e2e_s=e2e_s,
+        output_tokens_per_s=throughput,
+        prefill_tokens_per_s=throughput / np.maximum(load.osl_tokens, 1.0) * load.isl_tokens,
+        batch=batch,
+        busy_ratio=np.minimum(batch, 1.0),
+        prompt_time_ratio=np.clip(prompts, 0.0, 1.0),
+    )
+
+
+def _batch(
+    load: Load, stream: npt.NDArray[np.bool_], decode_s: Vector, other_s: Vector, added_s: Vector, decoding: Vector
+) -> tuple[Vector, Vector]:
+    """Return the sequences in decoding and the time of their step.
+
+    Of a stream, the batch solves  batch = rate * (decoding * step(batch) + batch * added)  with a step that grows
+    straight from one sequence to the limit; beyond the limit it stays there.
+    """
+    slope = np.where(load.limit > 1.0, (decode_s - other_s) / np.maximum(load.limit - 1.0, 1e-9), 0.0)
+    flat = np.maximum(other_s - slope, 0.0)
+    room = 1.0 - load.request_rate_per_s * (decoding * slope + added_s)
+    solved = load.request_rate_per_s * decoding * flat / np.where(room > 1e-9, room, 1e-9)
+    in_stream = np.minimum(np.where(room > 1e-9, solved, np.inf), load.limit)
+    batch = np.where(stream, in_stream, np.minimum(load.users, load.limit))
+    return batch, np.where(stream, flat + slope * np.maximum(in_stream, 1.0), decode_s)
+
+
+def _ahead(
+    load: Load,
+    batch: Vector,
+    added_s: Vector,
+    cycle_s: Vector,
+    at_once: npt.NDArray[np.bool_],
+    closed: npt.NDArray[np.bool_],
+) -> tuple[Vector, Vector]:
+    """Return how long a prompt waits for those ahead of it: in the mean, and of the median request."""
+    others = np.maximum(batch - 1.0, 0.0)
+    busy = np.clip(others * added_s / np.maximum(cycle_s, 1e-12), 0.0, _BUSIEST)
+    first = others * added_s / 2.0  # everyone starts at once
+    queue = np.minimum(added_s * busy / (2.0 * (1.0 - busy)), first)
+    # Alike requests whose prompts ran together leave together, and come back together.
+    bunched = first * np.minimum(1.0, 2.5 * busy) * load.prompts_first
+    queue = np.where(load.length_spread_ratio > 0, queue, np.maximum(queue, bunched))
+    starting = np.where(closed, np.minimum(load.users / np.maximum(load.requests, 1.0), 1.0), 0.0)
+    mean = np.where(at_once, first, starting * first + (1.0 - starting) * queue)
+    return mean, np.where(at_once, first, queue)
+
+
+def _throughput(
+    load: Load,
+    batch: Vector,
+    cycle_s: Vector,
+    e2e_s: Vector,
+    other_s: Vector,
+    added_s: Vector,
+    decode_s: Vector,
+    queued: npt.NDArray[np.bool_],
+) -> Vector:
+    """Return the output tokens of all requests over the time they take [token/s].
+
+    A queue longer than the batch is whole waves of the largest batch, then the rest at its own, shorter step.
+    """
+    full = batch * load.osl_tokens / np.maximum(cycle_s, 1e-12)
+    present = np.where(queued & (load.kind == "open loop"), load.requests, load.users)
+    crowded = present > load.limit
+    whole = np.floor(present / np.maximum(load.limit, 1e-9))
+    rest = np.where(present - whole * load.limit >= 1.0, other_s, 0.0)
+    steps = load.osl_tokens / load.tokens_per_step
+    total_s = 1e-12 + steps * (whole * decode_s + rest) + present * added_s
+    some = np.where(load.kind == "open loop", full, load.users * load.osl_tokens / np.maximum(e2e_s, 1e-12))
+    some = np.where(load.kind == "saturated", full, some)
+    return np.where(crowded, np.where(queued, present * load.osl_tokens / total_s, full), some)

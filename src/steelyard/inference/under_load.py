@@ -1,0 +1,238 @@
+"""One deployment under one load: latency, throughput and power in the mean, with everything behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from steelyard import arch
+from steelyard.device import Device, device_power_w, effective_compute_dtype, host_power_w, peak_flop_per_s
+from steelyard.errors import InputError
+from steelyard.inference.deployment import Deployment
+from steelyard.inference.engine import Engine, engine_for
+from steelyard.inference.loads import NUM_STEPS, Load, Queries, queries, replay
+from steelyard.inference.memory import ServingMemory, memory, require_fit
+from steelyard.inference.step import Step, step
+from steelyard.records.term import term
+from steelyard.records.workload import Lengths
+from steelyard.units import Array
+
+REQUESTS_PER_USER = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speculation:
+    """Several tokens a step: a draft proposes, the model accepts a first part of what was proposed.
+
+    Source: Leviathan, Kalman, Matias, "Fast Inference from Transformers via Speculative Decoding", ICML 2023.
+    """
+
+    tokens: int = 0  # proposed in one step
+    acceptance_ratio: float = 0.7  # chance that a proposed token is accepted, given that those before it were
+    draft_time_ratio: float = 0.05  # time of proposing one token over that of a step of the model
+
+    def __post_init__(self) -> None:
+        """Refuse what no draft can do.
+
+        Raises:
+            InputError: A value out of its range.
+        """
+        if not 0 <= self.tokens <= 64:
+            raise InputError(f"speculative tokens: {self.tokens} is not between 0 and 64")
+        for name in ("acceptance_ratio", "draft_time_ratio"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise InputError(f"{name}: {getattr(self, name):g} is not between 0 and 1")
+
+    @property
+    def accepted_tokens_per_step(self) -> float:
+        """Tokens that a step yields, mean: (1 - a^(k+1)) / (1 - a).
+
+        Example:
+            >>> Speculation(tokens=2, acceptance_ratio=0.5).accepted_tokens_per_step
+            1.75
+        """
+        return (1.0 - self.acceptance_ratio ** (self.tokens + 1)) / (1.0 - self.acceptance_ratio)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnderLoad:
+    """What a load meets, means over requests; fields have the shape of `time_ratio`."""
+
+    ttft_s: Array = term(
+        "TTFT", "s", "request overhead + admission + own prompt + prompts ahead + wait for a place",
+        parts=("prompt_step",),
+    )  # fmt: skip
+    tpot_s: Array = term(
+        "TPOT", "s", "(OSL * decode step + prompts of others) / OSL", parts=("decode_step", "prompt_step")
+    )
+    e2e_s: Array = term("end to end", "s", "ttft_s + (OSL - 1) * tpot_s", parts=("ttft_s", "tpot_s"))
+    output_tokens_per_s: Array = term(
+        "output throughput", "token_per_s", "batch * OSL / (OSL * decode step + batch * prompt)", parts=("batch",)
+    )
+    request_rate_per_s: Array = term("requests answered", "request_per_s", "output_tokens_per_s / OSL")
+    output_tokens_per_s_per_device: Array = term("output throughput of a device", "token_per_s", "")
+    batch: Array = term("sequences decoding, mean", "", "smallest of users, KV places and the engine's limit")
+    places_count: Array = term("sequences that can run at once", "", "KV pool, engine", parts=("memory",))
+    prompt_time_ratio: Array = term("share of the time that prompts add", "ratio")
+    device_power_w: Array = term(
+        "power of the devices", "w", "devices * (idle + (TDP - idle) * busy * (active + compute * MFU))"
+    )
+    host_power_w: Array = term("power of their share of the hosts", "w", "devices * TDP * host_power_ratio")
+    device_j_per_output_token: Array = term(
+        "energy of the devices per output token", "j_per_token", "device_power_w / output_tokens_per_s",
+        parts=("device_power_w",),
+    )  # fmt: skip
+    mfu_ratio: Array = term("FLOP utilisation", "ratio", "FLOP of steps / (their time * printed peak)")
+    memory: ServingMemory
+    decode_step: Step
+    prompt_step: Step
+    num_devices: int
+
+
+def under_load(
+    model: arch.Model,
+    device: Device,
+    deployment: Deployment,
+    *,
+    isl_tokens: float,
+    osl_tokens: float,
+    users: float | None = None,
+    request_rate_per_s: float | None = None,
+    cached_input_ratio: float = 0.0,
+    length_spread_ratio: float = 0.2,
+    speculation: Speculation | None = None,
+    engine: Engine | None = None,
+    time_ratio: Array = 1.0,
+) -> UnderLoad:
+    """Return what one replica gives under one load, in the mean.
+
+    Args:
+        model, device, deployment: The replica.
+        isl_tokens, osl_tokens: Of a request, mean.
+        users: Who each send again when answered (a closed loop); the largest batch that fits when neither is given.
+        request_rate_per_s: Of an open loop, instead of users.
+        cached_input_ratio: Share of prompt tokens served from a prefix cache.
+        length_spread_ratio: Of lengths around their means; 0 for requests that are all alike.
+        speculation: A draft, if there is one.
+        engine: Its rules; the defaults for the device when None.
+        time_ratio: True over predicted step time, any shape.
+
+    Raises:
+        DoesNotFitError: The weights and one sequence do not fit.
+        InputError: Both users and a rate, or a length below one token.
+
+    Assumes:
+        Percentiles are not here: they need the scheduler event by event.
+
+    Example:
+        >>> from steelyard import arch, device
+        >>> few, many = (under_load(arch.load("llama-3.1-8b"), device.load("h100"), Deployment(), isl_tokens=1000,
+        ...              osl_tokens=200, users=users) for users in (1, 64))
+        >>> bool(few.tpot_s < many.tpot_s), bool(few.output_tokens_per_s < many.output_tokens_per_s)
+        (True, True)
+    """
+    if users is not None and request_rate_per_s is not None:
+        raise InputError("a load is either users (a closed loop) or a request rate, not both")
+    if not (isl_tokens >= 1 and osl_tokens >= 1):
+        raise InputError(f"lengths: {isl_tokens:g} in and {osl_tokens:g} out; both count from 1 token on")
+    engine = engine or engine_for(device)
+    draft = speculation or Speculation()
+    lengths = Lengths(isl_tokens=np.array([float(isl_tokens)]), osl_tokens=np.array([float(osl_tokens)]))
+    held = memory(model, device, deployment, lengths, engine=engine)
+    require_fit(model, device, deployment, held)
+    places = float(np.minimum(held.max_sequences, np.asarray(engine.max_sequences) * deployment.dp))
+    load = _load(
+        places, isl_tokens * (1.0 - cached_input_ratio), isl_tokens * cached_input_ratio, osl_tokens, users,
+        request_rate_per_s, length_spread_ratio, deployment, engine, draft,
+    )  # fmt: skip
+    asked = queries(load)
+    steps = _steps(model, device, deployment, asked, engine, draft)
+    ratio = np.atleast_1d(np.asarray(time_ratio, dtype=np.float64))
+    times = np.asarray(steps.total_s)[:, None] * (1.0 + draft.tokens * draft.draft_time_ratio) * ratio.reshape(1, -1)
+    found = replay(
+        load, asked, times, request_overhead_s=engine.request_overhead_s, admission_steps=engine.admission_steps
+    )
+    share = found.prompt_time_ratio
+    flop = np.asarray(steps.flop)
+    prompts = np.maximum(flop[1] - flop[0], 0.0) / np.maximum(times[1] - times[0], 1e-12)
+    peak = peak_flop_per_s(device, effective_compute_dtype(device, deployment.compute_dtype))
+    mfu = ((1.0 - share) * flop[0] / times[0] + share * prompts) / peak
+    card, count = device.accelerator, deployment.num_devices
+    power = count * device_power_w(card.tdp_w, card.idle_w, device.efficiency, found.busy_ratio, mfu_ratio=mfu)
+    shape = np.shape(time_ratio)
+
+    def shaped(values: Array) -> Array:
+        return np.broadcast_to(values, ratio.size).reshape(shape)
+
+    return UnderLoad(
+        ttft_s=shaped(found.ttft_s),
+        tpot_s=shaped(found.tpot_s),
+        e2e_s=shaped(found.e2e_s),
+        output_tokens_per_s=shaped(found.output_tokens_per_s),
+        request_rate_per_s=shaped(found.output_tokens_per_s / osl_tokens),
+        output_tokens_per_s_per_device=shaped(found.output_tokens_per_s / count),
+        batch=shaped(found.batch),
+        places_count=shaped(places),
+        prompt_time_ratio=shaped(share),
+        device_power_w=shaped(power),
+        host_power_w=shaped(count * host_power_w(device)),
+        device_j_per_output_token=shaped(power / np.maximum(found.output_tokens_per_s, 1e-12)),
+        mfu_ratio=shaped(mfu),
+        memory=held,
+        decode_step=_one(steps, 0),
+        prompt_step=_one(steps, 1),
+        num_devices=count,
+    )
+
+
+def _load(
+    places: float, isl: float, cached: float, osl: float, users: float | None, rate: float | None, spread: float,
+    deployment: Deployment, engine: Engine, draft: Speculation,
+) -> Load:  # fmt: skip
+    def one(value: Array) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        return np.array([float(np.max(value))])
+
+    kind = "open loop" if rate is not None else "closed loop" if users is not None else "saturated"
+    present = users if users is not None else 0.0 if rate is not None else places
+    return Load(
+        kind=np.array([kind]),
+        users=one(present),
+        request_rate_per_s=one(rate or 0.0),
+        requests=one(1e9),  # in the long run
+        isl_tokens=one(max(isl, 1.0)),
+        cached_tokens=one(cached),
+        osl_tokens=one(osl),
+        limit=one(max(places, 1.0)),
+        chunk_tokens=one(engine.chunk_tokens),
+        ranks=one(deployment.dp),
+        stages=one(deployment.pp),
+        prompts_first=one(engine.prompts_first),
+        length_spread_ratio=one(spread),
+        tokens_per_step=one(draft.accepted_tokens_per_step),
+    )
+
+
+def _steps(
+    model: arch.Model, device: Device, deployment: Deployment, asked: Queries, engine: Engine, draft: Speculation
+) -> Step:
+    """Return the steps asked for [4]."""
+    return step(
+        model,
+        device,
+        deployment,
+        decode_sequences=asked.decode_sequences[:, 0],
+        context_tokens=asked.context_tokens[:, 0],
+        prefill_tokens=asked.prefill_tokens[:, 0],
+        prompt_tokens=asked.prompt_tokens[:, 0],
+        prompt_context_tokens=asked.prompt_context_tokens[:, 0],
+        prompt_ranks=asked.prompt_ranks[:, 0],
+        decode_tokens=1.0 + draft.tokens,
+        engine=engine,
+    )
+
+
+def _one(steps: Step, index: int) -> Step:
+    """Return one of the steps."""
+    values = {name: np.broadcast_to(getattr(steps, name), (NUM_STEPS,))[index] for name in Step.__slots__}
+    return Step(**values)

@@ -1,0 +1,145 @@
+"""One serving deployment under one load, for the terminal, as trees and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from steelyard import inference
+from steelyard.compare.serving import ServingPrediction
+from steelyard.report import explain as trees
+from steelyard.report import text
+from steelyard.report.json_document import document, dump
+from steelyard.report.listing import table
+from steelyard.report.plain import bullets, heading, middle, share
+from steelyard.units import format_quantity
+
+SCHEMA = "steelyard/predict-serve/1"
+_STEP_PARTS = (
+    ("matrix_s", "matrix products"),
+    ("attention_s", "attention"),
+    ("other_s", "elementwise, sampling, launches"),
+    ("collective_s", "collectives"),
+    ("engine_s", "engine"),
+    ("server_s", "waiting for the server"),
+)
+_MEMORY_ITEMS = (
+    ("weight_bytes", "weights"),
+    ("activation_bytes", "activation peak"),
+    ("framework_bytes", "context, buffers, graphs"),
+    ("kv_pool_bytes", "KV pool"),
+)
+
+
+def render(
+    found: ServingPrediction, *, form: str | None = None, explain: bool = False, width: int | None = None
+) -> str:
+    """Return a prediction for the terminal, as "json", or the trees of terms behind it."""
+    if explain:
+        return "\n".join(tree_lines(found)) + "\n"
+    if form == "json":
+        return dump(prediction_document(found))
+    return "\n".join(_plain(found, width)) + "\n"
+
+
+def prediction_document(found: ServingPrediction) -> dict[str, Any]:
+    """Return the document of a prediction."""
+    return document(
+        SCHEMA,
+        inputs=found.question.inputs(),
+        result=found.to_dict(),
+        breakdown={name: tree.to_dict() for name, tree in found.trees().items()},
+        sources=found.sources,
+        warnings=found.warnings,
+    )
+
+
+def tree_lines(found: ServingPrediction) -> Iterator[str]:
+    """Yield every tree of terms of the prediction, under its name."""
+    yield f"{title(found)}; the middle case"
+    for name, tree in found.trees().items():
+        yield from ("", name.upper(), *trees.lines(tree))
+
+
+def title(found: ServingPrediction) -> str:
+    """Return what is served on what, in a line."""
+    asked, layout = found.question, found.question.deployment
+    ways = [f"{name}={ways}" for name in ("tp", "pp", "dp", "ep") if (ways := getattr(layout, name)) > 1]
+    shown = f" ({', '.join(ways)})" if ways else ""
+    return (
+        f"{text.clean(asked.model.id)} in {layout.weight_dtype} on {layout.num_devices} x {asked.device.id}{shown}, "
+        f"{asked.serving_engine.name}"
+    )
+
+
+def _plain(found: ServingPrediction, width: int | None) -> Iterator[str]:
+    asked = found.question
+    yield title(found)
+    yield f"{asked.isl_tokens:,.0f} tokens in, {asked.osl_tokens:,.0f} out; {_load_text(found)}"
+    yield from heading(f"Memory of a device: {_verdict(found)}")
+    yield table(_memory_rows(found), width=width).rstrip()
+    if found.median is None:
+        return
+    yield from heading("Under this load")
+    yield table(_rows(found), width=width).rstrip()
+    yield from heading("A step")
+    yield table(_step_rows(found), width=width).rstrip()
+    yield from heading("Read it so")
+    yield from bullets(_notes(found), width)
+
+
+def _load_text(found: ServingPrediction) -> str:
+    asked = found.question
+    if asked.users is not None:
+        return f"{asked.users:,.0f} users who send again when answered"
+    if asked.request_rate_per_s is not None:
+        return f"{asked.request_rate_per_s:g} requests/s"
+    return "as many sequences at once as fit"
+
+
+def _verdict(found: ServingPrediction) -> str:
+    held = found.memory
+    places, sequence = middle(held.max_sequences), format_quantity(middle(held.sequence_bytes), "bytes")
+    if found.fits:
+        return f"fits, room for {places:,.0f} sequences of {sequence}"
+    short = middle(held.sequence_bytes) - middle(held.kv_pool_bytes)
+    return f"DOES NOT FIT: {format_quantity(short, 'bytes')} short of one sequence of {sequence}"
+
+
+def _memory_rows(found: ServingPrediction) -> list[dict[str, str]]:
+    budget = middle(found.memory.budget_bytes)
+    rows = []
+    for name, label in _MEMORY_ITEMS:
+        size = middle(getattr(found.memory, name))
+        rows.append({"item": label, "a device": format_quantity(size, "bytes"), "share": share(size / budget)})
+    return [*rows, {"item": "what the engine takes", "a device": format_quantity(budget, "bytes"), "share": share(1.0)}]
+
+
+def _rows(found: ServingPrediction) -> list[dict[str, str]]:
+    rows = []
+    for item in found.quantities():
+        value, spread = ("unpriced", "") if item.value is None else text.parts(item.value, item.unit)
+        rows.append({"of the replica": item.label, "median": value, "p10 to p90": spread})
+    return rows
+
+
+def _step_rows(found: ServingPrediction) -> list[dict[str, str]]:
+    assert found.median is not None
+    rows = []
+    for name, label in (("total_s", "all"), *_STEP_PARTS):
+        decode, prompt = (middle(getattr(step, name)) for step in (found.median.decode_step, found.median.prompt_step))
+        if decode > 0 or prompt > 0:
+            shown = {"decoding": format_quantity(decode, "s"), "with prompts": format_quantity(prompt, "s")}
+            rows.append({"part of a step": label, **shown})
+    return rows
+
+
+def _notes(found: ServingPrediction) -> Iterator[str]:
+    assert found.median is not None
+    yield (
+        f"prompts take {share(found.median.prompt_time_ratio)} of the time; the devices reach "
+        f"{share(found.median.mfu_ratio)} of their printed FLOP/s"
+    )
+    yield "means over requests; percentiles need the scheduler event by event"
+    yield "ranges are seeded draws of the residuals of step time and TTFT, of rental prices and of PUE"
+    yield f"not modelled: {'; '.join(inference.NOT_MODELLED)}"

@@ -1,0 +1,155 @@
+"""A plan of training layouts, for the terminal, trees and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from steelyard.compare.jobs import Option, TrainingPlan, WhyNot
+from steelyard.compare.jobs.job import layout_text
+from steelyard.report.json_document import document, dump
+from steelyard.report.listing import table
+from steelyard.report.plain import bullets, heading, share
+from steelyard.report.text import amount
+from steelyard.report.training_prediction import title, tree_lines
+from steelyard.units import format_quantity
+
+SCHEMA = "steelyard/plan-train/1"
+_WIDE = 150  # columns that a table with layouts takes
+_APART_RATIO = 0.05  # rows shown differ by this share of the memory, or of the time and money
+
+
+def render(plan: TrainingPlan, *, form: str | None = None, explain: bool = False, width: int | None = None) -> str:
+    """Return a plan for the terminal, as "json", or the trees of terms behind its winner."""
+    if form == "json":
+        return dump(plan_document(plan))
+    if explain:
+        return "\n".join([*_winner(plan), "", *tree_lines(plan.winner)]) + "\n"
+    return "\n".join(_plain(plan, width)) + "\n"
+
+
+def plan_document(plan: TrainingPlan) -> dict[str, Any]:
+    """Return the document of a plan; `result` has `num_layouts`, `num_fitting` and `elapsed_s`."""
+    return document(
+        SCHEMA,
+        inputs=plan.job.inputs() | {"devices": [one.num_devices for one in plan.found], "deadline_s": plan.deadline_s},
+        result=plan.to_dict(),
+        breakdown={name: tree.to_dict() for name, tree in plan.winner.trees().items()},
+        sources=plan.winner.sources,
+        warnings=plan.warnings,
+    )
+
+
+def _plain(plan: TrainingPlan, width: int | None) -> Iterator[str]:
+    yield title(plan.winner)
+    yield f"{plan.num_layouts:,} layouts keep the rules, {plan.num_fitting:,} of them fit the memory"
+    for found in plan.found:
+        if found.front is None:
+            reason = "no layout fits" if found.num_layouts else "no layout divides the job"
+            yield f"{found.num_devices:,} devices: {reason}"
+    yield from ("", *_winner(plan))
+    yield from heading("Worth choosing: nothing is at once as fast, as cheap, on as few devices and as small")
+    shown = _spread(plan)
+    yield from _options(plan, shown, width)
+    if len(shown) < len(plan.front):
+        yield f"{len(plan.front)} in all; --json has every one"
+    if plan.compared is not None:
+        yield from heading(f"Why not: {layout_text(plan.compared.layout)}")
+        yield from _why_not(plan.compared, width)
+    yield ""
+    yield "Median case. Ranges, memory and money of one layout: steelyard predict train --layout ..."
+
+
+def _winner(plan: TrainingPlan) -> Iterator[str]:
+    found = {_cheapest_name(plan): plan.cheapest}
+    if plan.cheapest is not plan.fastest:
+        found = {"fastest": plan.fastest} | found
+    else:
+        found = {f"fastest and {name}": option for name, option in found.items()}
+    for name, option in found.items():
+        cost = "" if option.rented_usd is None else f", {amount(option.rented_usd, 'usd')} rented"
+        yield (
+            f"{name}: {format_quantity(option.wall_s, 's')} on {option.num_devices:,} devices{cost}, "
+            f"MFU {share(option.mfu_ratio)}"
+        )
+        yield f"  --layout {layout_text(option.layout)}"
+
+
+def _cheapest_name(plan: TrainingPlan) -> str:
+    return "cheapest" if plan.deadline_s is None else f"cheapest within {format_quantity(plan.deadline_s, 's')}"
+
+
+def _spread(plan: TrainingPlan) -> list[Option]:
+    """Return the options of the front that differ enough to be told apart, the fastest first."""
+    usable = plan.fastest.total_bytes + plan.fastest.left_bytes
+    shown: list[Option] = []
+    for option in plan.front:
+        near = [
+            other
+            for other in shown
+            if other.num_devices == option.num_devices
+            and other.total_bytes - option.total_bytes < _APART_RATIO * usable
+        ]
+        if not near or option is plan.cheapest:
+            shown.append(option)
+    return shown
+
+
+def _options(plan: TrainingPlan, shown: list[Option], width: int | None) -> Iterator[str]:
+    """Yield the options as a table; on a narrow screen their layouts stand below it, by number."""
+    rows = [_row(plan, option) for option in shown]
+    if width is None or width >= _WIDE:
+        yield table(rows, width=width).rstrip()
+        return
+    layouts = [row.pop("layout") for row in rows]
+    yield table([{"#": str(place)} | row for place, row in enumerate(rows, 1)], width=width).rstrip()
+    yield from (f"{place:>2}  {layout}" for place, layout in enumerate(layouts, 1))
+
+
+def _row(plan: TrainingPlan, option: Option) -> dict[str, str]:
+    mark = "fastest" if option is plan.fastest else "cheapest" if option is plan.cheapest else ""
+    return {
+        "": mark,
+        "time": format_quantity(option.wall_s, "s"),
+        "rented": "unpriced" if option.rented_usd is None else amount(option.rented_usd, "usd"),
+        "devices": f"{option.num_devices:,}",
+        "memory left": format_quantity(option.left_bytes, "bytes"),
+        "step": format_quantity(option.step_s, "s"),
+        "MFU": share(option.mfu_ratio),
+        "layout": layout_text(option.layout),
+    }
+
+
+def _why_not(asked: WhyNot, width: int | None) -> Iterator[str]:
+    if asked.broken_rule:
+        yield from bullets([f"it breaks a rule: {asked.broken_rule}"], width)
+        return
+    if asked.lacking_bytes:
+        items = ", ".join(f"{name} {format_quantity(size, 'bytes')}" for name, size in asked.biggest)
+        changes = ", ".join(f"{name} ({format_quantity(size, 'bytes')})" for name, size in asked.smaller_by)
+        yield from bullets(
+            [
+                f"it lacks {format_quantity(asked.lacking_bytes, 'bytes')} a device; the biggest items: {items}",
+                f"it fits with one of: {changes}" if changes else "no single change makes it fit: split it further",
+            ],
+            width,
+        )
+        return
+    if asked.best is None:
+        yield from bullets(["it fits, and no layout within the limits does"], width)
+        return
+    best = layout_text(asked.best)
+    yield from bullets(
+        [f"rank {asked.rank:,} of {asked.num_fitting:,}, {share(asked.slower_ratio)} slower than {best}"], width
+    )
+    rows = [
+        {
+            "s per Mtoken": part.label,
+            "this": format_quantity(part.asked_s, "s"),
+            "best": format_quantity(part.best_s, "s"),
+            "lost": ("-" if part.lost_s < 0 else "") + format_quantity(abs(part.lost_s), "s"),
+        }
+        for part in asked.parts
+        if part.asked_s or part.best_s
+    ]
+    yield table(rows, width=width).rstrip()

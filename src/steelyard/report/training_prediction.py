@@ -1,0 +1,176 @@
+"""One training job in one layout, for the terminal, as Markdown-free text, trees and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from steelyard import training
+from steelyard.compare.jobs import TrainingPrediction
+from steelyard.compare.jobs.job import layout_text
+from steelyard.compare.jobs.loss import Quality
+from steelyard.records.estimate import Estimate
+from steelyard.report import explain as trees
+from steelyard.report import text
+from steelyard.report.json_document import document, dump
+from steelyard.report.listing import table
+from steelyard.report.plain import bullets, heading, middle, share
+from steelyard.units import format_quantity
+
+SCHEMA = "steelyard/predict-train/1"
+STEP_PARTS = (
+    ("forward_s", "forward"),
+    ("backward_s", "backward"),
+    ("recompute_s", "recomputed forward"),
+    ("ends_s", "embedding, head, uneven stages"),
+    ("tp_s", "tensor parallel, exposed"),
+    ("cp_s", "context parallel, exposed"),
+    ("ep_s", "expert parallel, exposed"),
+    ("pp_s", "pipeline hand-over, exposed"),
+    ("dp_s", "data parallel, exposed"),
+    ("bubble_s", "pipeline bubble"),
+    ("optimizer_s", "optimizer"),
+    ("straggler_s", "waiting for the slowest rank"),
+)
+
+
+def render(
+    found: TrainingPrediction, *, form: str | None = None, explain: bool = False, width: int | None = None
+) -> str:
+    """Return a prediction for the terminal, as "json", or the trees of terms behind it."""
+    if explain:
+        return "\n".join(tree_lines(found)) + "\n"
+    if form == "json":
+        return dump(prediction_document(found))
+    return "\n".join(_plain(found, width)) + "\n"
+
+
+def prediction_document(found: TrainingPrediction) -> dict[str, Any]:
+    """Return the document of a prediction."""
+    return document(
+        SCHEMA,
+        inputs=found.job.inputs(),
+        result=found.to_dict(),
+        breakdown={name: tree.to_dict() for name, tree in found.trees().items()},
+        sources=found.sources,
+        warnings=found.warnings,
+    )
+
+
+def tree_lines(found: TrainingPrediction) -> Iterator[str]:
+    """Yield every tree of terms of the prediction, under its name."""
+    yield f"{title(found)}; the median case"
+    for name, tree in found.trees().items():
+        yield from ("", name.upper(), *trees.lines(tree))
+
+
+def title(found: TrainingPrediction) -> str:
+    """Return what is trained on what, in a line."""
+    job = found.job
+    what = "pretraining" if job.kind == "pretrain" else f"{job.kind} fine-tuning"
+    tokens = format_quantity(job.tokens, "token")
+    return f"{text.clean(job.model.id)}, {what} on {tokens}, {int(found.layout.num_devices)} x {job.device.id}"
+
+
+def _plain(found: TrainingPrediction, width: int | None) -> Iterator[str]:
+    job = found.job
+    yield title(found)
+    yield f"layout {layout_text(found.layout)}{_origin(found)}"
+    yield (
+        f"sequences of {job.seq_tokens:,.0f} tokens, {int(found.layout.global_batch):,} of them in a step, "
+        f"{int(found.layout.num_microbatches):,} micro-batches a rank, {job.compute_dtype}"
+    )
+    yield from heading(f"Step: {format_quantity(middle(found.step.step_s), 's')}, {_utilisation(found.step)}")
+    yield table(_step_rows(found.step), width=width).rstrip()
+    yield from heading(f"Memory: {_verdict(found.memory)}")
+    yield table(_memory_rows(found.memory), width=width).rstrip()
+    yield from heading("The run")
+    yield table(_run_rows(found), width=width).rstrip()
+    if found.quality is not None:
+        yield from heading("Loss to expect")
+        yield table(_quality_rows(found.quality), width=width).rstrip()
+        yield from bullets(
+            ["value of the default law, range over the published laws: they are of different corpora"], width
+        )
+    yield from heading("Read it so")
+    yield from bullets(_notes(found), width)
+
+
+def _origin(found: TrainingPrediction) -> str:
+    if found.searched is None:
+        return ""
+    return f" (the fastest of {found.searched.num_fitting:,} that fit, of {found.searched.num_layouts:,})"
+
+
+def _utilisation(step: training.Step) -> str:
+    return f"MFU {share(step.mfu_ratio)}, HFU {share(step.hfu_ratio)}"
+
+
+def _verdict(memory: training.Memory) -> str:
+    need, have = middle(memory.total_bytes), middle(memory.usable_bytes)
+    shown = f"{format_quantity(need, 'bytes')} of {format_quantity(have, 'bytes')} usable"
+    if memory.fits:
+        return f"fits, {shown}"
+    return f"DOES NOT FIT, {shown}: {format_quantity(need - have, 'bytes')} too much"
+
+
+def _step_rows(step: training.Step) -> list[dict[str, str]]:
+    total = middle(step.step_s)
+    parts = [(label, middle(getattr(step, name))) for name, label in STEP_PARTS]
+    return [
+        {"part of a step": label, "time": format_quantity(seconds, "s"), "share": share(seconds / total)}
+        for label, seconds in parts
+        if seconds > 0
+    ]
+
+
+def _memory_rows(memory: training.Memory) -> list[dict[str, str]]:
+    total = middle(memory.total_bytes)
+    return [
+        {"item, largest first": name, "a device": format_quantity(size, "bytes"), "share": share(size / total)}
+        for name, size in memory.biggest(20)
+        if size > 0
+    ]
+
+
+def _run_rows(found: TrainingPrediction) -> list[dict[str, str]]:
+    rows = []
+    for item in found.quantities():
+        value, spread = ("unpriced", "") if item.value is None else text.parts(item.value, item.unit)
+        rows.append({"the whole run": item.label, "median": value, "p10 to p90": spread})
+    return rows
+
+
+def _quality_rows(quality: Quality) -> list[dict[str, str]]:
+    flop = "at the same FLOP, best"
+    items: list[tuple[str, Estimate | None, str]] = [
+        ("loss", quality.loss_nats_per_token, "nat_per_token"),
+        ("perplexity", quality.perplexity, "count"),
+        ("bits per byte", quality.bits_per_byte, "count"),
+        (f"{flop} parameters", quality.best_params, "param"),
+        (f"{flop} tokens", quality.best_tokens, "token"),
+    ]
+    rows = []
+    for label, value, unit in items:
+        if value is not None:
+            mid, spread = text.parts(value, unit)
+            rows.append({"quality": label, "default law": mid, "all laws": spread})
+    return rows
+
+
+def _notes(found: TrainingPrediction) -> Iterator[str]:
+    run, bill = found.median_run, found.bill
+    yield (
+        f"of every 100 device-hours {share(run.goodput_ratio)} make kept progress; reported jobs took "
+        f"{middle(run.job_time_ratio):.2g} times what failures and pauses explain, and {share(_spares(found))} spares"
+        " are paid"
+    )
+    if bill.rental is not None and bill.rental.note:
+        yield f"rent: {bill.rental.kind}, {bill.rental.note}"
+    yield "ranges are seeded draws of the step's and the job's residual, failures, prices, PUE and grid"
+    yield f"not modelled: {'; '.join(training.NOT_MODELLED)}"
+
+
+def _spares(found: TrainingPrediction) -> float:
+    run = found.median_run
+    return middle(run.device_s / (run.wall_s * run.num_devices)) - 1.0

@@ -1,0 +1,63 @@
+"""Honest predictions: every family of sources by a fit that never saw it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from steelyard.validation.fit import Fitted, Parameter, Predict, fit, robust_log_sigma
+from steelyard.validation.points import Vector, equal_weights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """Predictions of points whose family the fit did not see [N], and the fits with all and with all but one."""
+
+    log_predicted: Vector
+    log_sigma: Vector  # spread of the misses of the *other* families, left out in turn
+    whole: Fitted
+    without: Mapping[str, Fitted]
+
+
+def leave_family_out(
+    predict: Predict,
+    parameters: Sequence[Parameter],
+    log_measured: Vector,
+    families: Sequence[str],
+    *,
+    log_scale: float = 0.15,
+) -> LeftOut:
+    """Return what fits that leave one family out predict for it.
+
+    All families weigh alike, whatever their number of points. A family alone is predicted by the priors.
+    """
+    names = np.asarray(families)
+    whole = fit(predict, parameters, log_measured, equal_weights(families), log_scale=log_scale)
+    predicted = np.empty_like(log_measured)
+    without: dict[str, Fitted] = {}
+    for name in np.unique(names):
+        own = names == name
+        weights = np.zeros(len(names))
+        if own.all():
+            without[str(name)] = Fitted(values={p.name: p.value for p in parameters}, log_errors={}, num_evaluations=0)
+        else:
+            weights[~own] = equal_weights(names[~own].tolist())
+            without[str(name)] = fit(
+                predict, parameters, log_measured, weights, log_scale=log_scale, start=whole.values
+            )
+        predicted[own] = predict(without[str(name)].values)[own]
+    return LeftOut(
+        log_predicted=predicted, log_sigma=left_out_sigma(log_measured - predicted, names), whole=whole, without=without
+    )
+
+
+def left_out_sigma(log_miss: Vector, families: Vector) -> Vector:
+    """Return for each point the spread of the misses of all other families, which count alike [N]."""
+    sigma = np.empty_like(log_miss)
+    for name in np.unique(families):
+        own = families == name
+        seen = own if own.all() else ~own
+        sigma[own] = robust_log_sigma(log_miss[seen], equal_weights(families[seen].tolist()))
+    return sigma

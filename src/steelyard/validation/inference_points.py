@@ -1,0 +1,296 @@
+"""Published serving rows as runs: one deployment under one load, with everything that was measured of it."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from steelyard import arch, catalog
+from steelyard import device as _device
+from steelyard.arch import dtype_bytes
+from steelyard.device import Device
+from steelyard.errors import SteelyardError
+from steelyard.inference import Deployment
+from steelyard.inference.engine import Engine, engine_for, version_numbers
+from steelyard.validation.models import model_of_row
+from steelyard.validation.points import Point, Refusal, Row, family
+
+MEASURES: Mapping[str, tuple[str, float]] = {  # metric of a row -> metric of the room, factor to SI
+    "output_tokens_per_s_total": ("throughput", 1.0),
+    "output_tokens_per_s_per_gpu": ("throughput", 1.0),
+    "total_tokens_per_s": ("throughput", 1.0),
+    "requests_per_s": ("throughput", 1.0),
+    "decode_tokens_per_s": ("throughput", 1.0),
+    "prefill_tokens_per_s": ("prefill", 1.0),
+    "ttft_ms_p50": ("ttft", 1e-3),
+    "ttft_ms_p99": ("ttft_p99", 1e-3),
+    "tpot_ms": ("tpot", 1e-3),
+    "itl_ms": ("itl", 1e-3),
+    "e2e_s": ("e2e", 1.0),
+    "energy_j_per_token": ("energy", 1.0),
+    "energy_j_per_request": ("energy", 1.0),
+}
+_UNIT_NOTES = ("PER NODE", "PER GPU", "PER USER")
+_LOADS = {"concurrency": "closed loop", "batch": "fixed batch", "rate": "open loop", "max_throughput": "all at once"}
+_KINDS = (  # words in a harness's description -> how it loads the server; the first that fits
+    ("open loop", "open loop"),
+    ("saturated closed loop", "saturated"),
+    ("closed loop", "closed loop"),
+    ("all requests at once", "all at once"),
+    ("all at once", "all at once"),
+    ("fixed batch", "fixed batch"),
+    ("single stream", "fixed batch"),
+)
+_FORMATS = {
+    "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "fp8_block": "fp8", "fp4": "nvfp4", "int4_wo": "int4",
+    "awq": "int4", "gptq": "int4",
+}  # fmt: skip
+_NAMED = re.compile(r"nvfp4|mxfp4|fp8|int8|int4|awq|gptq|fp4", re.IGNORECASE)
+_Known = TypeVar("_Known")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Harness:
+    """How a server was loaded, as published/harnesses.csv says, or as the kind of load is usually meant."""
+
+    kind: str  # of `inference.loads.KINDS`
+    requests: float  # sent in all; 0 where not stated
+    bare: bool = False  # an engine without a server
+    scheduled: bool = True  # something decides between steps what runs next
+    length_spread_ratio: float = 0.0
+    cached_input_ratio: float = 0.0
+    eager: bool = False  # kernels launched one by one, not as a captured graph
+    spreads_attention: bool = False  # data-parallel attention for mixtures of experts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One deployment under one load."""
+
+    model: arch.Model
+    device: Device
+    deployment: Deployment
+    engine: Engine
+    isl: float
+    osl: float
+    load: float  # users, batch, requests or requests/s, by the kind of harness; 0 where nothing is stated
+    harness: Harness
+    family: str
+    assumed: tuple[str, ...] = ()  # columns that are not stated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """All runs of a table, its points, the run of each point, and what is not predicted."""
+
+    runs: tuple[Run, ...]
+    points: tuple[Point, ...]
+    run_of: tuple[int, ...]
+    refusals: tuple[Refusal, ...]
+
+
+class _Refused(Exception):  # noqa: N818
+    """A row that cannot be predicted; its text says why."""
+
+
+def read(rows: Iterable[Row]) -> Measured:
+    """Return the runs and points of published rows; every row is a point or a refusal."""
+    runs: dict[tuple[object, ...], int] = {}
+    kept: list[Run] = []
+    points: list[Point] = []
+    run_of: list[int] = []
+    refusals: list[Refusal] = []
+    for number, row in enumerate(rows, start=1):
+        name = row.get("id") or f"row {number}"
+        metric, factor = MEASURES.get(row["metric"], (row["metric"], 1.0))
+        origin = family("inference", row)
+        try:
+            run = read_run(row, origin)
+            value = _si(row, run, factor)
+        except (_Refused, SteelyardError) as error:
+            refusals.append(Refusal(id=name, family=origin, metric=metric, reason=str(error)))
+            continue
+        points.append(Point(id=name, family=origin, metric=metric, value=value, row=row))
+        key = (run.model.id, run.device.id, run.deployment, run.engine, run.isl, run.osl, run.load, run.harness, origin)
+        if key not in runs:
+            runs[key] = len(kept)
+            kept.append(run)
+        run_of.append(runs[key])
+    return Measured(runs=tuple(kept), points=tuple(points), run_of=tuple(run_of), refusals=tuple(refusals))
+
+
+def _si(row: Row, run: Run, factor: float) -> float:
+    """Return a row's value as the room counts it: of the whole deployment, per output token, in SI."""
+    value = float(row["value"]) * factor
+    name = row["metric"]
+    if name == "output_tokens_per_s_per_gpu":
+        value *= run.deployment.num_devices
+    elif name == "total_tokens_per_s":
+        value *= run.osl / (run.isl + run.osl)
+    elif name == "requests_per_s":
+        value *= run.osl
+    elif name == "energy_j_per_request":
+        value /= run.osl
+    elif name == "decode_tokens_per_s" and run.load != 1.0:
+        raise _Refused("decoding rate of many users: of one or of all is not clear")
+    return value
+
+
+def read_run(row: Row, origin: str = "") -> Run:
+    """Return what was run.
+
+    Raises:
+        _Refused: Something that a prediction needs is not stated or not known.
+    """
+    if row["metric"] not in MEASURES:
+        raise _Refused(f"metric {row['metric'][:40]!r} is not predicted")
+    if any(words in row["notes"] for words in _UNIT_NOTES):
+        raise _Refused("counted per node, device or user of a larger deployment")
+    device = _known(_load_device(row["device"] or row["gpu"]), row["device"] or row["gpu"], "device")
+    model = _known(_model(row["model_id"], row["model"]), row["model_id"] or row["model"], "model")
+    harness = harness_of(row)
+    isl, osl = _number(row, "isl"), _number(row, "osl")
+    if not isl:
+        raise _Refused("input length not stated")
+    if not osl and row["metric"].startswith("ttft"):
+        osl = 1.0
+    if not osl:
+        raise _Refused("output length not stated")
+    load = _number(row, "load_value")
+    if not load and harness.kind != "all at once":
+        raise _Refused("load not stated")
+    deployment, assumed = _deployment(row, model, harness)
+    engine = _engine(device.id, row["engine"], row["engine_version"], row["as_of"][:7])
+    return Run(
+        model=model, device=device, deployment=deployment, engine=engine, isl=isl, osl=osl, load=load, harness=harness,
+        family=origin, assumed=assumed,
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=512)
+def _load_device(name: str) -> Device | None:
+    try:
+        return _device.load(name)
+    except SteelyardError:
+        return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _model(model_id: str, name: str) -> arch.Model | None:
+    try:
+        return model_of_row({"model_id": model_id, "model": name})
+    except SteelyardError:
+        return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _engine(device: str, name: str, version: str, as_of: str) -> Engine:
+    return engine_for(_device.load(device), name or None, version, as_of=as_of)
+
+
+def _known(found: _Known | None, name: str, kind: str) -> _Known:
+    if found is None:
+        raise _Refused(f"{kind} {name[:60]!r} is not in the catalogue" if name else f"{kind} not stated")
+    return found
+
+
+def _number(row: Row, name: str) -> float:
+    return float(row.get(name) or 0.0)
+
+
+def _deployment(row: Row, model: arch.Model, harness: Harness) -> tuple[Deployment, tuple[str, ...]]:
+    devices = int(_number(row, "n_gpus"))
+    if not devices:
+        raise _Refused("number of devices not stated")
+    if "disaggregated prefill" in row["notes"]:
+        raise _Refused("prefill and decode on different devices")
+    tp, pp, dp, ep = (int(_number(row, name)) for name in ("tp", "pp", "dp", "ep"))
+    assumed = [name for name, ways in (("tp", tp), ("dp", dp), ("ep", ep)) if not ways]
+    pp, dp = pp or 1, dp or 1
+    tp = tp or max(devices // (pp * dp), 1)
+    if tp == 1 and dp == 1 and ep == devices * pp:
+        tp = devices  # one engine over all devices: attention is cut over the expert-parallel ranks too
+    if tp * pp * dp != devices:
+        raise _Refused(f"tp {tp} x pp {pp} x dp {dp} are not {devices} devices")
+    if model.num_moe_layers and harness.spreads_attention and not ep and dp == 1:
+        tp, dp, ep = 1, tp, tp
+    if not model.num_moe_layers or (tp * dp) % (ep or 1):
+        ep = 1
+    weight, compute, unstated = _formats(row, model)
+    kv = row["kv_dtype"].split(" ")[0]
+    assumed += ["weights_dtype"] * unstated + ["kv_dtype"] * (not kv)
+    if not kv:  # checkpoints for this engine state an 8-bit cache with narrow weights; the others keep 16 bits
+        kv = "fp8" if dtype_bytes(compute) <= 1 and row["engine"].casefold().startswith("tensorrt") else "bf16"
+    layout = Deployment(
+        tp=tp, pp=pp, dp=dp, ep=ep or 1, weight_dtype=weight, compute_dtype=compute, kv_dtype=_FORMATS.get(kv, kv)
+    )
+    return layout, tuple(assumed)
+
+
+def _formats(row: Row, model: arch.Model) -> tuple[str, str, bool]:
+    """Return the formats of weights and of products, and whether they are not stated.
+
+    Not stated, they are those in the model's name, else those of its checkpoint. A model stored in 4 bits and run in
+    another 4-bit format keeps which of its matrices are narrow.
+    """
+    stated = row["weights_dtype"].split(" ")[0].casefold()
+    named = _NAMED.findall(row["model"])
+    asked = stated or (named[-1].casefold() if named else model.weight_dtype)
+    dtype = _FORMATS.get(asked, asked)
+    try:
+        same = dtype_bytes(dtype) < 1 and dtype_bytes(model.weight_dtype) < 1
+    except SteelyardError:
+        raise _Refused(f"number format {asked[:20]!r} is not known") from None
+    return (model.weight_dtype if same else dtype), dtype, not stated
+
+
+@functools.lru_cache(maxsize=1)
+def _harnesses() -> Mapping[str, Row]:
+    return {row["harness"]: row for row in catalog.published("harnesses").rows}
+
+
+def harness_of(row: Row) -> Harness:
+    """Return how the server of a row was loaded."""
+    known = _harnesses().get(row.get("harness", ""))
+    usual = _LOADS.get(row["load"], "")
+    told = known["kind"] if known else ""
+    kind = next((name for words, name in _KINDS if words in told), "") or usual
+    if not kind:
+        raise _Refused(f"how the server was loaded is not known ({told or row['load'] or 'not stated'})")
+    if known is None:
+        return Harness(kind=kind, requests=0.0)
+    spread = known["length_spread_ratio"]
+    if ":" in spread:  # by source
+        spread = next((part.split(":")[1] for part in spread.split(";") if part.split(":")[0] in row["source"]), "")
+    since = known["attention_dp_since"]
+    return Harness(
+        kind=kind,
+        requests=_requests(known, row),
+        bare=known["server"] == "no",
+        scheduled=known["scheduler"] != "no",
+        length_spread_ratio=float(spread or 0.0),
+        cached_input_ratio=float(known["cached_input_ratio"] or 0.0),
+        eager=known["eager"] == "yes",
+        spreads_attention=bool(since) and version_numbers(row["engine_version"]) >= version_numbers(since),
+    )
+
+
+def _requests(known: Row, row: Row) -> float:
+    """Return how many requests were sent, by the lengths where the harness says so ("3000 at 128/2048, 2048/128")."""
+    lengths = f"{row['isl']}/{row['osl']}"
+    for count, where in re.findall(r"(\d+) at ([\d/, ]+)", " ".join((known["n_requests"], known["lengths"]))):
+        if lengths in where.replace(" ", "").split(","):
+            return float(count)
+    return float(known["n_requests"]) if known["n_requests"].isdigit() else 0.0
+
+
+def assumed_columns(measured: Measured) -> Mapping[str, int]:
+    """Return how many points assume something for each column that their rows do not state."""
+    counts: dict[str, int] = {}
+    for run in measured.run_of:
+        for name in measured.runs[run].assumed:
+            counts[name] = counts.get(name, 0) + 1
+    return counts

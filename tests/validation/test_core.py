@@ -1,0 +1,138 @@
+"""The parts every kind of validation shares: rows, families, errors, baselines, the fit, families left out."""
+
+import numpy as np
+import pytest
+
+from steelyard import catalog
+from steelyard.errors import InputError
+from steelyard.validation.errors import Predicted, groups
+from steelyard.validation.fit import MAX_FREE_PARAMETERS, Parameter, fit, robust_log_sigma
+from steelyard.validation.folds import leave_family_out
+from steelyard.validation.points import Point, Refusal, by_run, equal_weights
+
+HEADER = "source,model,gpu,n_gpus,metric,value"
+
+
+@pytest.mark.parametrize("name", ["training", "inference", "operators"])
+def test_every_shipped_row_has_source_metric_and_a_value_above_zero(name):
+    rows = catalog.published(name).rows
+    assert len(rows) > 1000
+    assert all(row["source"] and row["metric"] and float(row["value"]) > 0 for row in rows)
+
+
+def test_every_family_is_of_a_shipped_source():
+    for row in catalog.published("families").rows:
+        if row["file"] == "training":
+            assert any(row["source"] == found["source"] for found in catalog.published("training").rows)
+
+
+def test_own_file_may_leave_columns_out(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text(f"{HEADER},site\nlab,llama,h100,8,step_time_s,1.5,here\n", encoding="utf-8")
+    read = catalog.read_published(path, "training")
+    assert read.rows[0]["tp"] == ""
+    assert read.rows[0]["value"] == "1.5"
+    assert "site" in read.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is empty"),
+        (HEADER + "\n", "no rows"),
+        ("source,model,gpu,n_gpus,metric\na,b,c,1,step_time_s\n", "no column value"),
+        (HEADER + "\na,b,c,1,step_time_s,fast\n", "line 2: value is 'fast'"),
+        (HEADER + "\na,b,c,-1,step_time_s,3\n", "line 2: n_gpus is '-1'"),
+        (HEADER + "\na,b,c,1,step_time_s,nan\n", "line 2: value is 'nan'"),
+        (HEADER + "\na,b,c,1,step_time_s,1e99\n", "line 2: value is '1e99'"),
+        (HEADER + "\na,b,c,1,step_time_s\n", "5 cells"),
+        (HEADER + "\n,b,c,1,step_time_s,3\n", "no source"),
+    ],
+)
+def test_a_wrong_file_is_one_clear_line(tmp_path, text, says):
+    path = tmp_path / "mine.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=says) as caught:
+        catalog.read_published(path, "training")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_one_clear_line(tmp_path):
+    with pytest.raises(InputError, match="not a plain file"):
+        catalog.read_published(tmp_path / "none.csv", "training")
+
+
+def test_figures_of_one_run_share_their_id_up_to_the_last_dash():
+    runs = by_run([{"id": "a-001-step_time_s"}, {"id": "a-001-peak_mem_gb"}, {"id": "b-step_time_s"}, {"id": ""}])
+    assert [len(rows) for rows in runs.values()] == [2, 1, 1]
+
+
+def test_families_weigh_alike():
+    weights = equal_weights(["a", "a", "a", "b"])
+    assert weights.sum() == pytest.approx(4)
+    assert weights[:3].sum() == pytest.approx(weights[3])
+
+
+def _points(values, families, metric="speed"):
+    return [
+        Point(id=str(i), family=f, metric=metric, value=v, row={})
+        for i, (v, f) in enumerate(zip(values, families, strict=True))
+    ]
+
+
+def test_errors_by_family_and_their_median():
+    points = _points([100.0, 100.0, 100.0], ["a", "a", "b"])
+    predicted = Predicted(
+        p50=np.array([110.0, 130.0, 95.0]),
+        p10=np.array([99.0, 101.0, 80.0]),
+        p90=np.array([121.0, 202.0, 120.0]),
+        baselines={"constant": np.array([150.0, 150.0, 100.0])},
+    )
+    refused = [Refusal(id="x", family="c", metric="speed", reason="why")]
+    overall, a, b, c = groups(points, predicted, refused, metric="speed")
+    assert (a.group, a.num_points, a.median_abs_error_ratio) == ("a", 2, pytest.approx(0.2))
+    assert a.bias_ratio == pytest.approx(0.2)
+    assert a.coverage_80_ratio == pytest.approx(0.5)
+    assert b.median_abs_error_ratio == pytest.approx(0.05)
+    assert b.width_80_ratio == pytest.approx(1.5)
+    assert (c.num_points, c.num_refused, c.median_abs_error_ratio) == (0, 1, None)
+    assert overall.median_abs_error_ratio == pytest.approx((0.2 + 0.05) / 2)
+    assert overall.num_points == 3
+    assert overall.num_refused == 1
+    assert overall.baseline_median_abs_error_ratio == pytest.approx(0.25)
+
+
+def test_the_spread_of_a_normal_is_its_standard_deviation():
+    misses = np.random.default_rng(0).normal(0.0, 0.3, 20_000)
+    assert robust_log_sigma(misses, np.ones(len(misses))) == pytest.approx(0.3, rel=0.03)
+
+
+def test_a_prior_holds_what_no_point_tells():
+    parameters = [
+        Parameter(name="seen", value=1.0, log_sd_ratio=1.0),
+        Parameter(name="unseen", value=0.5, log_sd_ratio=0.2),
+    ]
+    found = fit(lambda p: np.full(20, np.log(p["seen"])), parameters, np.full(20, np.log(3.0)), np.ones(20))
+    assert found.values["seen"] == pytest.approx(3.0, rel=0.01)
+    assert found.values["unseen"] == pytest.approx(0.5, rel=0.01)
+    assert found.log_errors["unseen"] > 10 * found.log_errors["seen"]
+
+
+def test_too_many_parameters_are_refused():
+    many = [Parameter(name=str(i), value=1.0, log_sd_ratio=1.0) for i in range(MAX_FREE_PARAMETERS + 1)]
+    with pytest.raises(InputError, match="free parameters"):
+        fit(lambda _: np.zeros(1), many, np.zeros(1), np.ones(1))
+
+
+def test_a_family_is_predicted_by_a_fit_that_did_not_see_it():
+    truth = np.log(np.array([2.0] * 30 + [2.0] * 30 + [8.0] * 30))
+    families = ["a"] * 30 + ["b"] * 30 + ["c"] * 30
+    found = leave_family_out(
+        lambda p: np.full(90, np.log(p["factor"])),
+        [Parameter(name="factor", value=2.0, log_sd_ratio=3.0)],
+        truth,
+        families,
+    )
+    assert np.exp(found.log_predicted[-1]) == pytest.approx(2.0, rel=0.02)
+    assert np.exp(found.log_predicted[0]) > 2.2  # pulled by c
+    assert set(found.without) == {"a", "b", "c"}
