@@ -19,6 +19,7 @@ from steelyard.inference import (
     steady,
     step_time,
 )
+from steelyard.inference.engine import served
 from steelyard.inference.points import sequences_within
 from steelyard.records.term import explain
 from steelyard.records.workload import Objective
@@ -193,7 +194,7 @@ def test_burst_headroom_by_hand():
 def test_energy_by_hand(llama_8b, h100, chat):
     capacity = steady(llama_8b, h100, ONE, chat, TYPICAL)
     assert capacity.batch > 1
-    expected = power_w(h100, 1.0, mfu_ratio=capacity.mfu_ratio) / capacity.request_rate_per_s
+    expected = power_w(served(h100), 1.0, mfu_ratio=capacity.mfu_ratio) / capacity.request_rate_per_s
     assert 0.05 < capacity.mfu_ratio < 0.8
     assert capacity.it_energy_j_per_request == pytest.approx(float(expected))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,6 +47,34 @@ CALIBRATED = (
     "request_overhead_s", "admission_steps", "expert_skew_ratio",
 )  # fmt: skip
 """Fields that are fitted; each may have a value of its own for an engine ("step_overhead_s.sglang")."""
+
+
+IN_ENGINE = (
+    "grouped_matmul_ratio", "grouped_memory_ratio", "expanded_ratio", "cache_memory_ratio", "kernel_launch_s",
+    "fused_latency_s", "active_power_ratio", "compute_power_ratio",
+)  # fmt: skip
+"""Figures of a device's efficiency that serving measurements tell better than kernels timed alone."""
+
+
+def served(device: Device) -> Device:
+    """Return a device with what its kernels reach inside a serving engine.
+
+    Each figure of `IN_ENGINE` is scaled by its fitted value over the one of a kernel timed alone, so that draws of it
+    stay draws.
+
+    Example:
+        >>> from steelyard import device
+        >>> h100 = device.load("h100")
+        >>> served(h100).efficiency.matmul_ratio == h100.efficiency.matmul_ratio
+        True
+    """
+    figures, alone = catalog.calibration("inference"), catalog.calibration("device")
+    vendor = device.accelerator.vendor.casefold()
+    scaled = {
+        name: getattr(device.efficiency, name) * (_value(figures, name) / _value(alone, name, vendor))
+        for name in IN_ENGINE
+    }
+    return dataclasses.replace(device, efficiency=dataclasses.replace(device.efficiency, **scaled))
 
 
 def engine_for(device: Device, name: str | None = None, version: str = "", *, as_of: str = "") -> Engine:

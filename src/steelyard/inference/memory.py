@@ -153,6 +153,6 @@ def require_fit(model: arch.Model, device: Device, deployment: Deployment, held:
     wider = f"--tp {deployment.tp * 2}" if deployment.tp < 8 else "more devices"
     narrower = " or fp8 weights" if arch.dtype_bytes(deployment.weight_dtype) > 1 else ""
     raise DoesNotFitError(
-        f"{model.id} in {deployment.weight_dtype} on {deployment.num_devices}x {device.id}: weights and one sequence need "
-        f"{need / 1e9:.1f} GB a device, {free / 1e9:.1f} GB are free for them; try {wider}{narrower}"
+        f"{model.id} in {deployment.weight_dtype} on {deployment.num_devices}x {device.id}: weights and one sequence "
+        f"need {need / 1e9:.1f} GB a device, {free / 1e9:.1f} GB are free for them; try {wider}{narrower}"
     )

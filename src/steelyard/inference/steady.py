@@ -10,7 +10,7 @@ import numpy as np
 from steelyard import arch
 from steelyard.device import Device, effective_compute_dtype, peak_flop_per_s, power_w
 from steelyard.inference.deployment import Deployment
-from steelyard.inference.engine import Engine, engine_for
+from steelyard.inference.engine import Engine, engine_for, served
 from steelyard.inference.memory import ServingMemory, memory, require_fit
 from steelyard.inference.points import Curve, Points, operating_points, sequences_within
 from steelyard.inference.step import Step, step
@@ -216,7 +216,7 @@ def _capacity(
         e2e_s=ttft + osl * tpot,
         output_tokens_per_s=rate * osl,
         device_s_per_request=per_request,
-        it_energy_j_per_request=per_request * power_w(device, busy, mfu_ratio=mfu),
+        it_energy_j_per_request=per_request * power_w(served(device), busy, mfu_ratio=mfu),
         busy_ratio=busy,
         mfu_ratio=mfu,
         prefill_time_ratio=points.at(points.prefill_time_ratio, batch),

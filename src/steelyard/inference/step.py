@@ -11,7 +11,7 @@ from steelyard import arch
 from steelyard import device as _device
 from steelyard.device import Device, Efficiency, Links, collective_time_over, fused_all_reduce_time
 from steelyard.inference.deployment import Deployment
-from steelyard.inference.engine import Engine, engine_for
+from steelyard.inference.engine import Engine, engine_for, served
 from steelyard.inference.work import Exchange, StepWork, step_work
 from steelyard.records.operator import Operator
 from steelyard.records.term import term
@@ -35,7 +35,9 @@ class Step:
         "collectives", "s", "all-reduces of tp, 2 a layer; gather and scatter of experts' tokens; hand-overs of stages"
     )
     flop: Array = term("model FLOP per device", "flop", "sum over operators")
-    engine_s: Array = term("engine", "s", "step_overhead_s + tokens returned * sequence_overhead_s + prompts * prompt_overhead_s", _TABLE)
+    engine_s: Array = term(
+        "engine", "s", "step_overhead_s + tokens returned * sequence_overhead_s + prompts * prompt_overhead_s", _TABLE
+    )
     server_s: Array = term(
         "waiting for the server", "s", "max(0, tokens returned * stream_token_s - all other parts)", _TABLE
     )
@@ -90,7 +92,7 @@ def step(
         >>> bool(one < many < 2 * one)
         True
     """
-    engine = engine or engine_for(device)
+    engine, device = engine or engine_for(device), served(device)
     work = step_work(
         model,
         deployment,
@@ -109,7 +111,7 @@ def step(
 def time_step(work: StepWork, device: Device, engine: Engine) -> Step:
     """Return the time of a step from what it does [s]."""
     reached = device.efficiency
-    spent = dict.fromkeys(("matrix", "attention", "other"), 0.0)
+    spent: dict[str, Array] = dict.fromkeys(("matrix", "attention", "other"), 0.0)
     kernels: Array = 0.0
     for op, launched in work.operators:
         took = op.count * _device.time_at(op, _device.rates_for(op, device), reached)

@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from steelyard.device import Device, Efficiency, Links, Rates, links_of, rates_for, time_at
 from steelyard.inference.engine import Engine
-from steelyard.inference.step import assemble, exchange_s, imbalance, kernels_of, part_of
-from steelyard.inference.step import Step
+from steelyard.inference.step import Step, assemble, exchange_s, imbalance, kernels_of, part_of
 from steelyard.inference.work import Exchange, StepWork
 from steelyard.records.operator import Operator
 from steelyard.units import Array
@@ -71,19 +70,20 @@ class StepTable:
             here, rules = _at(reached, ops.step), _at(engine, ops.step)
             took = ops.count * time_at(ops.together, ops.rates, here)
             if ops.together.kind == "grouped_gemm":
-                took = took * imbalance(ops.together.groups, self.work.expert_ranks[ops.step], rules)
+                took = took * imbalance(ops.together.groups, np.asarray(self.work.expert_ranks)[ops.step], rules)
             spent[part_of(ops.together)] += self._sum(took, ops.step)
             kernels = ops.count * ops.launched * kernels_of(ops.together, here)
             launch_s += self._sum(kernels * here.kernel_launch_s, ops.step)
         collective_s = np.zeros(self.num_steps)
         for group in self.exchanges:
-            took = group.together.count * exchange_s(group.together, group.links, _at(reached, group.step))
-            collective_s += self._sum(took, group.step)
+            once = exchange_s(group.together, group.links, _at(reached, group.step))
+            collective_s += self._sum(group.together.count * once, group.step)
         sampling_s = self.work.sampled_bytes / (self.hbm_bytes_per_s * reached.memory_ratio)
         return assemble(spent, launch_s, sampling_s, collective_s, self.work, engine, flop=self.flop)
 
     def _sum(self, values: Array, step: Index) -> Vector:
-        return np.bincount(step, weights=np.broadcast_to(values, step.shape), minlength=self.num_steps)
+        weights = np.broadcast_to(np.asarray(values, dtype=np.float64), step.shape)
+        return np.asarray(np.bincount(step, weights=weights, minlength=self.num_steps), dtype=np.float64)
 
 
 def _at(record: _Record, step: Index) -> _Record:
@@ -121,7 +121,12 @@ def step_table(works: Iterable[tuple[StepWork, Device, int]]) -> StepTable:
         operators=tuple(_operators(kind, np.concatenate(rows, axis=1)) for (kind, _), rows in operators.items()),
         exchanges=tuple(_exchanges(kind, np.concatenate(rows, axis=1)) for kind, rows in exchanges.items()),
         work=StepWork(
-            operators=(), exchanges=(), returned_tokens=returned, prompts=prompts, sampled_bytes=sampled, expert_ranks=ranks
+            operators=(),
+            exchanges=(),
+            returned_tokens=returned,
+            prompts=prompts,
+            sampled_bytes=sampled,
+            expert_ranks=ranks,
         ),
         hbm_bytes_per_s=bandwidth,
         flop=flop,

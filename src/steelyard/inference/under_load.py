@@ -10,7 +10,7 @@ from steelyard import arch
 from steelyard.device import Device, device_power_w, effective_compute_dtype, host_power_w, peak_flop_per_s
 from steelyard.errors import InputError
 from steelyard.inference.deployment import Deployment
-from steelyard.inference.engine import Engine, engine_for
+from steelyard.inference.engine import Engine, engine_for, served
 from steelyard.inference.loads import NUM_STEPS, Load, Queries, queries, replay
 from steelyard.inference.memory import ServingMemory, memory, require_fit
 from steelyard.inference.step import Step, step
@@ -159,7 +159,7 @@ def under_load(
     peak = peak_flop_per_s(device, effective_compute_dtype(device, deployment.compute_dtype))
     mfu = ((1.0 - share) * flop[0] / times[0] + share * prompts) / peak
     card, count = device.accelerator, deployment.num_devices
-    power = count * device_power_w(card.tdp_w, card.idle_w, device.efficiency, found.busy_ratio, mfu_ratio=mfu)
+    power = count * device_power_w(card.tdp_w, card.idle_w, served(device).efficiency, found.busy_ratio, mfu_ratio=mfu)
     shape = np.shape(time_ratio)
 
     def shaped(values: Array) -> Array:

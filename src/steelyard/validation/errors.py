@@ -22,6 +22,15 @@ class Predicted:
     p90: Vector
     baselines: Mapping[str, Vector]  # "constant": one share of the peak; "nearest": the nearest measured row
 
+    @classmethod
+    def joined(cls, parts: Sequence[Predicted]) -> Predicted:
+        """Return the predictions of several sets of points, end to end."""
+        if not parts:
+            return cls(p50=np.zeros(0), p10=np.zeros(0), p90=np.zeros(0), baselines={})
+        p50, p10, p90 = (np.concatenate([getattr(part, name) for part in parts]) for name in ("p50", "p10", "p90"))
+        rules = {rule: np.concatenate([part.baselines[rule] for part in parts]) for rule in parts[0].baselines}
+        return cls(p50=p50, p10=p10, p90=p90, baselines=rules)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:

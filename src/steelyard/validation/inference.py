@@ -1,222 +1,158 @@
-"""Serving predictions against published measurements: what is fitted, how honestly it is judged, what came out."""
+"""Serving against published measurements: TTFT, TPOT, throughput and energy, how far they miss, and the fit."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from steelyard import catalog
-from steelyard.validation.errors import Group, Predicted, groups
-from steelyard.validation.fit import Fitted, Parameter, fit, robust_log_sigma
+from steelyard.validation.errors import OVERALL, Group, Predicted, groups
 from steelyard.validation.inference_baselines import baselines
-from steelyard.validation.inference_points import Measured, read
+from steelyard.validation.inference_folds import Left, labels, leave_out, spreads_of_kinds
+from steelyard.validation.inference_points import Measured, assumed_columns, read
 from steelyard.validation.inference_predict import Serving, serving
-from steelyard.validation.points import Point, Refusal, Row, Vector
-from steelyard.validation.result import Validation
+from steelyard.validation.points import Point, Refusal, Vector
+from steelyard.validation.result import Calibration, Fit, Validation
 
 METRICS = ("throughput", "tpot", "ttft", "energy", "e2e", "prefill", "ttft_p99")
-_SAME = {"itl": "tpot"}  # one row states the one, one the other; both are seconds per output token
-FITTED = {"throughput": 1.0, "tpot": 1.0, "ttft": 0.5, "power": 0.5}
-"""Metrics that the fit looks at, and how much each counts."""
-
-EVIDENCE_ROWS = 4.0
-"""What a family counts in the fit, as independent measurements: its rows are variations of few set-ups."""
-
-LOG_SCALE = 0.15
+LEFT_OUT = "every family of sources predicted by a fit that never saw it; energy without its model and its device too"
+SHIPPED = "predicted with the parameters of the calibration"
 _Z90 = 1.2815515655446004
-_ENOUGH_ROWS = 5
-_UNSEEN_LOG_SD = 0.5  # of the time on devices of a vendor that nothing was fitted to
-
-_SPEC: tuple[tuple[str, float, float, float, float], ...] = (  # name, value, spread of its logarithm, bounds
-    ("time_ratio", 1.0, 0.1, 1e-9, 1e3),
-    ("time_ratio.vllm", 1.0, 0.1, 1e-9, 1e3),
-    ("time_ratio.sglang", 1.0, 0.1, 1e-9, 1e3),
-    ("time_ratio.tensorrt-llm", 1.0, 0.1, 1e-9, 1e3),
-    ("vendor_time_ratio.amd", 1.3, 0.3, 1e-9, 1e3),
-    ("step_overhead_s", 1e-3, 0.7, 1e-9, 1e3),
-    ("step_overhead_s.vllm-v0", 3.0, 0.7, 1e-9, 1e3),
-    ("sequence_overhead_s", 1e-5, 0.7, 1e-9, 1e3),
-    ("sequence_overhead_s.vllm", 1.0, 0.5, 1e-9, 1e3),
-    ("sequence_overhead_s.sglang", 1.0, 0.5, 1e-9, 1e3),
-    ("sequence_overhead_s.tensorrt-llm", 1.0, 0.5, 1e-9, 1e3),
-    ("stream_token_s", 4e-5, 0.5, 1e-9, 1e3),
-    ("prompt_overhead_s", 2e-3, 0.7, 1e-9, 1e3),
-    ("request_overhead_s", 0.03, 0.7, 1e-9, 1e3),
-    ("request_overhead_s.vllm", 1.0, 0.4, 1e-9, 1e3),
-    ("request_overhead_s.sglang", 1.0, 0.4, 1e-9, 1e3),
-    ("request_overhead_s.tensorrt-llm", 1.0, 0.4, 1e-9, 1e3),
-    ("admission_steps", 0.7, 0.7, 0.5, 1e3),
-    ("admission_steps.vllm", 1.0, 0.5, 0.5, 1e3),
-    ("admission_steps.sglang", 1.0, 0.7, 0.5, 1e3),
-    ("admission_steps.tensorrt-llm", 1.0, 0.5, 0.5, 1e3),
-    ("expert_skew_ratio", 0.7, 0.7, 1e-9, 1e3),
-    ("grouped_matmul_ratio", 0.8, 0.4, 1e-9, 1.3),
-    ("grouped_memory_ratio", 0.9, 0.3, 1e-9, 1.15),
-    ("expanded_ratio", 0.8, 0.3, 1e-9, 1.2),
-    ("kernel_launch_s", 4.5e-6, 0.4, 1e-9, 1e3),
-    ("fused_latency_s", 3e-6, 0.4, 1e-9, 1e3),
-    ("cache_memory_ratio", 0.726, 0.15, 1e-9, 0.95),
-    ("active_power_ratio", 0.6, 0.2, 1e-9, 1e3),
-    ("compute_power_ratio", 0.9, 0.4, 1e-9, 1e3),
-)
-PARAMETERS = tuple(
-    Parameter(name=name, value=value, log_sd_ratio=spread, low=low, high=high)
-    for name, value, spread, low, high in _SPEC
-)
-"""What the fit may change, around what is known before: kernels timed alone, and how engines are built."""
+_OTHER_SIGMA = "tpot_residual_sigma"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
-    """Predictions by fits that did not see what they predict [N], their spread, and the fit to everything."""
+def validate(data: Path | None = None, *, refit: bool = True) -> Validation:
+    """Return how far predictions of serving miss published measurements.
 
-    predicted: Vector
-    log_sigma: Vector
-    whole: Fitted
-    without: Mapping[str, Fitted]
+    Args:
+        data: A CSV file of the columns of `published/inference.csv`; the shipped rows when None.
+        refit: Leave every family of the shipped rows out in turn (minutes); False predicts them with the shipped
+            parameters, which have seen them. Own rows are always predicted with the parameters at hand.
 
-
-def parameters() -> tuple[Parameter, ...]:
-    """Return what the fit may change, with what is known before."""
-    return PARAMETERS
-
-
-def prepare(rows: Sequence[Row] | None = None) -> Serving:
-    """Return the shipped rows, or others of the same columns, ready to be predicted."""
-    return serving(read(catalog.published("inference").rows if rows is None else rows))
-
-
-def calibrate(prepared: Serving) -> Fitted:
-    """Return the parameters fitted to all points."""
-    used = np.isin(_labels(prepared)[0], list(FITTED))
-    return _fit(prepared, used)
-
-
-def leave_out(prepared: Serving) -> Left:
-    """Return predictions of every family by a fit without it; of energy, by fits without its model and its device."""
-    whole = calibrate(prepared)
-    families = np.array([point.family for point in prepared.measured.points])
-    predicted = np.full(len(families), np.nan)
-    without = {}
-    metric, _ = _labels(prepared)
-    for name in np.unique(families):
-        found = _fit(prepared, families != name) if np.any(families != name) else None
-        values = found.values if found else {p.name: p.value for p in PARAMETERS}
-        without[str(name)] = found or Fitted(values=values, log_errors={}, num_evaluations=0)
-        predicted[families == name] = prepared.predict(values)[families == name]
-    energy = np.flatnonzero(metric == "power")
-    for own, seen in _model_and_device_folds(prepared, energy):
-        values = _fit(prepared, seen, start=whole).values
-        predicted[own] = prepared.predict(values)[own]
-    return Left(predicted=predicted, log_sigma=_sigma(prepared, predicted, families), whole=whole, without=without)
-
-
-def _labels(prepared: Serving) -> tuple[Vector, Vector]:
-    """Return the metric that each point is fitted as, and its measured value [N]: energy is fitted as power.
-
-    The power of a run is its energy per token times its measured tokens/s: how fast it is has a metric of its own.
+    Raises:
+        InputError: The file is not such a table.
     """
-    points = prepared.measured.points
-    metric = np.array([_SAME.get(point.metric, point.metric) for point in points], dtype="<U16")
-    value = np.array([point.value for point in points])
-    return np.where(metric == "energy", "power", metric), value
+    known = read(catalog.published("inference").rows)
+    if data is None:
+        prepared = serving(known)
+        if refit:
+            return _result(prepared, _left_out(prepared), LEFT_OUT)
+        return _result(prepared, _shipped(prepared), SHIPPED)
+    table = catalog.read_published(data, "inference")
+    measured = read(table.rows)
+    warnings = (*table.warnings, *_told(measured))
+    if not measured.points:
+        return Validation(
+            kind="inference", basis=SHIPPED, groups=_groups((), Predicted.joined([]), measured.refusals), points=(),
+            predicted=Predicted.joined([]), refusals=measured.refusals, warnings=warnings,
+        )  # fmt: skip
+    prepared = serving(measured)
+    return _result(prepared, _shipped(prepared, known), SHIPPED, warnings)
 
 
-def _speed_of_run(prepared: Serving, values: Vector) -> Vector:
-    """Return the throughput of each point's run, NaN where it was not measured [N]."""
-    speed = np.full(len(prepared.measured.runs), np.nan)
-    here = prepared.facts.metric == "throughput"
-    speed[prepared.facts.run_of[here]] = values[here]
-    return speed[prepared.facts.run_of]
-
-
-def _fit(prepared: Serving, seen: Vector, *, start: Fitted | None = None) -> Fitted:
-    """Return the parameters fitted to the points `seen`."""
-    metric, value = _labels(prepared)
-    families = np.array([point.family for point in prepared.measured.points])
-    power = metric == "power"
-    log_measured = np.log(value)
-    log_measured[power] += np.log(_speed_of_run(prepared, value))[power]
-    weights = _weights(metric, families, np.asarray(seen, bool) & np.isfinite(log_measured))
-    log_measured = np.where(np.isfinite(log_measured), log_measured, 0.0)
-
-    def predict(values: Mapping[str, float]) -> Vector:
-        found = np.log(np.maximum(prepared.predict(values), 1e-300))
-        speed = np.log(np.maximum(_speed_of_run(prepared, np.exp(found)), 1e-300))
-        return np.nan_to_num(np.where(power, found + speed, found))
-
-    return fit(
-        predict, PARAMETERS, log_measured, weights, log_scale=LOG_SCALE, start=start.values if start else None
+def calibrate() -> Calibration:
+    """Return the parameters fitted to all shipped rows: standard errors, spread over families left out, misses."""
+    prepared = serving(read(catalog.published("inference").rows))
+    left = leave_out(prepared)
+    found = _result(prepared, _from_left(prepared, left), LEFT_OUT)
+    return Calibration(
+        kind="inference",
+        fits=(Fit.of(left.whole, list(left.without.values())),),
+        residual_sigmas=spreads_of_kinds(prepared, left.predicted),
+        groups=tuple(group for group in found.groups if ":" not in group.group),
     )
 
 
-def _weights(metric: Vector, families: Vector, seen: Vector) -> Vector:
-    """Return the weights of points: every family counts `EVIDENCE_ROWS` for a metric, fewer than 30 rows less."""
-    weights = np.zeros(len(metric))
-    for name, share in FITTED.items():
-        for family in np.unique(families[seen & (metric == name)]):
-            here = seen & (metric == name) & (families == family)
-            weights[here] = share * EVIDENCE_ROWS * min(1.0, here.sum() / 30.0) ** 0.5 / here.sum()
-    return weights
+def _told(measured: Measured) -> tuple[str, ...]:
+    return tuple(
+        f"{column} is not stated for {count} rows: taken as usual for the model and the engine"
+        for column, count in assumed_columns(measured).items()
+    )
 
 
-def _model_and_device_folds(prepared: Serving, energy: Vector) -> list[tuple[Vector, Vector]]:
-    """Return (points of energy to predict, points a fit may see): neither their models nor their device."""
-    runs, run_of = prepared.measured.runs, prepared.facts.run_of
-    models = np.array([runs[run].model.id for run in run_of])
-    devices = np.array([runs[run].device.id for run in run_of])
-    folds = []
-    for device in np.unique(devices[energy]):
-        names = np.unique(models[energy][devices[energy] == device])
-        for part in np.array_split(names, min(4, len(names))):
-            own = energy[(devices[energy] == device) & np.isin(models[energy], part)]
-            measured_here = np.isin(np.arange(len(models)), energy)
-            seen = ~(np.isin(models, part) | (measured_here & (devices == device)))
-            if np.any(seen & measured_here):
-                folds.append((own, seen))
-    return folds
+def _left_out(prepared: Serving) -> Predicted:
+    return _from_left(prepared, leave_out(prepared))
 
 
-def _sigma(prepared: Serving, predicted: Vector, families: Vector) -> Vector:
-    """Return the spread of a prediction [N]: the middle of those that other families' misses have.
+def _from_left(prepared: Serving, left: Left) -> Predicted:
+    return _ranges(left.predicted, left.log_sigma, _rules(prepared, None))
 
-    Dense models and mixtures of experts have spreads of their own, and so has every metric. Devices of a vendor that
-    no other family measures have the spread of those that are, and on top that of the vendor's parameter.
-    """
-    metric, value = _labels(prepared)
-    runs = prepared.facts.run_of
-    kinds = np.where(prepared.facts.moe[runs], "moe", "dense")
-    vendors = prepared.facts.vendors[runs]
-    miss = np.log(np.maximum(value, 1e-300)) - np.log(np.maximum(predicted, 1e-300))
-    sigma = np.full(len(value), np.nan)
+
+def _shipped(prepared: Serving, known: Measured | None = None) -> Predicted:
+    """Predict with the parameters at hand; simple rules learn from the `known` rows of other families too."""
+    predicted = prepared.predict({})
+    figures = catalog.calibration("inference")
+    sigma = np.full(len(predicted), figures[_OTHER_SIGMA].value)
+    metric, _ = labels(prepared)
+    kinds = np.where(prepared.facts.moe[prepared.facts.run_of], "moe", "dense")
     for name in np.unique(metric):
-        for family in np.unique(families[metric == name]):
-            here = (metric == name) & (families == family)
-            for kind in np.unique(kinds[here]):
-                for vendor in np.unique(vendors[here]):
-                    own = here & (kinds == kind) & (vendors == vendor)
-                    others = (metric == name) & (families != family)
-                    alike = others & (kinds == kind) & (vendors == vendor)
-                    told = _spread(miss, families, alike)
-                    unseen = _UNSEEN_LOG_SD if told is None and np.any(others) else 0.0
-                    for wider in (others & (kinds == kind), others, metric == name):
-                        told = _spread(miss, families, wider) if told is None else told
-                    sigma[own] = np.hypot(told or 0.0, unseen)
-    return sigma
+        for kind in np.unique(kinds):
+            figure = figures.get(f"{name}_residual_sigma.{kind}") or figures.get(f"{name}_residual_sigma")
+            if figure is not None:
+                sigma[(metric == name) & (kinds == kind)] = figure.value
+    return _ranges(predicted, sigma, _rules(prepared, known))
 
 
-def _spread(miss: Vector, families: Vector, rows: Vector) -> float | None:
-    """Return the middle of the families' spreads, each counting the root of its rows; None for too few rows."""
-    counts, spreads = [], []
-    for family in np.unique(families[rows]):
-        own = rows & (families == family)
-        if own.sum() >= _ENOUGH_ROWS:
-            counts.append(own.sum() ** 0.5)
-            spreads.append(robust_log_sigma(miss[own], np.ones(own.sum())))
-    if not spreads:
-        return None
-    order = np.argsort(spreads)
-    share = np.cumsum(np.array(counts)[order]) / np.sum(counts)
-    return float(np.array(spreads)[order][np.searchsorted(share, 0.5)])
+def _ranges(middle: Vector, sigma: Vector, rules: Mapping[str, Vector]) -> Predicted:
+    factor = np.exp(_Z90 * sigma)
+    return Predicted(p50=middle, p10=middle / factor, p90=middle * factor, baselines=rules)
+
+
+def _rules(prepared: Serving, known: Measured | None) -> Mapping[str, Vector]:
+    """Return both baselines of the points, learnt from them and from the known ones."""
+    count = len(prepared.measured.points)
+    both = prepared if known is None else serving(_joined(prepared.measured, known))
+    value = np.array([point.value for point in both.measured.points])
+    return {name: guess[:count] for name, guess in baselines(both, value).items()}
+
+
+def _joined(own: Measured, known: Measured) -> Measured:
+    return Measured(
+        runs=(*own.runs, *known.runs),
+        points=(*own.points, *known.points),
+        run_of=(*own.run_of, *(index + len(own.runs) for index in known.run_of)),
+        refusals=own.refusals,
+    )
+
+
+def _result(prepared: Serving, predicted: Predicted, basis: str, warnings: tuple[str, ...] = ()) -> Validation:
+    measured = prepared.measured
+    points = tuple(dataclasses.replace(p, metric="tpot") if p.metric == "itl" else p for p in measured.points)
+    refusals = tuple(dataclasses.replace(r, metric="tpot") if r.metric == "itl" else r for r in measured.refusals)
+    short = int(np.sum(prepared.facts.places[prepared.facts.run_of] < 1.0))
+    told = (f"{short} rows ran where by our count not one sequence fits: predicted with one",) if short else ()
+    return Validation(
+        kind="inference",
+        basis=basis,
+        groups=_groups(points, predicted, refusals) + _more_groups(prepared, points, predicted),
+        points=points,
+        predicted=predicted,
+        refusals=refusals,
+        warnings=(*warnings, *told),
+    )
+
+
+def _groups(points: Sequence[Point], predicted: Predicted, refusals: Sequence[Refusal]) -> tuple[Group, ...]:
+    metrics = dict.fromkeys((*METRICS, *(refusal.metric for refusal in refusals)))
+    return tuple(group for metric in metrics for group in groups(points, predicted, refusals, metric=metric))
+
+
+def _more_groups(prepared: Serving, points: Sequence[Point], predicted: Predicted) -> tuple[Group, ...]:
+    """Return the same errors by engine, by device and by kind of model, over all families together."""
+    runs, run_of = prepared.measured.runs, prepared.facts.run_of
+    found = []
+    for name, labels_of in (
+        ("engine", [runs[run].engine.name for run in run_of]),
+        ("device", [runs[run].device.id for run in run_of]),
+        ("model", ["mixture of experts" if prepared.facts.moe[run] else "dense" for run in run_of]),
+    ):
+        relabelled = [
+            dataclasses.replace(point, family=f"{name}: {label}")
+            for point, label in zip(points, labels_of, strict=True)
+        ]
+        for metric in METRICS[:4]:
+            found += [g for g in groups(relabelled, predicted, [], metric=metric) if g.group != OVERALL]
+    return tuple(found)

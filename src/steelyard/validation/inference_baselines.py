@@ -19,8 +19,8 @@ _PERFECT = {  # printed rates, nothing beside them
     "memory_ratio": 1.0, "cache_memory_ratio": 1.0, "kernel_launch_s": 1e-12, "link_ratio": 1.0,
     "link_latency_s": 1e-12, "fused_latency_s": 1e-12, "pcie_link_ratio": 1.0, "pcie_link_latency_s": 1e-12,
     "scale_out_link_ratio": 1.0, "scale_out_latency_s": 1e-12, "active_power_ratio": 1.0, "compute_power_ratio": 1e-9,
-    "time_ratio": 1.0, "step_overhead_s": 1e-12, "sequence_overhead_s": 1e-12, "prompt_overhead_s": 1e-12, "stream_token_s": 1e-12,
-    "request_overhead_s": 1e-12, "admission_steps": 1e-9, "expert_skew_ratio": 1e-9,
+    "time_ratio": 1.0, "step_overhead_s": 1e-12, "sequence_overhead_s": 1e-12, "prompt_overhead_s": 1e-12,
+    "stream_token_s": 1e-12, "request_overhead_s": 1e-12, "admission_steps": 1e-9, "expert_skew_ratio": 1e-9,
 }  # fmt: skip
 
 
@@ -30,13 +30,20 @@ def perfect(prepared: Serving) -> Vector:
     return prepared.predict({name: value for name, value in _PERFECT.items() if name in names})
 
 
-def baselines(prepared: Serving, measured: Vector, families: Vector) -> Mapping[str, Vector]:
-    """Return both baselines of every point; metric by metric, a family never sees its own rows."""
+def baselines(prepared: Serving, measured: Vector) -> Mapping[str, Vector]:
+    """Return both baselines of every point; metric by metric, a family never sees its own rows.
+
+    Energy, which one family alone measures, goes by device instead.
+    """
+    points, runs = prepared.measured.points, prepared.measured.runs
+    origins = np.array([point.family for point in points])
+    devices = np.array([runs[run].device.id for run in prepared.measured.run_of])
     scale = perfect(prepared)
     features = _features(prepared)
     found = {name: np.full(len(measured), np.nan) for name in ("constant", "nearest")}
     for metric in np.unique(prepared.facts.metric):
         here = prepared.facts.metric == metric
+        families = origins if len(np.unique(origins[here])) > 1 else devices
         found["constant"][here] = constant_share(measured[here], scale[here], families[here])
         found["nearest"][here] = nearest_row(measured[here], scale[here], families[here], features[here])
     return found

@@ -92,7 +92,7 @@ class Measured:
     refusals: tuple[Refusal, ...]
 
 
-class _Refused(Exception):  # noqa: N818
+class _Refused(Exception):
     """A row that cannot be predicted; its text says why."""
 
 

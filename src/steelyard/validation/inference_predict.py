@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from steelyard.device import Efficiency, device_power_w, effective_compute_dtype
-from steelyard.inference.engine import CALIBRATED, Engine
+from steelyard.inference.engine import CALIBRATED, Engine, served
 from steelyard.inference.loads import NUM_STEPS, Load, Queries, Replay, queries, replay
 from steelyard.inference.memory import memory, sequence_cache_bytes
 from steelyard.inference.table import StepTable, step_table
@@ -90,7 +90,7 @@ class Serving:
         """Return the figures of every run; "name.engine" and "vendor_time_ratio.vendor" are factors on "name"."""
         kept = {field.name for field in dataclasses.fields(Efficiency)}
         efficiency = dataclasses.replace(self.efficiency, **{name: v for name, v in values.items() if name in kept})
-        changed: dict[str, Array] = {}
+        changed: dict[str, Any] = {}
         for name in CALIBRATED:
             if name in values:
                 changed[name] = values[name] * self._factor(values, name, self.facts.engines)
@@ -98,9 +98,9 @@ class Serving:
             vendor = self._factor(values, "vendor_time_ratio", self.facts.vendors)
             changed["time_ratio"] = changed["time_ratio"] * vendor
         engine = dataclasses.replace(self.engine, **changed)
-        absent = {name: self.facts.static for name in ("step_overhead_s", "sequence_overhead_s", "prompt_overhead_s")}
+        absent = dict.fromkeys(("step_overhead_s", "sequence_overhead_s", "prompt_overhead_s"), self.facts.static)
         absent |= dict.fromkeys(("request_overhead_s", "stream_token_s"), self.facts.bare)
-        left = {name: np.where(gone, 0.0, getattr(engine, name)) for name, gone in absent.items()}
+        left: dict[str, Any] = {name: np.where(gone, 0.0, getattr(engine, name)) for name, gone in absent.items()}
         return efficiency, dataclasses.replace(engine, **left)
 
     def _factor(self, values: Mapping[str, float], name: str, variants: npt.NDArray[np.str_]) -> Vector:
@@ -138,7 +138,7 @@ class Serving:
 
 def _to_steps(record: _Record, order: npt.NDArray[np.intp]) -> _Record:
     values = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
-    tiled = {name: np.tile(value, NUM_STEPS)[order] for name, value in values.items() if np.ndim(value)}
+    tiled: dict[str, Any] = {name: np.tile(value, NUM_STEPS)[order] for name, value in values.items() if np.ndim(value)}
     return dataclasses.replace(record, **tiled)
 
 
@@ -155,10 +155,11 @@ def serving(measured: Measured) -> Serving:
     load = _load(runs, places)
     asked = queries(load)
     table, order = _table(runs, asked)
-    efficiencies = [run.device.efficiency for run in runs]
+    devices = {run.device.id: served(run.device).efficiency for run in runs}
+    efficiencies = [devices[run.device.id] for run in runs]
     names = [field.name for field in dataclasses.fields(Efficiency)]
     numbers = [field.name for field in dataclasses.fields(Engine) if field.name not in {"name", "routing_spread_ratio"}]
-    engine = {name: _together([getattr(run.engine, name) for run in runs]) for name in numbers}
+    engine: dict[str, Any] = {name: _together([getattr(run.engine, name) for run in runs]) for name in numbers}
     return Serving(
         measured=measured,
         facts=_facts(measured, places),
@@ -246,7 +247,7 @@ def _table(runs: Sequence[Run], asked: Queries) -> tuple[StepTable, npt.NDArray[
         groups.setdefault((run.model.id, run.model.num_layers, *formats, run.device.id), []).append(index)
     works, order = [], []
     for members in groups.values():
-        first, index = runs[members[0]], np.array(members)
+        first, places = runs[members[0]], np.array(members)
         ways = {
             name: np.tile([float(getattr(runs[i].deployment, name)) for i in members], NUM_STEPS)
             for name in ("tp", "pp", "dp", "ep")
@@ -256,7 +257,7 @@ def _table(runs: Sequence[Run], asked: Queries) -> tuple[StepTable, npt.NDArray[
             **ways, weight_dtype=layout.weight_dtype, compute_dtype=layout.compute_dtype, kv_dtype=layout.kv_dtype
         )
         steps = {
-            name: getattr(asked, name)[:, index].ravel()
+            name: getattr(asked, name)[:, places].ravel()
             for name in (
                 "decode_sequences", "context_tokens", "prefill_tokens", "prompt_tokens", "prompt_context_tokens",
                 "prompt_ranks",
@@ -267,8 +268,8 @@ def _table(runs: Sequence[Run], asked: Queries) -> tuple[StepTable, npt.NDArray[
             (
                 step_work(first.model, sharding, routing_spread_ratio=spread, **steps),
                 first.device,
-                NUM_STEPS * len(index),
+                NUM_STEPS * len(places),
             )
         )
-        order.append(np.concatenate([index + row * len(runs) for row in range(NUM_STEPS)]))
+        order.append(np.concatenate([places + row * len(runs) for row in range(NUM_STEPS)]))
     return step_table(works), np.concatenate(order)

@@ -1,0 +1,178 @@
+"""Fits to published serving runs: to all, and to all but what is then predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from steelyard.validation.fit import Fitted, fit, robust_log_sigma
+from steelyard.validation.inference_parameters import EVIDENCE_ROWS, LOG_SCALE, PARAMETERS, WEIGHTS
+from steelyard.validation.inference_predict import Serving
+from steelyard.validation.points import Vector
+
+Rows = npt.NDArray[Any]  # which points: positions or flags
+_SAME = {"itl": "tpot"}  # a row states the one or the other; both are seconds per output token
+_SPEED = ("throughput", "tpot")  # one and the same residual, of the time of a step
+_ENOUGH_ROWS = 5
+_UNSEEN_LOG_SD = 0.5  # of the time on devices of a vendor that nothing was fitted to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """Predictions by fits that did not see what they predict [N], their spread, and the fit to everything."""
+
+    predicted: Vector
+    log_sigma: Vector
+    whole: Fitted
+    without: Mapping[str, Fitted]
+
+
+def leave_out(prepared: Serving) -> Left:
+    """Return predictions of every family by a fit without it; of energy, by fits without its model and its device."""
+    whole = _fit(prepared, np.ones(len(prepared.measured.points), bool))
+    families = np.array([point.family for point in prepared.measured.points])
+    predicted = np.full(len(families), np.nan)
+    without = {}
+    metric, _ = labels(prepared)
+    for name in np.unique(families):
+        found = _fit(prepared, families != name) if np.any(families != name) else None
+        values = found.values if found else {p.name: p.value for p in PARAMETERS}
+        without[str(name)] = found or Fitted(values=values, log_errors={}, num_evaluations=0)
+        predicted[families == name] = prepared.predict(values)[families == name]
+    energy = np.flatnonzero(metric == "power")
+    for own, seen in _model_and_device_folds(prepared, energy):
+        values = _fit(prepared, seen, start=whole).values
+        predicted[own] = prepared.predict(values)[own]
+    return Left(predicted=predicted, log_sigma=_sigma(prepared, predicted, families), whole=whole, without=without)
+
+
+def labels(prepared: Serving) -> tuple[Vector, Vector]:
+    """Return the metric that each point is fitted as, and its measured value [N]: energy is fitted as power.
+
+    The power of a run is its energy per token times its measured tokens/s: how fast it is has a metric of its own.
+    """
+    points = prepared.measured.points
+    metric = np.array([_SAME.get(point.metric, point.metric) for point in points], dtype="<U16")
+    value = np.array([point.value for point in points])
+    return np.where(metric == "energy", "power", metric), value
+
+
+def _speed_of_run(prepared: Serving, values: Vector) -> Vector:
+    """Return the throughput of each point's run, NaN where it was not measured [N]."""
+    speed = np.full(len(prepared.measured.runs), np.nan)
+    here = prepared.facts.metric == "throughput"
+    speed[prepared.facts.run_of[here]] = values[here]
+    return speed[prepared.facts.run_of]
+
+
+def _fit(prepared: Serving, seen: Rows, *, start: Fitted | None = None) -> Fitted:
+    """Return the parameters fitted to the points `seen`."""
+    metric, value = labels(prepared)
+    families = np.array([point.family for point in prepared.measured.points])
+    power = metric == "power"
+    log_measured = np.log(value)
+    log_measured[power] += np.log(_speed_of_run(prepared, value))[power]
+    weights = _weights(metric, families, seen & np.isfinite(log_measured))
+    log_measured = np.where(np.isfinite(log_measured), log_measured, 0.0)
+
+    def predict(values: Mapping[str, float]) -> Vector:
+        found = np.log(np.maximum(prepared.predict(values), 1e-300))
+        speed = np.log(np.maximum(_speed_of_run(prepared, np.exp(found)), 1e-300))
+        return np.nan_to_num(np.where(power, found + speed, found))
+
+    return fit(predict, PARAMETERS, log_measured, weights, log_scale=LOG_SCALE, start=start.values if start else None)
+
+
+def _weights(metric: Vector, families: Vector, seen: Rows) -> Vector:
+    """Return the weights of points: every family counts `EVIDENCE_ROWS` for a metric, fewer than 30 rows less."""
+    weights = np.zeros(len(metric))
+    for name, share in WEIGHTS.items():
+        for family in np.unique(families[seen & (metric == name)]):
+            here = seen & (metric == name) & (families == family)
+            weights[here] = share * EVIDENCE_ROWS * min(1.0, here.sum() / 30.0) ** 0.5 / here.sum()
+    return weights
+
+
+def _model_and_device_folds(prepared: Serving, energy: Rows) -> list[tuple[Rows, Rows]]:
+    """Return (points of energy to predict, points a fit may see): neither their models nor their device."""
+    runs, run_of = prepared.measured.runs, prepared.facts.run_of
+    models = np.array([runs[run].model.id for run in run_of])
+    devices = np.array([runs[run].device.id for run in run_of])
+    folds = []
+    for device in np.unique(devices[energy]):
+        names = np.unique(models[energy][devices[energy] == device])
+        for part in np.array_split(names, min(4, len(names))):
+            own = energy[(devices[energy] == device) & np.isin(models[energy], part)]
+            measured_here = np.isin(np.arange(len(models)), energy)
+            seen = ~(np.isin(models, part) | (measured_here & (devices == device)))
+            if np.any(seen & measured_here):
+                folds.append((own, seen))
+    return folds
+
+
+def _sigma(prepared: Serving, predicted: Vector, families: Vector) -> Vector:
+    """Return the spread of a prediction [N]: the middle of those that other families' misses have.
+
+    Dense models and mixtures of experts have spreads of their own, and so has every metric; TPOT and throughput share
+    one, of the time of a step. Devices of a vendor that
+    no other family measures have the spread of those that are, and on top that of the vendor's parameter.
+    """
+    metric, value = labels(prepared)
+    metric = np.where(np.isin(metric, _SPEED), "speed", metric)
+    runs = prepared.facts.run_of
+    kinds = np.where(prepared.facts.moe[runs], "moe", "dense")
+    vendors = prepared.facts.vendors[runs]
+    miss = np.log(np.maximum(value, 1e-300)) - np.log(np.maximum(predicted, 1e-300))
+    sigma = np.full(len(value), np.nan)
+    for name in np.unique(metric):
+        for family in np.unique(families[metric == name]):
+            here = (metric == name) & (families == family)
+            for kind in np.unique(kinds[here]):
+                for vendor in np.unique(vendors[here]):
+                    own = here & (kinds == kind) & (vendors == vendor)
+                    others = (metric == name) & (families != family)
+                    alike = others & (kinds == kind) & (vendors == vendor)
+                    told = _spread(miss, families, alike)
+                    unseen = _UNSEEN_LOG_SD if told is None and np.any(others) else 0.0
+                    for wider in (others & (kinds == kind), others, metric == name):
+                        told = _spread(miss, families, wider) if told is None else told
+                    sigma[own] = np.hypot(told or 0.0, unseen)
+    return sigma
+
+
+def _spread(miss: Vector, families: Vector, rows: Rows) -> float | None:
+    """Return the middle of the families' spreads, each counting the root of its rows; None for too few rows."""
+    counts, spreads = [], []
+    for family in np.unique(families[rows]):
+        own = rows & (families == family)
+        if own.sum() >= _ENOUGH_ROWS:
+            counts.append(own.sum() ** 0.5)
+            spreads.append(robust_log_sigma(miss[own], np.ones(own.sum())))
+    if not spreads:
+        return None
+    order = np.argsort(spreads)
+    share = np.cumsum(np.array(counts)[order]) / np.sum(counts)
+    return float(np.array(spreads)[order][np.searchsorted(share, 0.5)])
+
+
+def spreads_of_kinds(prepared: Serving, predicted: Vector) -> Mapping[str, float]:
+    """Return the spread of predictions of left-out families, by metric and kind of model: the figures to ship."""
+    metric, value = labels(prepared)
+    families = np.array([point.family for point in prepared.measured.points])
+    kinds = np.where(prepared.facts.moe[prepared.facts.run_of], "moe", "dense")
+    miss = np.log(np.maximum(value, 1e-300)) - np.log(np.maximum(predicted, 1e-300))
+    found: dict[str, float] = {}
+    for name in ("tpot", "throughput", "ttft", "power"):
+        alike = np.isin(metric, _SPEED) if name in _SPEED else metric == name
+        whole = _spread(miss, families, alike)
+        if whole is not None:
+            found[f"{name}_residual_sigma"] = whole
+        for kind in ("dense", "moe"):
+            spread = _spread(miss, families, alike & (kinds == kind))
+            if spread is not None:
+                found[f"{name}_residual_sigma.{kind}"] = spread
+    return found
