@@ -77,7 +77,7 @@ def test_every_request_as_parquet(capsys, tmp_path):
     ("arguments", "code", "told"),
     [
         (("--rate", "5kg"), 2, "unknown unit 'kg'"),
-        (("--rate", "-1"), 2, "not a positive number"),
+        (("--rate", "-1"), 2, "not above 0"),
         (("--rate", "1", "--concurrency", "4"), 2, "exclude each other"),
         (("--autoscale", "many"), 2, "LEAST:MOST"),
         (("--autoscale", "5:2"), 2, "least <= most"),
