@@ -63,7 +63,7 @@ def test_littles_law_and_order_and_conservation():
     run = simulate(replica, open_load(MIXED, 25.0, 20_000, arrival_cv_ratio=2.0), keep_events=True)
     events = run.events
     assert sorted(events.id) == list(range(20_000))
-    assert run.mean_in_system == pytest.approx(events.e2e_s.sum() / run.duration_s)
+    assert run.mean_in_system_requests == pytest.approx(events.e2e_s.sum() / run.duration_s)
     assert (events.arrival_s < events.first_token_s).all()
     assert (events.first_token_s <= events.end_s).all()
     assert run.num_preemptions == 0
@@ -177,7 +177,7 @@ def test_autoscaling_follows_the_load_and_waits_for_cold_starts():
     run = simulate(fleet, load, keep_events=True)
     steady = simulate(Fleet(replica=made_up(usual), num_replicas=8), load)
     assert sorted(run.events.id) == list(range(20_000))
-    assert 1.0 < run.mean_replicas < 8.0
+    assert 1.0 < run.mean_replica_count < 8.0
     assert run.device_s < steady.device_s
     assert run.events.replica.max() > 0
     assert run.ttft.percentile_s(99) > steady.ttft.percentile_s(99)

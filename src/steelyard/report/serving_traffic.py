@@ -86,7 +86,7 @@ def _figures(answer: TrafficAnswer) -> Iterator[tuple[str, str]]:
     if answer.ranges:
         yield "chance that the fleet cannot keep up", format_quantity(answer.overloaded_probability, "ratio")
     yield "time in which a step runs", format_quantity(run.busy_ratio, "ratio")
-    yield "sequences in a step", f"{run.mean_batch:.1f}"
+    yield "sequences in a step", f"{run.mean_batch_requests:.1f}"
     yield (
         "KV cache in use, mean and most",
         " and ".join(format_quantity(value, "ratio") for value in (run.kv_use_ratio, run.kv_peak_ratio)),
@@ -99,7 +99,7 @@ def _figures(answer: TrafficAnswer) -> Iterator[tuple[str, str]]:
         yield "requests started again after a failure", f"{run.num_failed_over:,}"
     if run.num_rejected:
         yield "requests too long to serve", f"{run.num_rejected:,}"
-    yield "replicas, mean", f"{run.mean_replicas:.3g}"
+    yield "replicas, mean", f"{run.mean_replica_count:.3g}"
     yield (
         "energy per request, devices and hosts",
         format_quantity(answer.it_energy_j / run.num_requests if run.num_requests else 0.0, "j"),

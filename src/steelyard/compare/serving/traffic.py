@@ -309,7 +309,7 @@ def _typical_step(case: _Case, run: ServingResult) -> inference.Step:
         case.model,
         case.device,
         case.deployment,
-        decode_sequences=max(run.mean_batch, 1.0),
+        decode_sequences=max(run.mean_batch_requests, 1.0),
         context_tokens=context / float(lengths.osl_tokens.sum()),
         engine=inference.engine_for(case.device, case.question.engine, case.question.engine_version),
     )

@@ -93,8 +93,8 @@ class ServingResult:
     busy_ratio: float  # share of paid time in which a step runs
     kv_use_ratio: float  # of the pool, mean over busy time
     kv_peak_ratio: float
-    mean_batch: float  # sequences in a step, mean over busy time
-    mean_in_system: float
+    mean_batch_requests: float  # sequences in a step, mean over busy time
+    mean_in_system_requests: float
     peak_in_system: int
     prefix_hit_ratio: float  # blocks found over blocks asked for
     prefilled_tokens: int  # computed, recomputed ones included
@@ -102,7 +102,7 @@ class ServingResult:
     reused_tokens: int
     energy_j: float  # IT, idle included
     device_s: float  # paid
-    mean_replicas: float
+    mean_replica_count: float
     events: RequestEvents | None = None
 
     def percentiles_s(self, metric: str, wanted: tuple[float, ...] = (50.0, 90.0, 95.0, 99.0)) -> dict[str, float]:
