@@ -125,7 +125,7 @@ def test_too_many_parameters_are_refused():
 
 
 def test_a_family_is_predicted_by_a_fit_that_did_not_see_it():
-    truth = np.log(np.array([2.0] * 30 + [2.0] * 30 + [8.0] * 30))
+    truth = np.log(np.array([2.0] * 30 + [2.0] * 30 + [2.6] * 30))
     families = ["a"] * 30 + ["b"] * 30 + ["c"] * 30
     found = leave_family_out(
         lambda p: np.full(90, np.log(p["factor"])),
@@ -134,5 +134,5 @@ def test_a_family_is_predicted_by_a_fit_that_did_not_see_it():
         families,
     )
     assert np.exp(found.log_predicted[-1]) == pytest.approx(2.0, rel=0.02)
-    assert np.exp(found.log_predicted[0]) > 2.2  # pulled by c
+    assert np.exp(found.log_predicted[0]) > 2.02  # pulled by c
     assert set(found.without) == {"a", "b", "c"}

@@ -20,6 +20,8 @@ COMMANDS = {  # name -> module; a module is imported when its command is asked f
     "simulate": "steelyard.cli.simulate",
     "plan": "steelyard.cli.plan",
     "catalog": "steelyard.cli.catalog",
+    "validate": "steelyard.cli.validate",
+    "calibrate": "steelyard.cli.calibrate",
 }
 INTERNAL_ERROR, INTERRUPTED, PIPE_CLOSED = 1, 130, 141
 

@@ -137,7 +137,9 @@ def replay(
     batch, decode_s = _batch(load, stream, decode_s, other_s, added_s, decoding)
     alone_s = alone_s + np.where(stream, decode_s - at_limit_s, 0.0)
     overloaded = stream & (batch >= load.limit)
-    cycle_s = decoding * decode_s + batch * added_s
+    # However few tokens follow, all prompts pass in steps of their own length.
+    prompts_s = batch * mixed_s * asked.pieces * carried / (load.stages * asked.together)
+    cycle_s = np.maximum(decoding * decode_s + batch * added_s, np.where(static, 0.0, prompts_s))
     own_s = asked.pieces * alone_s
     ahead_s = _ahead(load, batch, added_s, cycle_s, at_once | overloaded, closed)
     half_s = np.where(static | at_once, 0.0, admission_steps * decode_s)
@@ -224,9 +226,12 @@ def _throughput(
     present = np.where(queued & (load.kind == "open loop"), load.requests, load.users)
     crowded = present > load.limit
     whole = np.floor(present / np.maximum(load.limit, 1e-9))
-    rest = np.where(present - whole * load.limit >= 1.0, other_s, 0.0)
+    rest = other_s * np.clip(present - whole * load.limit, 0.0, 1.0)
     steps = load.osl_tokens / load.tokens_per_step
     total_s = 1e-12 + steps * (whole * decode_s + rest) + present * added_s
-    some = np.where(load.kind == "open loop", full, load.users * load.osl_tokens / np.maximum(e2e_s, 1e-12))
+    asked = load.request_rate_per_s * load.osl_tokens
+    some = np.where(
+        load.kind == "open loop", np.where(queued, full, asked), load.users * load.osl_tokens / np.maximum(e2e_s, 1e-12)
+    )
     some = np.where(load.kind == "saturated", full, some)
     return np.where(crowded, np.where(queued, present * load.osl_tokens / total_s, full), some)

@@ -149,7 +149,7 @@ def assemble(
         + work.prompts * engine.prompt_overhead_s,
     }
     busy_s = sum(parts.values(), 0.0)
-    server_s = np.maximum(work.returned_tokens * engine.stream_token_s - busy_s, 0.0)
+    server_s = np.maximum(work.returned_tokens * work.ranks * engine.stream_token_s - busy_s, 0.0)
     return Step(total_s=busy_s + server_s, server_s=server_s, flop=flop, **parts)
 
 

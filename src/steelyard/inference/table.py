@@ -113,10 +113,10 @@ def step_table(works: Iterable[tuple[StepWork, Device, int]]) -> StepTable:
             exchange_s(one, links, device.efficiency)  # refuses groups that the catalogue knows no link for
             row = [one.payload_bytes, one.ranks, one.count, *(getattr(links, name) for name in _LINKS)]
             exchanges.setdefault(one.kind, []).append(_rows(row, where))
-        own = [work.returned_tokens, work.prompts, work.sampled_bytes, work.expert_ranks, work.flop]
+        own = [work.returned_tokens, work.prompts, work.ranks, work.sampled_bytes, work.expert_ranks, work.flop]
         per_step.append(_rows([*own, device.accelerator.hbm_bytes_per_s], where))
         start += length
-    returned, prompts, sampled, ranks, flop, bandwidth, _ = np.concatenate(per_step, axis=1)
+    returned, prompts, dp, sampled, ranks, flop, bandwidth, _ = np.concatenate(per_step, axis=1)
     return StepTable(
         operators=tuple(_operators(kind, np.concatenate(rows, axis=1)) for (kind, _), rows in operators.items()),
         exchanges=tuple(_exchanges(kind, np.concatenate(rows, axis=1)) for kind, rows in exchanges.items()),
@@ -125,6 +125,7 @@ def step_table(works: Iterable[tuple[StepWork, Device, int]]) -> StepTable:
             exchanges=(),
             returned_tokens=returned,
             prompts=prompts,
+            ranks=dp,
             sampled_bytes=sampled,
             expert_ranks=ranks,
         ),

@@ -52,8 +52,9 @@ class StepWork:
 
     operators: tuple[tuple[Operator, float], ...]  # and whether each is a launch of its own
     exchanges: tuple[Exchange, ...]
-    returned_tokens: Array  # sampled in this step, by all dp ranks
-    prompts: Array  # prompts, or chunks of one, in this step on all dp ranks
+    returned_tokens: Array  # sampled in this step, by one dp rank: each has a scheduler of its own
+    prompts: Array  # prompts, or chunks of one, in this step on the busiest rank
+    ranks: Array  # dp ranks, which one server answers for
     sampled_bytes: Array
     expert_ranks: Array  # ranks that whole experts are spread over
 
@@ -90,7 +91,7 @@ def step_work(
     prompts = prefilled / chunk
     verified = decoded * decode_tokens  # one token a sequence, or those that a draft proposed as well
     tokens = verified + prefilled
-    returned = (verified + np.minimum(prompts, prefilled)) * dp  # a prompt that ends here returns its first token
+    returned = verified + np.minimum(prompts, prefilled)  # a prompt that ends here returns its first token
 
     together = _forward(model, deployment, tokens, 1.0, 0.0, deployment.tp)
     decoding = _forward(model, deployment, decoded, decode_tokens, context_tokens, deployment.tp, "all")
@@ -113,8 +114,9 @@ def step_work(
         operators=(*launched, *((op, 0.0) for op in chunks)),
         exchanges=_exchanges(model, deployment, tokens),
         returned_tokens=returned,
-        prompts=np.minimum(prompts, prefilled) * beside,
-        sampled_bytes=2.0 * returned / dp * model.vocab * _LOGIT_BYTES / deployment.tp,  # written, read once
+        prompts=np.minimum(prompts, prefilled),
+        ranks=dp,
+        sampled_bytes=2.0 * returned * model.vocab * _LOGIT_BYTES / deployment.tp,  # written, read once
         expert_ranks=np.asarray(deployment.ep, dtype=np.float64) if model.num_moe_layers else np.asarray(1.0),
     )
 

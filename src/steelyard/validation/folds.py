@@ -28,13 +28,22 @@ def leave_family_out(
     families: Sequence[str],
     *,
     log_scale: float = 0.15,
+    family_log_sd: float = 0.0,
 ) -> LeftOut:
     """Return what fits that leave one family out predict for it.
 
-    All families weigh alike, whatever their number of points. A family alone is predicted by the priors.
+    Fits start from the priors, not from the fit to all points. All families weigh alike, whatever their number of
+    points. A family alone is predicted by the priors.
     """
     names = np.asarray(families)
-    whole = fit(predict, parameters, log_measured, equal_weights(families), log_scale=log_scale)
+
+    def fitted(weights: Vector) -> Fitted:
+        return fit(
+            predict, parameters, log_measured, weights,
+            log_scale=log_scale, families=families, family_log_sd=family_log_sd,
+        )  # fmt: skip
+
+    whole = fitted(equal_weights(families))
     predicted = np.empty_like(log_measured)
     without: dict[str, Fitted] = {}
     for name in np.unique(names):
@@ -44,9 +53,7 @@ def leave_family_out(
             without[str(name)] = Fitted(values={p.name: p.value for p in parameters}, log_errors={}, num_evaluations=0)
         else:
             weights[~own] = equal_weights(names[~own].tolist())
-            without[str(name)] = fit(
-                predict, parameters, log_measured, weights, log_scale=log_scale, start=whole.values
-            )
+            without[str(name)] = fitted(weights)
         predicted[own] = predict(without[str(name)].values)[own]
     return LeftOut(
         log_predicted=predicted, log_sigma=left_out_sigma(log_measured - predicted, names), whole=whole, without=without

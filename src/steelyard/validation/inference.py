@@ -11,7 +11,7 @@ import numpy as np
 from steelyard import catalog
 from steelyard.validation.errors import OVERALL, Group, Predicted, groups
 from steelyard.validation.inference_baselines import baselines
-from steelyard.validation.inference_folds import Left, labels, leave_out, spreads_of_kinds
+from steelyard.validation.inference_folds import Left, labels, leave_out, sigma_name, spreads_of_kinds
 from steelyard.validation.inference_points import Measured, assumed_columns, read
 from steelyard.validation.inference_predict import Serving, serving
 from steelyard.validation.points import Point, Refusal, Vector
@@ -21,7 +21,6 @@ METRICS = ("throughput", "tpot", "ttft", "energy", "e2e", "prefill", "ttft_p99")
 LEFT_OUT = "every family of sources predicted by a fit that never saw it; energy without its model and its device too"
 SHIPPED = "predicted with the parameters of the calibration"
 _Z90 = 1.2815515655446004
-_OTHER_SIGMA = "tpot_residual_sigma"
 
 
 def validate(data: Path | None = None, *, refit: bool = True) -> Validation:
@@ -85,14 +84,10 @@ def _shipped(prepared: Serving, known: Measured | None = None) -> Predicted:
     """Predict with the parameters at hand; simple rules learn from the `known` rows of other families too."""
     predicted = prepared.predict({})
     figures = catalog.calibration("inference")
-    sigma = np.full(len(predicted), figures[_OTHER_SIGMA].value)
     metric, _ = labels(prepared)
-    kinds = np.where(prepared.facts.moe[prepared.facts.run_of], "moe", "dense")
-    for name in np.unique(metric):
-        for kind in np.unique(kinds):
-            figure = figures.get(f"{name}_residual_sigma.{kind}") or figures.get(f"{name}_residual_sigma")
-            if figure is not None:
-                sigma[(metric == name) & (kinds == kind)] = figure.value
+    moe = prepared.facts.moe[prepared.facts.run_of]
+    names = [sigma_name(name, moe=bool(kind)) for name, kind in zip(metric, moe, strict=True)]
+    sigma = np.array([figures[name].value for name in names])
     return _ranges(predicted, sigma, _rules(prepared, known))
 
 

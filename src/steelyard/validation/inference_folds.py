@@ -159,20 +159,33 @@ def _spread(miss: Vector, families: Vector, rows: Rows) -> float | None:
     return float(np.array(spreads)[order][np.searchsorted(share, 0.5)])
 
 
+SIGMAS = {"time": _SPEED, "ttft": ("ttft",), "power": ("power",)}
+"""Residuals that have a spread of their own, and the metrics that show it."""
+
+
+def sigma_name(metric: str, *, moe: bool | None = None) -> str:
+    """Return the name of the figure with the spread of a metric, of one kind of model or of all.
+
+    Example:
+        >>> sigma_name("tpot", moe=True), sigma_name("ttft")
+        ('moe_time_residual_sigma', 'ttft_residual_sigma')
+    """
+    residual = next((name for name, metrics in SIGMAS.items() if metric in metrics), "time")
+    kind = "" if moe is None else "moe_" if moe else "dense_"
+    return f"{kind}{residual}_residual_sigma"
+
+
 def spreads_of_kinds(prepared: Serving, predicted: Vector) -> Mapping[str, float]:
-    """Return the spread of predictions of left-out families, by metric and kind of model: the figures to ship."""
+    """Return the spread of predictions of left-out families, by residual and kind of model: the figures to ship."""
     metric, value = labels(prepared)
     families = np.array([point.family for point in prepared.measured.points])
-    kinds = np.where(prepared.facts.moe[prepared.facts.run_of], "moe", "dense")
+    moe = prepared.facts.moe[prepared.facts.run_of]
     miss = np.log(np.maximum(value, 1e-300)) - np.log(np.maximum(predicted, 1e-300))
     found: dict[str, float] = {}
-    for name in ("tpot", "throughput", "ttft", "power"):
-        alike = np.isin(metric, _SPEED) if name in _SPEED else metric == name
-        whole = _spread(miss, families, alike)
-        if whole is not None:
-            found[f"{name}_residual_sigma"] = whole
-        for kind in ("dense", "moe"):
-            spread = _spread(miss, families, alike & (kinds == kind))
+    for metrics in SIGMAS.values():
+        alike = np.isin(metric, metrics)
+        for kind in (None, False, True):
+            spread = _spread(miss, families, alike if kind is None else alike & (moe == kind))
             if spread is not None:
-                found[f"{name}_residual_sigma.{kind}"] = spread
+                found[sigma_name(metrics[0], moe=kind)] = spread
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from collections.abc import Iterable, Mapping
@@ -63,6 +64,8 @@ class Harness:
     length_spread_ratio: float = 0.0
     cached_input_ratio: float = 0.0
     eager: bool = False  # kernels launched one by one, not as a captured graph
+    max_sequences: float = 0.0  # as the engine was set; 0 where not stated
+    chunk_tokens: float = 0.0
     spreads_attention: bool = False  # data-parallel attention for mixtures of experts
 
 
@@ -164,6 +167,11 @@ def read_run(row: Row, origin: str = "") -> Run:
         raise _Refused("load not stated")
     deployment, assumed = _deployment(row, model, harness)
     engine = _engine(device.id, row["engine"], row["engine_version"], row["as_of"][:7])
+    engine = dataclasses.replace(
+        engine,
+        max_sequences=harness.max_sequences or engine.max_sequences,
+        chunk_tokens=harness.chunk_tokens or engine.chunk_tokens,
+    )
     return Run(
         model=model, device=device, deployment=deployment, engine=engine, isl=isl, osl=osl, load=load, harness=harness,
         family=origin, assumed=assumed,
@@ -274,6 +282,8 @@ def harness_of(row: Row) -> Harness:
         length_spread_ratio=float(spread or 0.0),
         cached_input_ratio=float(known["cached_input_ratio"] or 0.0),
         eager=known["eager"] == "yes",
+        max_sequences=float(known["max_sequences"] or 0.0),
+        chunk_tokens=float(known["chunk_tokens"] or 0.0),
         spreads_attention=bool(since) and version_numbers(row["engine_version"]) >= version_numbers(since),
     )
 

@@ -110,7 +110,9 @@ def together(listed: Sequence[Kernel]) -> list[Timed]:
         first = listed[own[0]]
         op = first.op
         if op is not None:
-            columns: dict[str, Any] = {name: np.array([getattr(listed[i].op, name) for i in own], dtype=np.float64) for name in names}
+            columns: dict[str, Any] = {
+                name: np.array([getattr(listed[i].op, name) for i in own], dtype=np.float64) for name in names
+            }
             op = dataclasses.replace(op, **columns)
         found.append(
             Timed(

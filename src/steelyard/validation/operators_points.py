@@ -109,7 +109,8 @@ def _gemm(row: Row) -> Operator:
     inputs = 2.0 if dtype_bytes(compute) < 1 and compute == "int4" else dtype_bytes(compute)
     return Operator(
         name="matmul", kind="gemm", place="layer", count=1, flop=2 * m * n * k,
-        weight_bytes=n * k * dtype_bytes(weight), activation_bytes=m * (k * inputs + 2.0 * n), m=m, n=n, k=k, compute_dtype=compute,
+        weight_bytes=n * k * dtype_bytes(weight),
+        activation_bytes=m * (k * inputs + 2.0 * n), m=m, n=n, k=k, compute_dtype=compute,
     )  # fmt: skip
 
 

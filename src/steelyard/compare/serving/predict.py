@@ -118,9 +118,9 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
         )  # fmt: skip
     fitted = catalog.calibration("inference")
     kind = "moe" if question.model.num_moe_layers else "dense"
-    time = draws.factor("serving_time", fitted[f"tpot_residual_sigma.{kind}"].value)
+    time = draws.factor("serving_time", fitted[f"{kind}_time_residual_sigma"].value)
     median, drawn = _at(question, 1.0), _at(question, time)
-    wait = draws.factor("serving_ttft", fitted["ttft_residual_sigma"].value)
+    wait = draws.factor("serving_ttft", fitted[f"{kind}_ttft_residual_sigma"].value)
     usd, unpriced = _rent(question, draws, drawn)
     return ServingPrediction(
         question=question,

@@ -1,0 +1,75 @@
+"""`steelyard predict serve`: answers, forms, exit codes, one-line errors."""
+
+import json
+
+import pytest
+
+from steelyard.cli.main import run
+
+BASE = ["predict", "serve", "--model", "llama-3.1-8b", "--on", "h100", "--isl", "1000", "--osl", "200"]
+
+
+def test_answers_with_memory_load_and_money(capsys):
+    assert run([*BASE, "--concurrency", "16"]) == 0
+    out = capsys.readouterr().out
+    for words in (
+        "MEMORY OF A DEVICE: fits",
+        "KV pool",
+        "TTFT, mean",
+        "TPOT, mean",
+        "USD/Mtoken",
+        "cooling and supply",
+    ):
+        assert words in out
+
+
+def test_json_is_one_document(capsys):
+    assert run([*BASE, "--rate", "2 requests/s", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["schema"] == "steelyard/predict-serve/1"
+    assert found["inputs"]["request_rate_per_s"] == 2.0
+    load = {name: item["value"] for name, item in found["result"]["load"].items()}
+    assert load["TPOT, mean"]["p10"] < load["TPOT, mean"]["p50"] < load["TPOT, mean"]["p90"]
+    assert load["requests answered"]["p50"] == pytest.approx(2.0, rel=0.02)
+    assert set(found["breakdown"]) >= {"memory", "ttft_s", "tpot_s"}
+
+
+def test_what_does_not_fit_is_answered_with_no(capsys):
+    assert run(["predict", "serve", "--model", "llama-3.1-70b", "--on", "h100", "--isl", "1k", "--osl", "200"]) == 1
+    out = capsys.readouterr().out
+    assert "DOES NOT FIT" in out
+    assert "weights" in out
+
+
+def test_explain_names_formulas(capsys):
+    assert run([*BASE, "--concurrency", "4", "--explain"]) == 0
+    out = capsys.readouterr().out
+    assert "TPOT_S" in out
+    assert "roofline" in out
+
+
+def test_layouts_engines_and_drafts(capsys):
+    many = ["predict", "serve", "--model", "deepseek-r1", "--on", "b200", "--isl", "1k", "--osl", "1k"]
+    assert run([*many, "--dp", "8", "--ep", "8", "--engine", "sglang", "--concurrency", "64"]) == 0
+    assert "dp=8, ep=8" in capsys.readouterr().out
+    assert run([*BASE, "--concurrency", "1", "--speculative-tokens", "3"]) == 0
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--concurrency", "4", "--rate", "1 requests/s"], 2, "either users"),
+        (["--engine", "vlllm"], 3, "vllm"),
+        (["--tp", "2", "--ep", "3"], 2, "ep must divide"),
+        (["--as-of", "yesterday"], 2, "YYYY-MM-DD"),
+        (["--json", "--explain"], 2, "exclude each other"),
+        (["--dtype", "fp3"], 3, "fp3"),
+    ],
+)
+def test_wrong_input_is_one_line(capsys, options, code, words):
+    assert run([*BASE, *options]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.strip().splitlines()) == 1
+    assert words in captured.err

@@ -1,0 +1,116 @@
+"""What loads make of step times: by hand, and laws that hold for all of them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from steelyard.inference.loads import NUM_STEPS, Load, queries, replay
+
+
+def load_of(kind, **changes):
+    values = {
+        "users": 1.0, "request_rate_per_s": 0.0, "requests": 1e9, "isl_tokens": 1000.0, "cached_tokens": 0.0,
+        "osl_tokens": 101.0, "limit": 1000.0, "chunk_tokens": 8192.0, "ranks": 1.0, "stages": 1.0,
+        "prompts_first": 0.0, "length_spread_ratio": 0.2, "tokens_per_step": 1.0,
+    } | changes  # fmt: skip
+    return Load(kind=np.array([kind]), **{name: np.array([float(value)]) for name, value in values.items()})
+
+
+def met(load, decode, mixed, other=None, alone=None, **overheads):
+    steps = np.array([[decode], [mixed], [decode if other is None else other], [mixed if alone is None else alone]])
+    return replay(load, queries(load), steps, **overheads)
+
+
+def test_one_user_by_hand():
+    found = met(load_of("closed loop"), decode=0.01, mixed=0.03, request_overhead_s=0.005, admission_steps=0.0)
+    assert found.ttft_s == pytest.approx(0.005 + 0.03)
+    assert found.tpot_s == pytest.approx(0.01)  # 100 more tokens, no other prompt in between
+    assert found.output_tokens_per_s == pytest.approx(101 / (0.035 + 100 * 0.01))
+
+
+def test_a_closed_loop_divides_one_sum_between_ttft_and_tpot():
+    load = load_of("closed loop", users=11, osl_tokens=1001)
+    found = met(load, decode=0.01, mixed=0.03, admission_steps=0.0)
+    # 1000 steps of 10 ms and 11 prompts of 20 ms pass while a user is served once
+    cycle = 1000 * 0.01 + 11 * 0.02
+    assert found.e2e_s == pytest.approx(cycle + 0.01)  # and one more step, in which its own prompt rode along
+    assert found.output_tokens_per_s == pytest.approx(11 * 1001 / found.e2e_s)  # Little's law
+
+
+def test_everyone_at_once_waits_for_half_of_all_prompts():
+    found = met(load_of("all at once", users=11, requests=11), decode=0.01, mixed=0.03)
+    assert found.ttft_s == pytest.approx(0.03 + 10 / 2 * 0.02)
+
+
+def test_a_short_closed_loop_remembers_its_start():
+    short, endless = (met(load_of("closed loop", users=11, requests=n), decode=0.01, mixed=0.03) for n in (11 * 5, 1e9))
+    # a fifth of the requests start with everyone else: 5 prompts ahead in the mean, against a short queue
+    assert short.ttft_s > endless.ttft_s
+    assert short.ttft_s < endless.ttft_s + 0.2 * 5 * 0.02 + 1e-9
+    assert short.e2e_s == pytest.approx(endless.e2e_s, rel=1e-9)
+
+
+def test_a_fixed_batch_by_hand():
+    found = met(load_of("fixed batch", users=8, osl_tokens=11), decode=0.01, mixed=0.2)
+    assert found.ttft_s == pytest.approx(0.2)  # the step that prefills all eight prompts
+    assert found.tpot_s == pytest.approx(0.01)
+    assert found.output_tokens_per_s == pytest.approx(8 * 11 / (0.2 + 10 * 0.01))
+
+
+def test_a_queue_runs_in_waves_of_the_largest_batch():
+    load = load_of("all at once", users=250, requests=250, limit=100, osl_tokens=100)
+    found = met(load, decode=0.02, mixed=0.02, other=0.01)
+    # two waves of 100 at 20 ms a step, the last 50 at 10 ms; prompts add nothing here
+    assert found.output_tokens_per_s == pytest.approx(250 * 100 / (100 * (2 * 0.02 + 0.01)))
+
+
+def test_a_stream_takes_the_batch_that_it_needs():
+    quiet = met(load_of("open loop", request_rate_per_s=0.01), decode=0.1, mixed=0.1, other=0.01, alone=0.1)
+    assert quiet.tpot_s == pytest.approx(0.01, rel=0.01)  # alone: the step of one sequence
+    assert quiet.output_tokens_per_s == pytest.approx(0.01 * 101, rel=0.02)
+
+
+def test_a_stream_beyond_capacity_does_not_grow():
+    load = load_of("open loop", request_rate_per_s=1e4, requests=1e5, limit=100)
+    found = met(load, decode=0.02, mixed=0.02, other=0.01)
+    assert found.output_tokens_per_s == pytest.approx(100 / 0.02, rel=0.03)  # a full batch, a token each 20 ms
+    assert found.ttft_s > 100 * 0.02  # requests wait for each other's whole answers
+
+
+def test_speculation_divides_decoding_steps():
+    plain, drafted = (
+        met(load_of("closed loop", tokens_per_step=tokens), decode=0.01, mixed=0.03) for tokens in (1.0, 2.0)
+    )
+    assert drafted.tpot_s == pytest.approx(plain.tpot_s / 2)
+
+
+def test_alike_requests_of_a_prompts_first_engine_stay_in_step():
+    apart = load_of("closed loop", users=64, osl_tokens=129, prompts_first=1.0)
+    alike = dataclasses.replace(apart, length_spread_ratio=np.zeros(1))
+    many, few = (met(load, decode=0.02, mixed=0.08) for load in (alike, apart))
+    assert many.ttft_s > few.ttft_s
+    assert many.tpot_s < few.tpot_s
+    assert many.e2e_s == pytest.approx(few.e2e_s)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    users=st.floats(1, 5000), limit=st.floats(1, 2000), isl=st.floats(1, 1e5), osl=st.floats(1, 1e4),
+    decode=st.floats(1e-3, 1.0), longer=st.floats(1.0, 20.0), kind=st.sampled_from(["closed loop", "all at once"]),
+    ranks=st.sampled_from([1, 2, 8]), stages=st.sampled_from([1, 2, 4]),
+)  # fmt: skip
+def test_laws(users, limit, isl, osl, decode, longer, kind, ranks, stages):
+    load = load_of(
+        kind, users=users, limit=limit, isl_tokens=isl, osl_tokens=osl, ranks=ranks, stages=stages, requests=10 * users
+    )
+    asked = queries(load)
+    assert asked.decode_sequences.shape == (NUM_STEPS, 1)
+    assert (asked.prefill_tokens[1] <= load.chunk_tokens * ranks * stages + isl).all()
+    found = met(load, decode, decode * longer, other=decode)
+    assert 0 < found.ttft_s <= found.e2e_s * (1 + 1e-9)
+    assert found.tpot_s >= decode * (osl - 1) / max(osl - 1, 1) * (1 - 1e-9)  # never faster than a step a token
+    assert found.output_tokens_per_s <= min(users, limit) / decode * (osl / max(osl - 1, 0.5)) * (1 + 1e-9)
+    assert found.batch <= limit * (1 + 1e-9)

@@ -1,0 +1,82 @@
+"""One deployment under one load: laws, layouts, speculation."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from steelyard.errors import DoesNotFitError, InputError
+from steelyard.inference import Deployment, Speculation, engine_for, under_load
+
+LENGTHS = {"isl_tokens": 1000, "osl_tokens": 200}
+
+
+def test_accepted_tokens_by_hand():
+    # 1 + 0.5 + 0.25: the model's own token, and each proposed one that is reached and accepted
+    assert Speculation(tokens=2, acceptance_ratio=0.5).accepted_tokens_per_step == pytest.approx(1.75)
+    assert Speculation().accepted_tokens_per_step == 1.0
+    with pytest.raises(InputError, match="acceptance_ratio"):
+        Speculation(tokens=1, acceptance_ratio=1.0)
+
+
+def test_speculation_helps_few_users_more_than_many(llama_8b, h100):
+    def gain(users):
+        plain, drafted = (
+            under_load(llama_8b, h100, Deployment(), users=users, speculation=draft, **LENGTHS).tpot_s
+            for draft in (None, Speculation(tokens=3, acceptance_ratio=0.7))
+        )
+        return float(plain / drafted)
+
+    assert gain(1) > 1.5
+    assert gain(1) > gain(256)
+
+
+@settings(max_examples=15, deadline=None)
+@given(users=st.integers(1, 500), more=st.integers(1, 500), isl=st.integers(10, 5000), osl=st.integers(10, 2000))
+def test_more_users_wait_longer_and_get_more_done(tiny, h100, users, more, isl, osl):
+    few, many = (
+        under_load(tiny, h100, Deployment(), isl_tokens=isl, osl_tokens=osl, users=n) for n in (users, users + more)
+    )
+    assert few.e2e_s <= many.e2e_s * (1 + 1e-6)
+    assert few.output_tokens_per_s <= many.output_tokens_per_s * 1.05  # decoding takes room in steps from prompts
+
+
+def test_time_scales_with_the_residual(llama_8b, h100):
+    ratio = np.array([[0.5], [1.0], [2.0]])
+    found = under_load(llama_8b, h100, Deployment(), users=16, time_ratio=ratio, **LENGTHS)
+    assert found.tpot_s.shape == (3, 1)
+    assert found.tpot_s[2] / found.tpot_s[1] == pytest.approx(2.0)
+
+
+def test_a_trickle_is_like_one_user(llama_8b, h100):
+    alone = under_load(llama_8b, h100, Deployment(), users=1, **LENGTHS)
+    trickle = under_load(llama_8b, h100, Deployment(), request_rate_per_s=0.01, **LENGTHS)
+    assert trickle.tpot_s == pytest.approx(float(alone.tpot_s), rel=0.05)
+    assert trickle.output_tokens_per_s == pytest.approx(0.01 * 200, rel=0.01)
+
+
+def test_layouts_of_the_same_devices(llama_70b, h100):
+    def speed(**ways):
+        layout = Deployment(weight_dtype="fp8", compute_dtype="fp8", **ways)
+        return under_load(llama_70b, h100, layout, users=1, **LENGTHS)
+
+    tensor, pipeline = speed(tp=8), speed(tp=4, pp=2)
+    assert tensor.tpot_s < pipeline.tpot_s  # a token passes all stages of a pipeline, one after the other
+    assert tensor.num_devices == pipeline.num_devices == 8
+
+
+def test_engines_differ(llama_8b, h100):
+    found = {
+        name: float(under_load(llama_8b, h100, Deployment(), users=16, engine=engine_for(h100, name), **LENGTHS).tpot_s)
+        for name in ("vllm", "tensorrt-llm")
+    }
+    assert found["tensorrt-llm"] < found["vllm"]
+
+
+def test_bad_loads_and_what_does_not_fit(llama_70b, h100):
+    with pytest.raises(InputError, match="either users"):
+        under_load(llama_70b, h100, Deployment(tp=4), users=1, request_rate_per_s=1.0, **LENGTHS)
+    with pytest.raises(InputError, match="1 token"):
+        under_load(llama_70b, h100, Deployment(tp=4), users=1, isl_tokens=0, osl_tokens=10)
+    with pytest.raises(DoesNotFitError, match="--tp 2"):
+        under_load(llama_70b, h100, Deployment(), users=1, **LENGTHS)

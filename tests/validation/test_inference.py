@@ -1,0 +1,181 @@
+"""Serving rows: how they are read, that one table predicts what one deployment does, and how far it misses."""
+
+import numpy as np
+import pytest
+
+from steelyard import catalog
+from steelyard.inference import under_load
+from steelyard.validation import inference, operators
+from steelyard.validation.errors import OVERALL
+from steelyard.validation.inference_points import harness_of, read
+from steelyard.validation.inference_predict import serving
+from steelyard.validation.operators_points import generation, kernels
+
+# Median errors over families with the shipped parameters, and how many rows are predicted. They may improve.
+RATCHET = {"throughput": 0.20, "tpot": 0.20, "ttft": 0.35, "energy": 0.22}
+PREDICTED_RATIO = 0.85
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return inference.validate(refit=False)
+
+
+def row(**changes):
+    empty = dict.fromkeys(catalog.published("inference").rows[0], "")
+    stated = {
+        "id": "own-1", "source": "own", "as_of": "2026-05", "model": "Llama-3.1-8B", "gpu": "H100 SXM",
+        "device": "h100",
+        "n_gpus": "1", "engine": "vLLM", "engine_version": "0.15.0", "isl": "1000", "osl": "200",
+        "load": "concurrency", "load_value": "8", "metric": "tpot_ms", "value": "10",
+    }  # fmt: skip
+    return empty | stated | changes
+
+
+def only(**changes):
+    found = read([row(**changes)])
+    assert len(found.points) + len(found.refusals) == 1
+    return found
+
+
+def test_every_row_is_a_point_or_a_refusal_with_a_reason(shipped):
+    assert len(shipped.points) + len(shipped.refusals) == len(catalog.published("inference").rows)
+    assert all(refusal.reason for refusal in shipped.refusals)
+    assert len(shipped.points) >= PREDICTED_RATIO * len(catalog.published("inference").rows)
+
+
+@pytest.mark.parametrize("metric", RATCHET)
+def test_errors_do_not_grow(shipped, metric):
+    found = next(group for group in shipped.groups if group.metric == metric and group.group == OVERALL)
+    assert found.median_abs_error_ratio <= RATCHET[metric]
+
+
+def test_large_families_beat_both_simple_rules(shipped):
+    for group in shipped.groups:
+        if ":" not in group.group and group.num_points > 100 and group.metric in ("throughput", "tpot", "ttft"):
+            assert group.median_abs_error_ratio < group.baseline_median_abs_error_ratio, group
+            assert group.median_abs_error_ratio < group.nearest_median_abs_error_ratio, group
+
+
+@pytest.mark.slow
+def test_left_out_families_are_within_the_targets():
+    found = inference.validate()
+    overall = {group.metric: group for group in found.groups if group.group == OVERALL}
+    for metric, limit in {"throughput": 0.20, "tpot": 0.20, "ttft": 0.35, "energy": 0.21}.items():
+        assert overall[metric].median_abs_error_ratio <= limit
+        assert 0.6 <= overall[metric].coverage_80_ratio <= 0.95
+
+
+def test_a_table_predicts_what_one_deployment_does():
+    found = only(load_value="16", harness="")
+    predicted = serving(found).predict({})
+    run = found.runs[0]
+    alone = under_load(
+        run.model, run.device, run.deployment, isl_tokens=1000, osl_tokens=200, users=16, engine=run.engine,
+        length_spread_ratio=0.0,
+    )  # fmt: skip
+    assert predicted[0] == pytest.approx(
+        float(alone.tpot_s), rel=0.05
+    )  # the table's loop is short: it remembers its start
+
+
+def test_starved_for_kv_memory_as_measured(shipped):
+    """70B in fp8 on one H100 gives several times less per device than on two (TensorRT-LLM v0.17 tables)."""
+    cells = {}
+    for index, point in enumerate(shipped.points):
+        own = point.row
+        cell = tuple(own[name] for name in ("engine_version", "device", "weights_dtype", "model_id", "isl"))
+        if cell == ("0.17", "h100-sxm-80gb", "fp8", "llama-3.1-70b", "500"):
+            cells[own["n_gpus"]] = (point.value, shipped.predicted.p50[index])
+    (measured_one, predicted_one), (measured_two, predicted_two) = cells["1"], cells["2"]
+    assert measured_two / 2 > 1.5 * measured_one
+    assert predicted_two / 2 > 1.5 * predicted_one
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"device": "", "gpu": ""}, "device not stated"),
+        ({"device": "abacus"}, "'abacus' is not in the catalogue"),
+        ({"model": "nobody-7b"}, "'nobody-7b' is not in the catalogue"),
+        ({"n_gpus": ""}, "number of devices"),
+        ({"n_gpus": "4", "tp": "3"}, "are not 4 devices"),
+        ({"isl": ""}, "input length"),
+        ({"osl": ""}, "output length"),
+        ({"load_value": ""}, "load not stated"),
+        ({"load": "", "harness": ""}, "how the server was loaded"),
+        ({"weights_dtype": "fp3"}, "number format 'fp3'"),
+        ({"metric": "happiness"}, "'happiness' is not predicted"),
+        ({"notes": "value PER NODE"}, "larger deployment"),
+    ],
+)
+def test_refusals_say_why(changes, words):
+    found = only(**changes)
+    assert not found.points
+    assert words in found.refusals[0].reason
+
+
+def test_what_a_row_leaves_out_is_assumed_and_told():
+    run = only(weights_dtype="", kv_dtype="").runs[0]
+    assert run.deployment.tp == 1
+    assert set(run.assumed) >= {"tp", "weights_dtype", "kv_dtype"}
+    named = only(model="nvidia/Llama-3.1-8B-Instruct-FP8", model_id="llama-3.1-8b").runs[0]
+    assert named.deployment.weight_dtype == "fp8"
+
+
+def test_values_become_those_of_the_whole_deployment():
+    assert only(metric="output_tokens_per_s_per_gpu", n_gpus="4", value="100").points[0].value == 400
+    assert only(metric="total_tokens_per_s", value="1200").points[0].value == pytest.approx(200)  # 200 of 1200 tokens
+    assert only(metric="energy_j_per_request", value="100").points[0].value == pytest.approx(0.5)
+
+
+def test_harnesses_are_data():
+    rows = {own["harness"]: own for own in catalog.published("inference").rows}
+    assert harness_of(rows["trtllm-static-batch"]).bare
+    assert not harness_of(rows["trtllm-static-batch"]).scheduled
+    assert harness_of(rows["silicon-concurrency"]).kind == "closed loop"
+    assert harness_of(rows["dstack-sharegpt-rate"]).kind == "open loop"
+    assert harness_of(row(load="rate", harness="")).kind == "open loop"
+    queued = next(r for r in catalog.published("inference").rows if r["isl"] == "128" and r["osl"] == "128"
+                  and r["harness"] == "trtllm-bench-all-at-once")  # fmt: skip
+    assert harness_of(queued).requests == 30_000
+
+
+def test_an_own_file_is_predicted_and_told_what_was_assumed(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text(
+        "source,model,gpu,n_gpus,engine,isl,osl,load,load_value,metric,value\n"
+        "own,Llama-3.1-8B,h100,1,vLLM,1000,200,concurrency,8,tpot_ms,10\n"
+        "own,Llama-3.1-8B,h100,1,vLLM,1000,200,concurrency,8,ttft_ms_p50,90\n"
+        "own,nobody-7b,h100,1,vLLM,1000,200,concurrency,8,tpot_ms,10\n"
+    )
+    found = inference.validate(path)
+    assert [point.metric for point in found.points] == ["tpot", "ttft"]
+    assert len(found.refusals) == 1
+    assert any("weights_dtype is not stated" in text for text in found.warnings)
+    assert (found.predicted.p10 < found.predicted.p50).all()
+
+
+def test_an_own_file_of_refusals_alone(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("source,model,gpu,n_gpus,metric,value\nown,nobody-7b,h100,1,tpot_ms,10\n")
+    found = inference.validate(path)
+    assert not found.points
+    assert found.refusals
+
+
+def test_kernels_are_read_by_shape():
+    found, refused = kernels(catalog.published("operators").rows)
+    assert len(found) + len(refused) == len(catalog.published("operators").rows)
+    first = next(kernel for point, kernel in found if point.metric == "gemm" and kernel.op.m == 1.0)
+    assert first.op.flop == 2 * first.op.m * first.op.n * first.op.k
+    assert {generation(kernel.device) for _, kernel in found} >= {"nvidia fp8, linked", "nvidia fp4, linked"}
+
+
+def test_kernels_with_the_shipped_device_figures():
+    found = operators.validate(refit=False)
+    overall = {group.metric: group.median_abs_error_ratio for group in found.groups if group.group == OVERALL}
+    assert overall["gemm"] <= 0.20
+    assert overall["attention prefill"] <= 0.15
+    assert overall["collective"] <= 0.25
+    assert np.isfinite(found.predicted.p50).all()
