@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inference import serving_reference as reference
-from steelyard.inference.simulator import Load, Replica, burst_load, closed_load, open_load, simulate, tabulate
+from steelyard.inference.simulator import Fleet, Load, Replica, burst_load, closed_load, open_load, simulate, tabulate
 from steelyard.records.serving import Batching
 from steelyard.records.workload import Lengths
 
@@ -65,6 +65,15 @@ def prefixes(case, rng, isl):
     return listed, size
 
 
+def engine_of(case, blocks, hash_block):
+    batching = case["batching"]
+    return reference.Engine(
+        cost=cost, token_budget=batching.token_budget, max_sequences=batching.max_sequences, kv_blocks=blocks,
+        chunked=batching.chunked, mixed=batching.mixed, static=batching.static, block_tokens=batching.block_tokens,
+        hash_block_tokens=hash_block,
+    )  # fmt: skip
+
+
 def run_both(case):
     rng = np.random.default_rng(case["seed"])
     isl = rng.integers(1, case["longest_isl"] + 1, case["count"])
@@ -97,11 +106,7 @@ def run_both(case):
         )
         for i in range(case["count"])
     ]  # fmt: skip
-    engine = reference.Engine(
-        cost=cost, token_budget=batching.token_budget, max_sequences=batching.max_sequences, kv_blocks=blocks,
-        chunked=batching.chunked, mixed=batching.mixed, static=batching.static, block_tokens=batching.block_tokens,
-        hash_block_tokens=hash_block,
-    )  # fmt: skip
+    engine = engine_of(case, blocks, hash_block)
     reference.simulate(engine, requests, concurrency=min(case["users"], case["count"]) if load.closed else 0)
     return got, requests, engine
 
@@ -119,6 +124,9 @@ def same(got, requests, engine):
         assert getattr(got.events, name)[order] == pytest.approx(wanted, rel=1e-9, abs=1e-9), name
     assert got.kv_peak_ratio * engine.kv_blocks == pytest.approx(engine.peak_blocks)
     assert got.kv_peak_ratio <= 1.0
+    # Every token after the first has one gap before it.
+    assert got.itl.counts.sum() == sum(one.osl - 1 for one in requests)
+    assert got.prefilled_tokens >= sum(one.isl for one in requests) - got.reused_tokens
 
 
 QUICK = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
@@ -128,6 +136,32 @@ QUICK = settings(max_examples=200, deadline=None, suppress_health_check=list(Hea
 @given(cases())
 def test_same_as_the_reference(case):
     same(*run_both(case))
+
+
+@settings(QUICK, max_examples=40)
+@given(cases(), st.integers(2, 5))
+def test_a_fleet_that_takes_turns_is_as_many_engines(case, count):
+    rng = np.random.default_rng(case["seed"])
+    isl = rng.integers(1, case["longest_isl"] + 1, case["count"])
+    osl = rng.integers(1, case["longest_osl"] + 1, case["count"])
+    lengths = Lengths(isl_tokens=isl.astype(float), osl_tokens=osl.astype(float))
+    load = open_load(lengths, case["rate"], case["count"], in_order=True)
+    batching = case["batching"]
+    blocks = -(-int((isl + osl).max()) // batching.block_tokens) + case["spare_blocks"]
+    replica = Replica(table=TABLE, batching=batching, kv_blocks=blocks, max_context_tokens=10**6)
+    fleet = Fleet(replica=replica, num_replicas=count, routing="round-robin")
+    got = simulate(fleet, load, seed=case["seed"], keep_events=True)
+    times = next(load.blocks(case["seed"])).times
+    requests = [
+        reference.Request(id=i, arrival_s=float(times[i]), isl=int(isl[i]), osl=int(osl[i]))
+        for i in range(case["count"])
+    ]
+    for place in range(count):
+        reference.simulate(engine_of(case, blocks, 16), requests[place::count])
+    order = np.argsort(got.events.id)
+    assert got.events.replica[order].tolist() == [i % count for i in range(case["count"])]
+    assert got.events.first_token_s[order] == pytest.approx([one.first_s for one in requests], rel=1e-9)
+    assert got.events.end_s[order] == pytest.approx([one.end_s for one in requests], rel=1e-9)
 
 
 @pytest.mark.slow
