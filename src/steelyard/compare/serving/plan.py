@@ -12,9 +12,9 @@ import numpy as np
 
 from steelyard import arch, catalog, device, economics, inference
 from steelyard.compare.serving.plan_result import Candidate, PlanOption, PlanPoint, ServingPlan, ServingPlanQuestion
+from steelyard.compare.serving.traffic import time_ratios
 from steelyard.errors import DoesNotFitError, InputError, UnknownError
 from steelyard.inference import simulator
-from steelyard.inference.lengths import normal_score
 from steelyard.inference.simulator import Fleet, Replica, ServingResult
 from steelyard.records.estimate import Estimate, estimate
 from steelyard.records.workload import Lengths, Objective
@@ -369,10 +369,8 @@ def _ranges(search: _Search, option: PlanOption) -> tuple[dict[str, Estimate], f
     count = search.question.draws
     if count < 1:
         return {}, math.nan
-    sigma = catalog.calibration("inference")["time_residual_sigma"].value
-    ratios = np.exp(sigma * normal_score((np.arange(count) + 0.5) / count))
     rate, objective = option.at.request_rate_per_s, search.question.objective
-    runs = [_simulated(search, option.candidate, rate, float(ratio)) for ratio in ratios]
+    runs = [_simulated(search, option.candidate, rate, float(ratio)) for ratio in time_ratios(search.model, count)]
     return {
         "ttft_s": estimate([run.ttft.percentile_s(objective.ttft_percentile) for run in runs]),
         "tpot_s": estimate([run.tpot.percentile_s(objective.tpot_percentile) for run in runs]),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from steelyard import arch, catalog, device, economics, inference
 from steelyard.compare.serving.traffic_question import (
@@ -217,8 +218,7 @@ def _ranges(case: _Case) -> tuple[dict[str, Estimate], float]:
     question = case.question
     if question.draws < 1:
         return {}, math.nan
-    sigma = catalog.calibration("inference")["time_residual_sigma"].value
-    ratios = np.exp(sigma * normal_score((np.arange(question.draws) + 0.5) / question.draws))
+    ratios = time_ratios(case.model, question.draws)
     load = dataclasses.replace(case.load, num_requests=min(case.load.num_requests, DRAW_REQUESTS))
 
     def drawn(ratio: float) -> ServingResult:
@@ -239,6 +239,13 @@ def _ranges(case: _Case) -> tuple[dict[str, Estimate], float]:
     return {name: estimate(drawn_values) for name, drawn_values in values.items()}, float(
         np.mean([_overloaded(load, run) for run in runs])
     )
+
+
+def time_ratios(model: arch.Model, count: int) -> npt.NDArray[np.float64]:
+    """Return true over predicted step times [count], evenly spread over their log-normal distribution."""
+    kind = "moe" if model.num_moe_layers else "dense"
+    sigma = catalog.calibration("inference")[f"{kind}_time_residual_sigma"].value
+    return np.exp(sigma * normal_score((np.arange(count) + 0.5) / count))
 
 
 def _slower(fleet: Fleet, ratio: float) -> Fleet:

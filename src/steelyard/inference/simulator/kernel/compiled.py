@@ -12,8 +12,9 @@ from numba import config, njit
 
 # Nothing is allocated in the loop: no reference counting. Nobody but the loop calls inner functions: no wrappers.
 _PLAIN: dict[str, Any] = {"error_model": "numpy", "_nrt": False, "nogil": True}
-_INNER: dict[str, Any] = _PLAIN | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
-inner: Any = njit(**_INNER)
+_INNER: dict[str, Any] = _PLAIN | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+inner: Any = njit(**_INNER, forceinline=True)  # the state has many arrays: passing them costs more than the work
+rare: Any = njit(**_INNER)  # what most requests never meet is compiled once, not at every place
 
 
 def outer(function: Callable[..., Any]) -> Any:

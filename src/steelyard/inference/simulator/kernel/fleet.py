@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from steelyard.inference.simulator.kernel import batch, prefixes
-from steelyard.inference.simulator.kernel.compiled import inner, outer
+from steelyard.inference.simulator.kernel.compiled import inner, outer, rare
 from steelyard.inference.simulator.kernel.layout import (
     DRAINING,
     IDLE,
@@ -117,7 +117,7 @@ def route(s, q):
     return chosen
 
 
-@inner
+@rare
 def _with_prefix(s, q, least):
     """Return the replica that last took the longest known part of a prompt, unless it is too busy."""
     world, request = s.world[0], s.requests[q]
@@ -274,7 +274,7 @@ def plan(s, r, now):
     note_event(s, r)
 
 
-@inner
+@rare
 def start(s, r, now, after_s):
     """Start a replica: it is paid from now on and serves when it is ready."""
     replica = s.replicas[r]
@@ -296,7 +296,7 @@ def get_ready(s, r, now):
     note_load(s, r)
 
 
-@inner
+@rare
 def stop(s, r, now):
     replica = s.replicas[r]
     replica.status = OFF
@@ -306,7 +306,7 @@ def stop(s, r, now):
     note_load(s, r)
 
 
-@inner
+@rare
 def fail(s, r, now):
     """A replica is lost with its cache: its requests start again elsewhere, and it starts anew."""
     replica, world = s.replicas[r], s.world[0]
@@ -336,7 +336,7 @@ def fail(s, r, now):
             q = following
 
 
-@inner
+@rare
 def _forget(s, r, role):
     """Empty a replica: queue, batch, pool and prefix cache."""
     replica = s.replicas[r]
@@ -351,7 +351,7 @@ def _forget(s, r, role):
     empty_cache(replica, s.entry_next[r])
 
 
-@inner
+@rare
 def empty_cache(replica, following):
     """Chain all places of a prefix cache as free ones."""
     for entry in range(len(following)):
@@ -362,7 +362,7 @@ def empty_cache(replica, following):
     replica.lru_head = replica.lru_tail = NONE
 
 
-@inner
+@rare
 def scale(s, now):
     """Start or drain replicas of the first pool so that each has its target of requests."""
     world = s.world[0]
@@ -388,7 +388,7 @@ def scale(s, now):
         world.ticks = 0
 
 
-@inner
+@rare
 def _drain(s, now, surplus):
     """Send no more requests to the last replicas; an idle one stops at once."""
     for r in range(s.world[0].pool0 - 1, -1, -1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from steelyard.inference.simulator.kernel import prefixes
-from steelyard.inference.simulator.kernel.compiled import inner
+from steelyard.inference.simulator.kernel.compiled import inner, rare
 from steelyard.inference.simulator.kernel.layout import NONE
 from steelyard.inference.simulator.kernel.queues import finish_key, finish_request, finish_step, push
 
@@ -112,7 +112,7 @@ def start_decoding(s, r, q, generated):
     replica.heap_size += 1
 
 
-@inner
+@rare
 def _sweep(s, r):
     """Drop the keys of preempted requests from the heap of finishes."""
     replica, heap = s.replicas[r], s.heaps[r]
@@ -159,7 +159,7 @@ def give_back(s, r, q, tokens):
         request.entries = 0
 
 
-@inner
+@rare
 def keep_prefix(s, r, q, entry_tokens):
     """Leave the whole blocks of a computed prompt in the prefix cache."""
     replica, request = s.replicas[r], s.requests[q]
@@ -179,7 +179,7 @@ def keep_prefix(s, r, q, entry_tokens):
     request.entries = max(whole, request.entries)
 
 
-@inner
+@rare
 def preempt_last(s, r, now):
     """Put the request that started last back to the head of the queue; its cache is computed again later."""
     replica = s.replicas[r]

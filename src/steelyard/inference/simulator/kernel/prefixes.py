@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from steelyard.inference.simulator.kernel.compiled import inner
+from steelyard.inference.simulator.kernel.compiled import inner, rare
 from steelyard.inference.simulator.kernel.layout import NONE
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio (Knuth's multiplicative hash)
@@ -33,7 +33,7 @@ def find(slots, entry_hash, value):
     return NONE
 
 
-@inner
+@rare
 def _insert(slots, entry_hash, entry):
     mask = len(slots) - 1
     place = home(entry_hash[entry], mask)
@@ -42,7 +42,7 @@ def _insert(slots, entry_hash, entry):
     slots[place] = entry + 1
 
 
-@inner
+@rare
 def _delete(slots, entry_hash, entry):
     """Take an entry out of the table, moving back what stood behind it (linear probing without tombstones)."""
     mask = len(slots) - 1
@@ -86,7 +86,7 @@ def _unlink(replica, prev, following, entry):
     replica.evictable -= 1
 
 
-@inner
+@rare
 def matched(slots, entry_hash, hashes, start, count):
     """Return how many of the first blocks of a prompt are in the cache."""
     for i in range(count):
@@ -95,7 +95,7 @@ def matched(slots, entry_hash, hashes, start, count):
     return count
 
 
-@inner
+@rare
 def hold(replica, slots, entry_hash, refs, prev, following, hashes, start, count):
     """Take the first `count` blocks of a prompt, all of them in the cache, into use."""
     for i in range(count):
@@ -105,7 +105,7 @@ def hold(replica, slots, entry_hash, refs, prev, following, hashes, start, count
         refs[entry] += 1
 
 
-@inner
+@rare
 def release(replica, slots, entry_hash, refs, prev, following, hashes, start, count):
     """Give the first `count` blocks of a prompt back, its end first: the end is the first to be given up."""
     for i in range(count - 1, -1, -1):
@@ -115,7 +115,7 @@ def release(replica, slots, entry_hash, refs, prev, following, hashes, start, co
             _append(replica, prev, following, entry)
 
 
-@inner
+@rare
 def evict(replica, slots, entry_hash, prev, following):
     """Give up the entry that was unused longest."""
     entry = replica.lru_head
@@ -126,7 +126,7 @@ def evict(replica, slots, entry_hash, prev, following):
     replica.entries -= 1
 
 
-@inner
+@rare
 def add(replica, slots, entry_hash, refs, following, value):
     """Keep a block that was just computed and is in use."""
     entry = replica.entry_free
