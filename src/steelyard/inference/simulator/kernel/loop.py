@@ -3,16 +3,7 @@
 from __future__ import annotations
 
 from steelyard.inference.simulator.kernel.compiled import inner, outer
-from steelyard.inference.simulator.kernel.fleet import (
-    ask_again,
-    count_system,
-    enqueue,
-    fail,
-    finish_segment,
-    get_ready,
-    plan,
-    scale,
-)  # fmt: skip
+from steelyard.inference.simulator.kernel.fleet import ask_again, count_system, enqueue, finish_segment
 from steelyard.inference.simulator.kernel.layout import (
     DONE,
     NEED_ARRIVALS,
@@ -22,6 +13,7 @@ from steelyard.inference.simulator.kernel.layout import (
     POOL_FULL,
     STARTING,
 )  # fmt: skip
+from steelyard.inference.simulator.kernel.lifecycle import fail, get_ready, plan, scale
 from steelyard.inference.simulator.kernel.queues import pop_pair
 
 _NEVER = 1e300

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from steelyard.inference.simulator.kernel.compiled import outer
-from steelyard.inference.simulator.kernel.fleet import directory_place
 from steelyard.inference.simulator.kernel.layout import NONE
+from steelyard.inference.simulator.kernel.routing import directory_place
 
 
 @outer
