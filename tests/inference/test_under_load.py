@@ -32,13 +32,13 @@ def test_speculation_helps_few_users_more_than_many(llama_8b, h100):
 
 
 @settings(max_examples=15, deadline=None)
-@given(users=st.integers(1, 500), more=st.integers(1, 500), isl=st.integers(10, 5000), osl=st.integers(10, 2000))
+@given(users=st.integers(1, 500), more=st.integers(1, 500), isl=st.integers(10, 5000), osl=st.integers(50, 2000))
 def test_more_users_wait_longer_and_get_more_done(tiny, h100, users, more, isl, osl):
     few, many = (
         under_load(tiny, h100, Deployment(), isl_tokens=isl, osl_tokens=osl, users=n) for n in (users, users + more)
     )
     assert few.e2e_s <= many.e2e_s * (1 + 1e-6)
-    assert few.output_tokens_per_s <= many.output_tokens_per_s * 1.05  # decoding takes room in steps from prompts
+    assert few.output_tokens_per_s <= many.output_tokens_per_s * 1.25  # larger batches make longer steps
 
 
 def test_time_scales_with_the_residual(llama_8b, h100):

@@ -11,6 +11,7 @@ from steelyard import catalog
 from steelyard.catalog import Row
 from steelyard.device import Device
 from steelyard.errors import CatalogError, UnknownError, unknown
+from steelyard.inference.deployment import Deployment
 from steelyard.records.figure import Figure
 from steelyard.units import Array
 
@@ -40,6 +41,21 @@ class Engine:
     admission_steps: Array  # decoding steps that pass before a waiting request is looked at
     expert_skew_ratio: Array  # how much more than by chance the busiest expert-parallel rank has to do
     routing_spread_ratio: float  # share of the tokens of a step that choose their experts anew
+
+
+def of_replica(engine: Engine, deployment: Deployment) -> Engine:
+    """Return an engine with the limits of a whole replica: each dp rank and each micro-batch in flight has its own.
+
+    Example:
+        >>> from steelyard import device
+        >>> one = engine_for(device.load("h100"))
+        >>> of_replica(one, Deployment(dp=4)).max_sequences == 4 * one.max_sequences
+        True
+    """
+    places = deployment.dp * deployment.pp
+    return dataclasses.replace(
+        engine, chunk_tokens=engine.chunk_tokens * places, max_sequences=engine.max_sequences * deployment.dp
+    )
 
 
 CALIBRATED = (

@@ -10,7 +10,7 @@ import numpy as np
 from steelyard import arch
 from steelyard.device import Device
 from steelyard.inference.deployment import Deployment
-from steelyard.inference.engine import engine_for
+from steelyard.inference.engine import engine_for, of_replica
 from steelyard.inference.memory import memory, require_fit
 from steelyard.inference.points import Curve, Points, operating_points, sequences_within
 from steelyard.records.term import term
@@ -147,6 +147,7 @@ def _curves(
     engine = engine_for(device)
     held = memory(model, device, deployment, lengths, engine=engine)
     require_fit(model, device, deployment, held)
+    engine = of_replica(engine, deployment)
     points = operating_points(
         model,
         device,

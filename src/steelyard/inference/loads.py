@@ -137,8 +137,9 @@ def replay(
     batch, decode_s = _batch(load, stream, decode_s, other_s, added_s, decoding)
     alone_s = alone_s + np.where(stream, decode_s - at_limit_s, 0.0)
     overloaded = stream & (batch >= load.limit)
-    # However few tokens follow, all prompts pass in steps of their own length.
+    # However few tokens follow, all prompts pass in steps of their own length, and each through all stages.
     prompts_s = batch * mixed_s * asked.pieces * carried / (load.stages * asked.together)
+    prompts_s = np.maximum(prompts_s, asked.pieces * alone_s)
     cycle_s = np.maximum(decoding * decode_s + batch * added_s, np.where(static, 0.0, prompts_s))
     own_s = asked.pieces * alone_s
     ahead_s = _ahead(load, batch, added_s, cycle_s, at_once | overloaded, closed)

@@ -10,7 +10,7 @@ import numpy as np
 from steelyard import arch
 from steelyard.device import Device, effective_compute_dtype, peak_flop_per_s, power_w
 from steelyard.inference.deployment import Deployment
-from steelyard.inference.engine import Engine, engine_for, served
+from steelyard.inference.engine import Engine, engine_for, of_replica, served
 from steelyard.inference.memory import ServingMemory, memory, require_fit
 from steelyard.inference.points import Curve, Points, operating_points, sequences_within
 from steelyard.inference.step import Step, step
@@ -129,6 +129,7 @@ def steady(
     engine = engine or engine_for(device)
     held = memory(model, device, deployment, lengths, engine=engine)
     require_fit(model, device, deployment, held)
+    engine = of_replica(engine, deployment)
     points = operating_points(
         model,
         device,
