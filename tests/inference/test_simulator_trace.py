@@ -69,6 +69,11 @@ def test_what_is_wrong_with_a_trace_is_named(tmp_path, text, told):
         trace_load(write(tmp_path, text))
 
 
+def test_a_trace_is_not_stretched_silently(tmp_path):
+    with pytest.raises(InputError, match="holds 2 requests, not the 5 asked"):
+        trace_load(write(tmp_path, "timestamp,isl,osl\n0,1,2\n1,1,2\n"), num_requests=5)
+
+
 def test_too_many_rows_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(trace, "MAX_ROWS", 3)
     with pytest.raises(InputError, match="more than 3 requests"):

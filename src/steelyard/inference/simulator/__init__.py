@@ -11,8 +11,19 @@ from steelyard.inference.simulator.run import prepare, simulate
 from steelyard.inference.simulator.table import StepTable, step_table, tabulate
 from steelyard.inference.simulator.trace import trace_load
 
+NOT_MODELLED: tuple[str, ...] = (
+    "users who leave, and requests that are cancelled",
+    "prefixes that begin in an answer: a trace names the blocks of prompts only",
+    "contention for the network when KV caches travel, and how long a prefill replica holds them",
+    "chance in what a draft gets accepted: a step yields the mean",
+    "chunks of one step that differ in length, and dp ranks or micro-batches that differ in load",
+    "a fleet that is degraded rather than failed; failures of more than one replica at once",
+    "the network between user and server",
+)
+
 __all__ = [
     "METRICS",
+    "NOT_MODELLED",
     "Distribution",
     "Fleet",
     "Load",

@@ -43,7 +43,7 @@ def trace_load(path: str | Path, *, num_requests: int | None = None, request_rat
 
     Raises:
         InputError: The file cannot be read, lacks a column, has a length or a time that is none, or times that go
-            back; the line is named.
+            back; the line is named. Or it holds fewer requests.
 
     Example:
         >>> import tempfile
@@ -104,6 +104,11 @@ def _read(path: Path, num_requests: int | None) -> _Columns:
         read.hash_count.append(len(listed))
         if len(read.times) == num_requests:
             break
+    if num_requests is not None and len(read.times) < num_requests:
+        raise InputError(
+            f"{path}: holds {len(read.times):,} requests, not the {num_requests:,} asked; ask for no more, or for all "
+            "by leaving the number out"
+        )
     return read
 
 
