@@ -44,11 +44,13 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@echo "installing steelyard into $(VENV) (once) ..." >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . >&2
 	@touch $@
+	@$(BIN)/python -c 'from steelyard.inference.simulator import prepare; prepare()'
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing steelyard and its test tools into $(VENV) (once) ..." >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' >&2
 	@touch $(VENV)/.installed $@
+	@$(BIN)/python -c 'from steelyard.inference.simulator import prepare; prepare()'
 
 clean:
 	rm -rf $(VENV) $(VENV)-wheel dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -17,6 +17,7 @@ COMMANDS = {  # name -> module; a module is imported when its command is asked f
     "compare": "steelyard.cli.compare",
     "claims": "steelyard.cli.claims",
     "predict": "steelyard.cli.predict",
+    "simulate": "steelyard.cli.simulate",
     "plan": "steelyard.cli.plan",
     "catalog": "steelyard.cli.catalog",
     "validate": "steelyard.cli.validate",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from steelyard.cli.group import LazyGroup
 
-COMMANDS = {"train": "steelyard.cli.plan_train"}
+COMMANDS = {"train": "steelyard.cli.plan_train", "serve": "steelyard.cli.plan_serve"}
 
 command = LazyGroup(
     name="plan",

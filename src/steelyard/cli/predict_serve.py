@@ -9,11 +9,9 @@ from typing import Any
 import click
 
 from steelyard.cli.output import FORMATS, deliver, output_option, screen, warn
-from steelyard.cli.quantities import DEVICE_PRICE, TOKENS, Quantity
+from steelyard.cli.quantities import DEVICE_PRICE, RATE, TOKENS
 from steelyard.cli.train_options import one_form
 from steelyard.errors import InputError
-
-RATE = Quantity("request_per_s", "RATE", "'5 requests/s'")
 
 
 @click.command("serve")

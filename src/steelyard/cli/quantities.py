@@ -53,5 +53,8 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
 TOKENS = Quantity("token", "TOKENS", "15.6T")
 DURATION = Quantity("s", "TIME", "'60 days'")
 SIZE = Quantity("bytes", "SIZE", "'5 GB'")
+LATENCY = Quantity("s", "TIME", "200ms")
+SHARE = Quantity("ratio", "SHARE", "80%")
 DEVICE_PRICE = Quantity("usd_per_device_s", "PRICE", "'2.10 USD/device/h'")
+RATE = Quantity("request_per_s", "RATE", "'5 requests/s'")
 NUMBERS = Numbers()

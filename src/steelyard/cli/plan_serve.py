@@ -1,0 +1,61 @@
+"""`steelyard plan serve`: which deployment serves a demand within an objective for least money."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from steelyard.cli.output import FORMATS, deliver, output_option, screen, warn
+from steelyard.cli.quantities import LATENCY, RATE, TOKENS
+
+
+@click.command("serve")
+@click.option("--model", required=True, metavar="MODEL", help="Catalogue name, or a config.json.")
+@click.option("--on", "devices", required=True, multiple=True, metavar="DEVICE", help="Accelerator; repeatable.")
+@click.option("--devices", "max_devices", type=click.IntRange(1), default=8, show_default=True, help="At most so many.")
+@click.option("--load", default="chat", show_default=True, metavar="NAME", help="Preset of the catalogue.")
+@click.option("--isl", "isl_tokens", type=TOKENS, help="Prompt tokens of every request, in place of the preset's.")
+@click.option("--osl", "osl_tokens", type=TOKENS, help="Answer tokens of every request, in place of the preset's.")
+@click.option("--rate", "request_rate_per_s", type=RATE, help="Peak demand; as much as the devices carry if not given.")
+@click.option("--peak-to-mean", "peak_to_mean_ratio", type=float, help="Of the demand; the preset's.")
+@click.option("--ttft", type=LATENCY, help="Objective: time to first token, such as 500ms.")
+@click.option("--tpot", type=LATENCY, help="Objective: time per output token, such as 30ms.")
+@click.option("--percentile", type=click.FloatRange(1, 99.99), default=95.0, show_default=True, help="Of both.")
+@click.option("--dtype", "weight_dtypes", multiple=True, metavar="DTYPE", help="Of the weights; repeatable; as stored.")
+@click.option("--kv-dtype", metavar="DTYPE", help="Of the KV cache; bf16 unless given.")
+@click.option("--engine", default="vllm", show_default=True, help="vllm, sglang, tensorrt-llm, llama.cpp, tgi.")
+@click.option("--together", is_flag=True, help="Do not try prefill and decoding on separate replicas.")
+@click.option("--pricing", default="on_demand", show_default=True, help="Rental: on_demand, spot, reserved_1y, ...")
+@click.option("--draws", type=click.IntRange(0), default=10, show_default=True, help="Behind the ranges.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same answer.")
+@click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, sources.")
+@output_option
+def command(form: str | None, output: Path | None, **asked: Any) -> int:
+    """Which deployment keeps the objective for least money, which is fastest, which takes least energy?
+
+    Bounds every way of cutting the model over the devices in closed form and simulates the best, also with
+    prefill and decoding apart. Exit code 1 when none keeps the objective; the line says by how much.
+
+    \b
+    Example:
+      steelyard plan serve --model qwen3-32b --dtype fp8 --on h200 --devices 32 --isl 4000 --osl 1000
+          --ttft 2s --tpot 30ms
+      steelyard plan serve --model llama-3.1-70b --on h100 --on b200 --devices 16 --rate 8 --ttft 1s
+    """
+    from steelyard.compare.serving.plan import plan_serving
+    from steelyard.compare.serving.plan_result import ServingPlanQuestion
+    from steelyard.records.workload import Objective
+    from steelyard.report.serving_plan import render
+
+    if form is None and output is not None:
+        form = FORMATS.get(output.suffix.lower())
+    percentile, together = asked.pop("percentile"), asked.pop("together")
+    limits = {f"{name}_s": limit for name in ("ttft", "tpot") if (limit := asked.pop(name)) is not None}
+    objective = Objective(**limits, ttft_percentile=percentile, tpot_percentile=percentile)
+    plan = plan_serving(ServingPlanQuestion(objective=objective, separate=not together, **asked))
+    width, _ = screen()
+    warn(plan.warnings)
+    deliver(render(plan, form=form, width=None if output else width), output)
+    return 0

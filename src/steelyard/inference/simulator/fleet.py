@@ -1,0 +1,172 @@
+"""What is simulated: a replica as its engine runs it, and a fleet of them behind a router."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from steelyard import arch
+from steelyard.device import Device
+from steelyard.errors import DoesNotFitError, InputError, UnknownError, unknown
+from steelyard.inference.deployment import Deployment
+from steelyard.inference.engine import Engine, engine_for
+from steelyard.inference.memory import memory, require_fit
+from steelyard.inference.simulator.table import StepTable, step_table
+from steelyard.inference.under_load import Speculation
+from steelyard.records.serving import ROUTINGS, WHOLE_PROMPTS, Autoscaling, Batching, ReplicaFailures, Routing
+from steelyard.records.workload import Lengths
+
+_UNLIMITED = 1 << 40
+_STATIC_PROMPTS_TOKENS = 1 << 20  # how far the table of a static batch reaches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replica:
+    """One replica: how it batches, how long its steps take, how much KV cache it holds."""
+
+    table: StepTable
+    batching: Batching
+    kv_blocks: int
+    max_context_tokens: int
+    request_overhead_s: float = 0.0  # of a request before the scheduler sees it
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """Replicas behind a router. With `decode`, the first ones only prefill and hand their KV cache on."""
+
+    replica: Replica
+    num_replicas: int = 1
+    routing: Routing = "least-requests"
+    balance_ratio: float = 1.25  # prefix affinity: most requests of a replica over the mean
+    decode: Replica | None = None
+    num_decode_replicas: int = 0
+    transfer_s: float = 0.0  # of a KV cache to a decoding replica: latency
+    transfer_s_per_token: float = 0.0
+    autoscaling: Autoscaling | None = None
+    failures: ReplicaFailures | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_replicas < 1 or (self.decode is not None and self.num_decode_replicas < 1):
+            raise InputError("fleet: replicas are counted from 1 on")
+        if self.routing not in ROUTINGS:
+            raise UnknownError(unknown("routing", self.routing, ROUTINGS))
+        if self.autoscaling is not None and self.decode is not None:
+            raise InputError("fleet: autoscaling and separate decoding replicas are not simulated together")
+
+
+def replica_for(
+    model: arch.Model,
+    device: Device,
+    deployment: Deployment,
+    lengths: Lengths,
+    *,
+    engine: Engine | None = None,
+    static: bool = False,
+    speculation: Speculation | None = None,
+    max_sequences: int | None = None,
+    token_budget: int | None = None,
+    kv_blocks: int | None = None,
+) -> Replica:
+    """Return a replica of a model for the simulator.
+
+    Args:
+        model, device, deployment: One replica.
+        lengths: Requests; how much KV cache a token takes is that of their mean context, and none may be longer than
+            the model's context.
+        engine: Its way of batching, overheads and limits; the defaults for the device when None.
+        static: Static batching in place of the engine's.
+        speculation: A draft, if there is one; its steps yield their mean number of tokens.
+        max_sequences, token_budget, kv_blocks: In place of the engine's.
+
+    Raises:
+        DoesNotFitError: The weights and one sequence do not fit.
+        InputError: A request is longer than the model's context.
+
+    Example:
+        >>> from steelyard import arch, device
+        >>> asked = Lengths(isl_tokens=np.array([1000.0]), osl_tokens=np.array([200.0]))
+        >>> one = replica_for(arch.load("llama-3.1-8b"), device.load("h100"), Deployment(), asked)
+        >>> one.kv_blocks > 10_000
+        True
+    """
+    engine = engine or engine_for(device)
+    held = memory(model, device, deployment, lengths, engine=engine)
+    require_fit(model, device, deployment, held)
+    places = deployment.dp * deployment.pp  # ranks and stages with a micro-batch each
+    most = max_sequences or int(np.max(engine.max_sequences)) * deployment.dp
+    budget = max(token_budget or int(np.max(engine.chunk_tokens)) * places, most)
+    batching = Batching(
+        token_budget=_UNLIMITED if static else budget,
+        max_sequences=most,
+        chunked=engine.name not in WHOLE_PROMPTS,
+        mixed=not bool(np.max(engine.prompts_first)),
+        static=static,
+    )
+    context = ((lengths.isl_tokens + lengths.osl_tokens / 2) * lengths.osl_tokens).sum() / lengths.osl_tokens.sum()
+    held_bytes = arch.cache_bytes(model, context, kv_dtype=deployment.kv_dtype, tp=deployment.tp)
+    bytes_per_token = float(np.max(held_bytes)) / float(context) / places
+    blocks = kv_blocks or int(float(np.max(held.kv_pool_bytes)) / bytes_per_token / batching.block_tokens)
+    longest = float((lengths.isl_tokens + lengths.osl_tokens).max())
+    return Replica(
+        table=step_table(
+            model,
+            device,
+            deployment,
+            engine=engine,
+            speculation=speculation,
+            max_sequences=most,
+            token_budget=_STATIC_PROMPTS_TOKENS if static else budget,
+            max_context_tokens=max(longest, 1024.0),
+        ),
+        batching=batching,
+        kv_blocks=blocks,
+        max_context_tokens=_require_context(model, lengths, longest),
+        request_overhead_s=float(np.max(engine.request_overhead_s)),
+        name=f"{model.id} on {deployment.num_devices}x {device.id}",
+    )
+
+
+def _require_context(model: arch.Model, lengths: Lengths, longest: float) -> int:
+    """Return the model's context; raise where a request is longer."""
+    limit = model.max_context_tokens
+    if longest > limit:
+        count = int((lengths.isl_tokens + lengths.osl_tokens > limit).sum())
+        raise InputError(
+            f"lengths: {count:,} of {len(lengths.isl_tokens):,} requests are longer than the {limit:,} tokens of "
+            f"context of {model.id}, the longest {longest:,.0f}; choose another model or shorter requests"
+        )
+    return limit
+
+
+def require_pool(replica: Replica, lengths: Lengths) -> None:
+    """Raise when the longest request does not fit into the empty KV pool.
+
+    Raises:
+        DoesNotFitError: It does not; the message says by how much.
+    """
+    held = replica.kv_blocks * replica.batching.block_tokens
+    longest = float((lengths.isl_tokens + lengths.osl_tokens).max())
+    if longest > held:
+        raise DoesNotFitError(
+            f"{replica.name}: the KV pool holds {held:,} tokens, the longest request needs {longest:,.0f}; "
+            "try more devices, a narrower KV format or shorter requests"
+        )
+
+
+def transfer_s_per_token(model: arch.Model, device: Device, deployment: Deployment, lengths: Lengths) -> float:
+    """Return the time that the KV cache of a prompt token takes from one replica to another [s].
+
+    t = cache bytes of a token on one device / scale-out bandwidth of one device; the ranks send side by side
+
+    Raises:
+        UnknownError: The device has no network of its own.
+    """
+    rate = device.accelerator.scale_out_bytes_per_s
+    if not rate > 0:
+        raise UnknownError(f"{device.id}: no scale-out bandwidth is known, so the KV transfer has no time")
+    tokens = lengths.mean_isl_tokens
+    per_device = float(np.max(arch.cache_bytes(model, tokens, kv_dtype=deployment.kv_dtype, tp=deployment.tp)))
+    return per_device / tokens / rate

@@ -1,0 +1,1 @@
+"""The compiled event loop. Nothing here is imported before a simulation starts: it needs Numba."""

@@ -1,0 +1,142 @@
+"""A trace file as load: when its requests came, how long they were, which blocks their prompts begin with."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from steelyard.errors import InputError
+from steelyard.inference.simulator.load import Load
+from steelyard.inference.trace import HASHES, ISL, OSL, TIME, length_tokens, trace_rows
+from steelyard.records.workload import Lengths
+
+MOONCAKE_BLOCK_TOKENS = 512  # by the definition of the format
+_MILLISECONDS = "input_length"  # the column by which that format, whose times are in ms, is known
+_LARGEST_HASH = 1 << 62
+
+
+@dataclass(slots=True)
+class _Columns:
+    times: array[float] = field(default_factory=lambda: array("d"))
+    isl: array[float] = field(default_factory=lambda: array("d"))
+    osl: array[float] = field(default_factory=lambda: array("d"))
+    hashes: array[int] = field(default_factory=lambda: array("q"))
+    hash_count: array[int] = field(default_factory=lambda: array("q"))
+
+
+def trace_load(path: str | Path, *, num_requests: int | None = None, request_rate_per_s: float | None = None) -> Load:
+    """Return the requests of a trace file, at the times at which they came.
+
+    Reads CSV or JSON lines with a time (`TIMESTAMP` as date and time or in s, as in the Azure and BurstGPT traces; in
+    ms in Mooncake's), a prompt and an answer length and, where the file has them, `hash_ids` of 512-token blocks.
+
+    Args:
+        path: The file; at most 200 MB and 2,000,000 rows.
+        num_requests: The first so many; all when None.
+        request_rate_per_s: Times are stretched to this mean rate; as they are when None.
+
+    Raises:
+        InputError: The file cannot be read, lacks a column, has a length or a time that is none, or times that go
+            back; the line is named. Or it holds fewer requests.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "trace.csv"
+        ...     _ = file.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\\n0,374,44\\n2.5,396,109\\n")
+        ...     trace_load(file).trace_times.tolist()
+        [0.0, 2.5]
+    """
+    path = Path(path)
+    read = _read(path, num_requests)
+    times = np.frombuffer(read.times, dtype=np.float64)
+    times = times - times[0]
+    if request_rate_per_s is not None:
+        if not 0 < request_rate_per_s < math.inf:
+            raise InputError(f"request rate: {request_rate_per_s:g} is not a positive number")
+        if times[-1] > 0:
+            times = times * ((len(times) - 1) / times[-1] / request_rate_per_s)
+    counts = np.array(read.hash_count, dtype=np.int64)
+    lengths = Lengths(
+        isl_tokens=np.maximum(np.frombuffer(read.isl, dtype=np.float64), 1.0),
+        osl_tokens=np.maximum(np.frombuffer(read.osl, dtype=np.float64), 1.0),
+        label=f"trace {path.name}, {len(times):,} requests",
+    )
+    return Load(
+        num_requests=len(times),
+        lengths=lengths,
+        label=lengths.label,
+        request_rate_per_s=(len(times) - 1) / float(times[-1]) if times[-1] > 0 else 0.0,
+        in_order=True,
+        trace_times=times,
+        trace_hash_start=np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64) if counts.any() else counts[:0],
+        trace_hash_count=counts if counts.any() else counts[:0],
+        hashes=np.array(read.hashes, dtype=np.int64),
+        hash_block_tokens=MOONCAKE_BLOCK_TOKENS if counts.any() else 0,
+    )
+
+
+def _read(path: Path, num_requests: int | None) -> _Columns:
+    read = _Columns()
+    scale = None
+    last_s = -math.inf
+    for number, (prompt, answer, time, short, blocks) in trace_rows(path, (ISL, OSL, TIME), ((_MILLISECONDS,), HASHES)):
+        if scale is None:
+            scale = 1e-3 if short is not None else 1.0
+        time_s = _seconds(time, scale, path, number)
+        if time_s < last_s:
+            raise InputError(
+                f"{path}, line {number}: its time is {last_s - time_s:g} s before that of the request above it; "
+                "sort the file by time"
+            )
+        last_s = time_s
+        read.times.append(time_s)
+        read.isl.append(length_tokens(prompt, path, number))
+        read.osl.append(length_tokens(answer, path, number))
+        listed = _blocks(blocks, path, number)
+        read.hashes.extend(listed)
+        read.hash_count.append(len(listed))
+        if len(read.times) == num_requests:
+            break
+    if num_requests is not None and len(read.times) < num_requests:
+        raise InputError(
+            f"{path}: holds {len(read.times):,} requests, not the {num_requests:,} asked; ask for no more, or for all "
+            "by leaving the number out"
+        )
+    return read
+
+
+def _seconds(value: Any, scale: float, path: Path, number: int) -> float:
+    try:
+        return _finite(float(value)) * scale
+    except (TypeError, ValueError):
+        pass
+    try:
+        return datetime.fromisoformat(str(value).strip()).timestamp()
+    except ValueError:
+        raise InputError(
+            f"{path}, line {number}: {str(value)[:40]!r} is neither a number nor a date and time"
+        ) from None
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError(number)
+    return number
+
+
+def _blocks(value: Any, path: Path, number: int) -> list[int]:
+    if value is None:
+        return []
+    whole = isinstance(value, list) and all(
+        isinstance(one, int) and not isinstance(one, bool) and 0 <= one < _LARGEST_HASH for one in value
+    )
+    if not whole:
+        raise InputError(f"{path}, line {number}: hash_ids is not a list of whole numbers from 0 on")
+    return list(value)

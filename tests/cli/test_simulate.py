@@ -1,0 +1,110 @@
+"""`steelyard simulate serve` from the command line."""
+
+import csv
+import json
+
+import pytest
+
+from steelyard.cli.main import run
+from steelyard.report import request_events as event_files
+
+BASE = ("simulate", "serve", "--model", "llama-3.1-8b", "--on", "h100-sxm")
+
+
+def outcome(capsys, *arguments, code=0):
+    assert run([*BASE, *arguments]) == code
+    return capsys.readouterr()
+
+
+def test_the_json_document_holds_everything(capsys):
+    asked = ("--load", "azure-conversation", "--requests", "4000", "--draws", "4", "--json")
+    first, again = (json.loads(outcome(capsys, *asked).out) for _ in range(2))
+    result = first["result"]
+    assert result["num_requests"] == 4000
+    assert result["elapsed_s"] > 0
+    for metric in ("ttft_s", "tpot_s", "itl_s", "e2e_s"):
+        assert result[metric]["p50"] <= result[metric]["p90"] <= result[metric]["p99"]
+    spread = result["ranges"]["ttft_p95_s"]
+    assert spread["p10"] < spread["p50"] < spread["p90"]
+    assert result["usd"]["usd_per_request"]["p50"] > 0
+    assert result["facility_energy_j"] > result["it_energy_j"] > 0
+    assert first["inputs"]["seed"] == 0
+    assert first["sources"]
+    for document in (first, again):  # but for the clock, the same seed gives the same answer
+        document["result"].pop("elapsed_s")
+        document["result"].pop("requests_simulated_per_s")
+    assert first == again
+
+
+def test_a_missed_objective_says_by_how_much(capsys):
+    told = outcome(capsys, "--rate", "5", "--requests", "500", "--draws", "0", "--ttft", "1ms", code=1)
+    assert "objective missed: TTFT p95 is" in told.out
+    assert "times the 1 ms asked" in told.out
+
+
+def test_text_shows_latency_use_energy_and_money(capsys):
+    told = outcome(capsys, "--concurrency", "8", "--isl", "500", "--osl", "50", "--requests", "300", "--draws", "3").out
+    for part in ("TTFT", "ITL", "closed loop of 8 users", "KV cache in use", "energy per request", "USD per 1,000"):
+        assert part in told
+
+
+def test_fleet_options(capsys):
+    common = ("--requests", "2000", "--draws", "0")
+    assert "2 prefill and 2 decode" in outcome(capsys, "--replicas", "2", "--decode-replicas", "2", *common).out
+    assert "1 to 3 replicas" in outcome(capsys, "--autoscale", "1:3", "--rate", "20", *common).out
+    told = outcome(capsys, "--replicas", "3", "--mtbf", "1min", "--routing", "power-of-two", *common).out
+    assert "after a failure" in told
+
+
+def test_every_request_as_csv(capsys, tmp_path):
+    file = tmp_path / "events.csv"
+    outcome(capsys, "--requests", "300", "--rate", "5", "--draws", "0", "--events", str(file))
+    rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 270  # a tenth is warm-up
+    assert tuple(rows[0]) == event_files.COLUMNS
+    assert all(float(row["arrival_s"]) < float(row["first_token_s"]) <= float(row["end_s"]) for row in rows)
+    assert [one.name for one in tmp_path.iterdir()] == ["events.csv"]
+
+
+def test_every_request_as_parquet(capsys, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    file = tmp_path / "events.parquet"
+    outcome(capsys, "--requests", "300", "--rate", "5", "--draws", "0", "--events", str(file))
+    assert parquet.read_table(file).num_rows == 270
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("--rate", "5kg"), 2, "unknown unit 'kg'"),
+        (("--rate", "-1"), 2, "not above 0"),
+        (("--rate", "1", "--concurrency", "4"), 2, "exclude each other"),
+        (("--autoscale", "many"), 2, "LEAST:MOST"),
+        (("--autoscale", "5:2"), 2, "least <= most"),
+        (("--isl", "100"), 2, "--isl and --osl"),
+        (("--isl", "130000", "--osl", "5000"), 2, "131,072 tokens of context"),
+        (("--ttft", "0s"), 2, "above 0"),
+        (("--load", "chatt"), 3, "nearest: chat"),
+        (("--load", "missing.csv"), 2, "no such file"),
+        (("--routing", "prefix"), 3, "prefix-affinity"),
+        (("--engine", "vlm"), 3, "vllm"),
+        (("--events", "out.xlsx"), 2, ".parquet"),
+        (("--events", "nowhere/out.csv"), 2, "cannot be written"),
+        (("--gaps", "normal"), 3, "weibull"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_no_file(capsys, tmp_path, monkeypatch, arguments, code, told):
+    monkeypatch.chdir(tmp_path)
+    said = outcome(capsys, "--requests", "10", *arguments, code=code)
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert told in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trace_that_breaks_leaves_no_events_file(capsys, tmp_path):
+    trace = tmp_path / "trace.csv"
+    trace.write_text("timestamp,isl,osl\n0,10,5\n1,-3,5\n", encoding="utf-8")
+    said = outcome(capsys, "--load", str(trace), "--events", str(tmp_path / "out.csv"), code=2)
+    assert "line 3" in said.err
+    assert [one.name for one in tmp_path.iterdir()] == ["trace.csv"]
