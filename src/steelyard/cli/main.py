@@ -17,6 +17,7 @@ COMMANDS = {  # name -> module; a module is imported when its command is asked f
     "compare": "steelyard.cli.compare",
     "claims": "steelyard.cli.claims",
     "catalog": "steelyard.cli.catalog",
+    "train": "steelyard.cli.train",
     "measure": "steelyard.cli.measure",
 }
 INTERNAL_ERROR, INTERRUPTED, PIPE_CLOSED = 1, 130, 141

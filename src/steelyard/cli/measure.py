@@ -6,7 +6,9 @@ import click
 
 from steelyard.cli.group import LazyGroup
 
-COMMANDS: dict[str, str] = {}  # name -> module; a module is imported when its command is asked for
+COMMANDS = {  # name -> module; a module is imported when its command is asked for
+    "train": "steelyard.cli.measure_train",
+}
 
 
 @click.group("measure", cls=LazyGroup, modules=COMMANDS, invoke_without_command=True)

@@ -1,0 +1,61 @@
+"""Options that training and its measurement share: what a device costs, and how fast it could be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import click
+
+from steelyard.cli.quantity import Quantity
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def economy_options(command: F) -> F:
+    """Add `--on`, `--price` and `--peak`."""
+    rates = Quantity("flop_per_s"), Quantity("usd_per_device_s")
+    for option in (
+        click.option("--peak", type=rates[0], metavar="RATE", help="Peak of one device, for MFU, as '90 GFLOP/s'."),
+        click.option("--price", type=rates[1], metavar="RATE", help="Price of one device, as '2.50 USD/device/h'."),
+        click.option("--on", metavar="DEVICE", help="Take peak and rental price of this device of the catalogue."),
+    ):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True)
+class Economy:
+    """What the options say of a device."""
+
+    on: str | None
+    price: float | None
+    peak: float | None
+
+    @cached_property
+    def usd_per_device_s(self) -> float | None:
+        """Return the price of a device, None where none was given."""
+        if self.price is not None:
+            return self.price
+        if self.on is None:
+            return None
+        from steelyard.economics import rental_price
+
+        return float(rental_price(self.on).usd_per_device_s)
+
+    def cost_usd(self, device_s: Any) -> float | None:
+        """Return what device time costs, None without a price."""
+        return None if self.usd_per_device_s is None else float(device_s * self.usd_per_device_s)
+
+    def peak_flop_per_s(self, events: Iterable[Any]) -> float | None:
+        """Return the peak of a device at the arithmetic a run says it uses, None where none was given."""
+        if self.peak is not None:
+            return self.peak
+        dtype = next((event.dtype for event in events if hasattr(event, "dtype")), None)
+        if self.on is None or dtype is None:
+            return None
+        from steelyard import device
+
+        return float(device.peak_flop_per_s(device.load(self.on), dtype))
