@@ -17,6 +17,7 @@ PLAIN = {  # counts, shapes and parameters of formulas that have no unit, and re
     "m", "n", "k", "batch", "rows", "expanded_rows", "groups", "size", "tp", "pp", "vpp", "dp", "cp", "ep", "expert_tp",
     "micro_batch", "global_batch", "residual_ranks", "devices", "requests", "tokens", "params", "rd_multiplier",
     "cache_elements", "activation_elements", "max_sequences", "E", "A", "B", "alpha", "beta",
+    "perplexity", "tokens_to_target", "learning_rate",
 }  # fmt: skip
 
 

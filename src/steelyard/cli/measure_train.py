@@ -7,15 +7,13 @@ from pathlib import Path
 import click
 
 from steelyard.cli.output import deliver, output_option, screen
-from steelyard.cli.quantity import Quantity
+from steelyard.cli.quantity import quantity
 from steelyard.cli.training_options import Economy, economy_options
 
 
 @click.command("train")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--target-loss", type=Quantity("nat", plain=True), metavar="NATS", help="Tokens and time to this held-out loss."
-)
+@click.option("--target-loss", type=quantity("nat"), metavar="NATS", help="Tokens and time to this held-out loss.")
 @economy_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @output_option
@@ -47,7 +45,7 @@ def command(
     events = read_log(path)
     if not events:
         raise UnknownError(f"{path}: no events of a training run; give the folder of a run")
-    economy = Economy(on=on, price=price, peak=peak)
+    economy = Economy(on=on, price_usd_per_device_s=price, stated_flop_per_s=peak)
     measures = measure_training(events, peak_flop_per_s=economy.peak_flop_per_s(events), target_loss_nats=target_loss)
     cost = economy.cost_usd(measures.usage.device_s)
     width, _ = screen()

@@ -77,7 +77,7 @@ def command(
     from steelyard.runtime.train import is_worker, launch, load_job, rank
 
     stated = load_job(job, _changes(given))
-    economy = Economy(on=on, price=price, peak=peak)
+    economy = Economy(on=on, price_usd_per_device_s=price, stated_flop_per_s=peak)
     if stated.limits.usd is not None and economy.usd_per_device_s is None:
         raise InputError("limits.usd: there is no price to count by; give --price or --on")
     if stated.processes > 1 and not is_worker():

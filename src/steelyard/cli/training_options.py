@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 import click
 
-from steelyard.cli.quantity import Quantity
+from steelyard.cli.quantity import quantity
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def economy_options(command: F) -> F:
     """Add `--on`, `--price` and `--peak`."""
-    rates = Quantity("flop_per_s"), Quantity("usd_per_device_s")
+    rates = quantity("flop_per_s"), quantity("usd_per_device_s")
     for option in (
         click.option("--peak", type=rates[0], metavar="RATE", help="Peak of one device, for MFU, as '90 GFLOP/s'."),
         click.option("--price", type=rates[1], metavar="RATE", help="Price of one device, as '2.50 USD/device/h'."),
@@ -31,14 +31,14 @@ class Economy:
     """What the options say of a device."""
 
     on: str | None
-    price: float | None
-    peak: float | None
+    price_usd_per_device_s: float | None
+    stated_flop_per_s: float | None
 
     @cached_property
     def usd_per_device_s(self) -> float | None:
         """Return the price of a device, None where none was given."""
-        if self.price is not None:
-            return self.price
+        if self.price_usd_per_device_s is not None:
+            return self.price_usd_per_device_s
         if self.on is None:
             return None
         from steelyard.economics import rental_price
@@ -51,8 +51,8 @@ class Economy:
 
     def peak_flop_per_s(self, events: Iterable[Any]) -> float | None:
         """Return the peak of a device at the arithmetic a run says it uses, None where none was given."""
-        if self.peak is not None:
-            return self.peak
+        if self.stated_flop_per_s is not None:
+            return self.stated_flop_per_s
         dtype = next((event.dtype for event in events if hasattr(event, "dtype")), None)
         if self.on is None or dtype is None:
             return None

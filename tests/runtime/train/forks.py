@@ -32,13 +32,13 @@ def child(path, environment):
 
 def kill(path, kills, seed):
     """Kill the run after random numbers of events and a random moment more, then let it end."""
-    moments = random.Random(int(seed))
+    moments = random.Random(seed)
     events = Path(json.loads(Path(path).read_text())["out"]) / "events.jsonl"
-    for _ in range(int(kills)):
-        wanted = lines(events) + moments.randint(0, 40)
+    for _ in range(kills):
+        wanted = lines(events) + moments.randint(0, 20)
         pid = child(path, {})
         while lines(events) < wanted and os.waitpid(pid, os.WNOHANG) == (0, 0):
-            time.sleep(0.001)
+            time.sleep(0.004)
         time.sleep(moments.uniform(0, 0.03))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -52,8 +52,8 @@ def lines(path):
 
 def share(path, ranks, port):
     """Start the processes of one run."""
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": ranks}
-    return [child(path, place | {"RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(int(ranks))]
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(ranks)}
+    return [child(path, place | {"RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(ranks)]
 
 
 if __name__ == "__main__":
@@ -61,7 +61,8 @@ if __name__ == "__main__":
     import torch.distributed.fsdp
 
     torch.set_num_threads(1)
-    what, *arguments = sys.argv[1:]
-    pids = {"kill": kill, "share": share}[what](*arguments)
-    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
-    sys.exit(any(codes))
+    for line in sys.stdin:  # one order a line, answered by whether all went well
+        what, *arguments = json.loads(line)
+        pids = {"kill": kill, "share": share}[what](*arguments)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+        print("failed" if any(codes) else "done", flush=True)

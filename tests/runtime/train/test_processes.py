@@ -17,19 +17,20 @@ transformers = pytest.importorskip("transformers")
 FORKS = Path(__file__).with_name("forks.py")
 
 
-def run(what, job, folder, *arguments):
-    """Run a job in processes of their own."""
-    path = folder / "job.json"
-    stated = job.model_dump(mode="json", by_alias=True, exclude_none=True)
-    path.write_text(json.dumps(stated))
-    done = subprocess.run(
-        [sys.executable, FORKS, what, path, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+@pytest.fixture(scope="module")
+def run():
+    """Run a job in processes forked off one that has loaded PyTorch: what, which job, and what else to say."""
+    with subprocess.Popen([sys.executable, FORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as forks:
+
+        def order(what, job, *arguments):
+            path = job.out.with_suffix(".json")
+            path.write_text(json.dumps(job.model_dump(mode="json", by_alias=True, exclude_none=True)))
+            forks.stdin.write(json.dumps([what, str(path), *arguments]) + "\n")
+            forks.stdin.flush()
+            assert forks.stdout.readline() == "done\n"
+
+        yield order
+        forks.stdin.close()
 
 
 def free_port():
@@ -42,10 +43,10 @@ def losses(out):
     return {event.step: event.loss_nats for event in kept(read_log(out / "events.jsonl")) if isinstance(event, Stepped)}
 
 
-def check_kills(tiny, tmp_path, steps, kills):
+def check_kills(run, tiny, tmp_path, steps, kills):
     limits = {"limits": {"tokens": steps * 128}, "evaluate": {"every": 10, "sequences": 8}}
     killed, calm = tiny(tmp_path / "killed", **limits), tiny(tmp_path / "calm", **limits)
-    run("kill", killed, tmp_path, kills, 1)
+    run("kill", killed, kills, 1)
     train(calm)
     assert losses(killed.out) == losses(calm.out)  # to the last bit
     saved, starts = 0, []
@@ -62,20 +63,20 @@ def check_kills(tiny, tmp_path, steps, kills):
     assert left == sorted(path.name for path in (calm.out / "checkpoints").iterdir())
 
 
-def test_two_kills_lose_nothing_that_was_saved(tiny, tmp_path):
-    check_kills(tiny, tmp_path, steps=100, kills=2)
+def test_two_kills_lose_nothing_that_was_saved(run, tiny, tmp_path):
+    check_kills(run, tiny, tmp_path, steps=45, kills=2)
 
 
 @pytest.mark.slow
-def test_twenty_kills_lose_nothing_that_was_saved(tiny, tmp_path):
-    check_kills(tiny, tmp_path, steps=600, kills=20)
+def test_twenty_kills_lose_nothing_that_was_saved(run, tiny, tmp_path):
+    check_kills(run, tiny, tmp_path, steps=450, kills=20)
 
 
 @pytest.mark.parametrize("sharding", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
-def test_two_processes_learn_as_one_and_the_run_goes_on_in_one(tiny, tmp_path, sharding):
+def test_two_processes_learn_as_one_and_the_run_goes_on_in_one(run, tiny, tmp_path, sharding):
     alone, shared = tiny(tmp_path / "alone"), tiny(tmp_path / "shared", sharding=sharding, limits={"tokens": 4 * 128})
     train(alone)
-    run("share", shared, tmp_path, 2, free_port())
+    run("share", shared, 2, free_port())
     assert train(tiny(tmp_path / "shared")).step == 8  # the rest in one process
     found, expected = losses(shared.out), losses(alone.out)
     # the schedule of four steps ends at a lower rate than that of eight: the first step is the same

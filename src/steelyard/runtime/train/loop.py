@@ -33,7 +33,7 @@ class Loop:
     passes: Passes
     model: Any  # unwrapped
     optimizer: Any
-    highest_rate: float
+    learning_rate: float
     text: Sequences
     held_out: Sequences
     stop: Stop
@@ -41,17 +41,17 @@ class Loop:
     progress: checkpoint.Progress = field(default_factory=checkpoint.Progress)
     order: Order = field(init=False)
     _resumed_s: float = field(init=False)
-    _begun: float = field(init=False)
+    _begun_s: float = field(init=False)
     _saved_step: int = -1
 
     def __post_init__(self) -> None:
         self.order = Order(len(self.text), self.job.seed)
-        self._resumed_s, self._begun = self.progress.elapsed_s, time.perf_counter()
+        self._resumed_s, self._begun_s = self.progress.elapsed_s, time.perf_counter()
 
     def resume(self, path: Any) -> None:
         """Take up the state of a checkpoint."""
         self.progress = checkpoint.load(path, self.model, self.optimizer, self.passes.ranks)
-        self._resumed_s, self._begun = self.progress.elapsed_s, time.perf_counter()
+        self._resumed_s, self._begun_s = self.progress.elapsed_s, time.perf_counter()
         self._saved_step = self.progress.step
 
     def run(self) -> str:
@@ -69,7 +69,7 @@ class Loop:
 
     def now(self) -> dict[str, Any]:
         """Return what every event tells."""
-        self.progress.elapsed_s = self._resumed_s + time.perf_counter() - self._begun
+        self.progress.elapsed_s = self._resumed_s + time.perf_counter() - self._begun_s
         return {
             "step": self.progress.step,
             "tokens": self.progress.tokens,
@@ -120,7 +120,7 @@ class Loop:
             if not math.isfinite(loss):
                 raise SteelyardError(
                     f"the loss became {loss} at step {self.progress.step}; lower learning_rate "
-                    f"(it was {self.highest_rate:.2g}) or raise warmup"
+                    f"(it was {self.learning_rate:.2g}) or raise warmup"
                 )
             told = self.now() | {
                 "elapsed_s": round(before["elapsed_s"] + step_s * (self.progress.step - before["step"]), 6)
@@ -133,7 +133,7 @@ class Loop:
 
         job, ranks = self.job, self.passes.ranks
         step = self.progress.step + ahead
-        rate = self.highest_rate * rate_ratio(step, warmup=job.warmup, total_steps=self.stop.total_steps)
+        rate = self.learning_rate * rate_ratio(step, warmup=job.warmup, total_steps=self.stop.total_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         mine = range(step * job.batch + ranks.rank, (step + 1) * job.batch, ranks.size)

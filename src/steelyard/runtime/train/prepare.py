@@ -7,9 +7,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from steelyard import arch
 from steelyard.errors import InputError
 from steelyard.runtime.train.documents import corpus_files, documents
 from steelyard.runtime.train.job import TrainJob
+from steelyard.runtime.train.model import config_keys
 from steelyard.runtime.train.shards import is_held_out, is_packed, pack
 from steelyard.runtime.train.tokenizer import load_tokenizer, train_tokenizer
 
@@ -26,7 +28,9 @@ def prepare(job: TrainJob) -> None:
 
     Raises:
         InputError: The folder cannot be written, belongs to another job, or the text cannot be used.
+        UnknownError: No such model.
     """
+    _check(job)
     try:
         job.out.mkdir(parents=True, exist_ok=True)
         _claim(job)
@@ -35,6 +39,17 @@ def prepare(job: TrainJob) -> None:
         _put_tokens(job)
     except OSError as error:
         raise InputError(f"out: {job.out} cannot be written: {error.strerror or error}; give another folder") from None
+
+
+def _check(job: TrainJob) -> None:
+    """Meet what can be wrong with the job before anything is written."""
+    corpus_files(job.data)
+    source = job.tokenizer_source
+    if job.finetune is not None:
+        arch.read_config(job.finetune)
+    else:
+        vocab = source if isinstance(source, int) else len(load_tokenizer(source))
+        config_keys(job.model, vocab=vocab, context_tokens=job.sequence_tokens)
 
 
 def _claim(job: TrainJob) -> None:

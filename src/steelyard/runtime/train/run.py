@@ -113,8 +113,8 @@ class _Run:
             job=self.job,
             passes=Passes(model=module, ranks=self.ranks, dtype=dtype, micro_batch=self.job.micro_batch),
             model=model,
-            optimizer=_optimizer(model, highest_rate, self.job.weight_decay),
-            highest_rate=highest_rate,
+            optimizer=optimizer(model, highest_rate, self.job.weight_decay),
+            learning_rate=highest_rate,
             text=self.text,
             held_out=self.held_out,
             stop=self.stop,
@@ -170,7 +170,7 @@ def _config_keys(job: TrainJob, vocab: int) -> Mapping[str, Any]:
     return config_keys(job.model, vocab=vocab, context_tokens=job.sequence_tokens)
 
 
-def _optimizer(model: Any, rate: float, weight_decay: float) -> Any:
+def optimizer(model: Any, rate: float, weight_decay: float) -> Any:
     """Return AdamW with decay of matrices only."""
     import torch
 

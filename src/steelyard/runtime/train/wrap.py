@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from steelyard.runtime.train.ranks import Ranks
@@ -20,7 +21,9 @@ def shared(model: nn.Module, ranks: Ranks, sharding: str) -> Any:
     from torch.nn.parallel import DistributedDataParallel
 
     devices = [ranks.device] if ranks.device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the name of this option changes between releases
+        return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def _fully_sharded(model: nn.Module, ranks: Ranks) -> nn.Module:
