@@ -8,6 +8,7 @@ from steelyard.cli.group import LazyGroup
 
 COMMANDS = {  # name -> module; a module is imported when its command is asked for
     "train": "steelyard.cli.measure_train",
+    "scaling-law": "steelyard.cli.measure_scaling_law",
 }
 
 

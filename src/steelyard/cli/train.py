@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from steelyard.cli.output import deliver, output_option, screen
-from steelyard.cli.training_options import Economy, economy_options
-from steelyard.errors import InputError, OutsideProgramError
+from steelyard.cli.training_options import Economy, economy_options, needs_training_extra
+from steelyard.errors import InputError
 
 if TYPE_CHECKING:
     from steelyard.runtime.train import TrainJob
@@ -73,7 +73,7 @@ def command(
       steelyard train job.yaml --processes 2
       steelyard train --out runs/tuned --finetune runs/first/model --data my-texts --lora 8
     """
-    _needs_extra()
+    needs_training_extra()
     from steelyard.runtime.train import is_worker, launch, load_job, rank
 
     stated = load_job(job, _changes(given))
@@ -124,14 +124,6 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
         else:
             changes[key] = value
     return changes
-
-
-def _needs_extra() -> None:
-    from importlib.util import find_spec
-
-    missing = [name for name in ("torch", "transformers", "tokenizers", "safetensors") if find_spec(name) is None]
-    if missing:
-        raise OutsideProgramError(f"training needs {', '.join(missing)}; install them: pip install 'steelyard[run]'")
 
 
 def _exit_code(reason: str, *, wanted_loss: bool) -> int:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from steelyard.cli.quantity import quantity
+from steelyard.errors import OutsideProgramError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,3 +60,16 @@ class Economy:
         from steelyard import device
 
         return float(device.peak_flop_per_s(device.load(self.on), dtype))
+
+
+def needs_training_extra() -> None:
+    """Say what is missing before anything begins.
+
+    Raises:
+        OutsideProgramError: PyTorch or what goes with it is not installed.
+    """
+    from importlib.util import find_spec
+
+    missing = [name for name in ("torch", "transformers", "tokenizers", "safetensors") if find_spec(name) is None]
+    if missing:
+        raise OutsideProgramError(f"training needs {', '.join(missing)}; install them: pip install 'steelyard[run]'")

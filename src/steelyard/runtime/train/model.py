@@ -15,7 +15,7 @@ from steelyard.runtime.train.job import Lora, TrainJob
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-_COUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMBGT]?)$")
+_COUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMBGT]?)")
 _SCALE = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1e9, "T": 1e12}
 _HEAD_DIM = 32
 _WIDTH_PER_LAYER = 64  # the usual; the loss hardly depends on it: Kaplan et al., arXiv 2001.08361, figure 5
@@ -35,8 +35,8 @@ def config_keys(model: str, *, vocab: int, context_tokens: int) -> dict[str, Any
         >>> round(arch.count_params(arch.from_config(shape, id="2M")).total_params / 1e6, 1)
         2.0
     """
-    if match := _COUNT.match(model):
-        keys = llama_shape(float(match[1]) * _SCALE[match[2]], vocab=vocab, context_tokens=context_tokens)
+    if count := count_of(model):
+        keys = llama_shape(count, vocab=vocab, context_tokens=context_tokens)
     elif Path(model).expanduser().exists():
         keys = dict(arch.read_config(Path(model).expanduser()))
     else:
@@ -44,6 +44,17 @@ def config_keys(model: str, *, vocab: int, context_tokens: int) -> dict[str, Any
     for key in ("dtype", "torch_dtype", "quantization_config"):  # weights are trained in fp32
         keys.pop(key, None)
     return keys | {"vocab_size": vocab}
+
+
+def count_of(text: str) -> float | None:
+    """Return a count as people write it, None where the text is none.
+
+    Example:
+        >>> count_of("2M"), count_of("1.5 B"), count_of("qwen3-0.6b")
+        (2000000.0, 1500000000.0, None)
+    """
+    match = _COUNT.fullmatch(text)
+    return float(match[1]) * _SCALE[match[2]] if match else None
 
 
 def llama_shape(params: float, *, vocab: int, context_tokens: int) -> dict[str, Any]:

@@ -23,8 +23,12 @@ JOB, TOKENIZER, TOKENS, CHECKPOINTS, EVENTS, MODEL = (
 )  # fmt: skip
 
 
-def prepare(job: TrainJob) -> None:
+def prepare(job: TrainJob, *, lender: Path | None = None) -> None:
     """Make the folder of a run ready: what is already there for the same job is used again.
+
+    Args:
+        job: The job; it says which folder.
+        lender: The prepared folder of another run on the same text, whose tokenizer and tokens are used by a link.
 
     Raises:
         InputError: The folder cannot be written, belongs to another job, or the text cannot be used.
@@ -34,6 +38,9 @@ def prepare(job: TrainJob) -> None:
     try:
         job.out.mkdir(parents=True, exist_ok=True)
         _claim(job)
+        for name in (TOKENIZER, TOKENS) if lender is not None else ():
+            if lender is not None and not (job.out / name).exists():
+                (job.out / name).symlink_to((lender / name).resolve(), target_is_directory=True)
         if not (job.out / TOKENIZER).is_dir():
             _put_tokenizer(job)
         _put_tokens(job)
