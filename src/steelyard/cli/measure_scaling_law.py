@@ -100,8 +100,8 @@ def _count(option: str, text: str) -> float:
 def _save(law: ScalingLaw, folder: Path, name: str, text: str) -> None:
     from steelyard.report.scaling_law import law_row, law_source, with_row
 
-    table = folder / "tables" / "scaling_laws.csv"
-    source = folder / "sources.d" / f"{name}.toml"
+    table = folder.joinpath("tables", "scaling_laws.csv")
+    source = folder.joinpath("sources.d", f"{name}.toml")
     try:
         old = table.read_text(encoding="utf-8") if table.exists() else ""
         for path in (table, source):

@@ -41,10 +41,9 @@ def command(
     from steelyard.report.training import training_json, training_table
     from steelyard.runtime.train.event_log import read_log
 
-    path = run / "events.jsonl" if run.is_dir() else run
-    events = read_log(path)
+    events = read_log(run)
     if not events:
-        raise UnknownError(f"{path}: no events of a training run; give the folder of a run")
+        raise UnknownError(f"{run}: no events of a training run; give the folder of a run")
     economy = Economy(on=on, price_usd_per_device_s=price, stated_flop_per_s=peak)
     measures = measure_training(events, peak_flop_per_s=economy.peak_flop_per_s(events), target_loss_nats=target_loss)
     cost = economy.cost_usd(measures.usage.device_s)

@@ -10,7 +10,7 @@ import click
 
 from steelyard.cli.output import deliver, output_option, screen
 from steelyard.cli.training_options import Economy, economy_options, needs_training_extra
-from steelyard.errors import InputError
+from steelyard.errors import InputError, SteelyardError
 
 if TYPE_CHECKING:
     from steelyard.runtime.train import TrainJob
@@ -90,7 +90,12 @@ def command(
     from steelyard.runtime.train import train
 
     with Progress(stated, economy, shown=rank() == 0 and sys.stderr.isatty()) as progress:
-        ended = train(stated, watch_training(on_event=progress, cost_usd=economy.cost_usd))
+        try:
+            ended = train(stated, watch_training(on_event=progress, cost_usd=economy.cost_usd))
+        except SteelyardError as error:
+            if rank() == 0:
+                raise
+            return error.exit_code  # the first process says what it was
     if rank() == 0:
         deliver(_answer(stated, economy, as_json=as_json, to_file=output is not None), output)
     return _exit_code(ended.reason, wanted_loss=stated.limits.target_loss_nats is not None)
@@ -102,7 +107,7 @@ def _answer(job: TrainJob, economy: Economy, *, as_json: bool, to_file: bool) ->
     from steelyard.report.training import training_json, training_table
     from steelyard.runtime.train import read_log
 
-    events = read_log(job.out / "events.jsonl")
+    events = read_log(job.out)
     target = job.limits.target_loss_nats
     measures = measure_training(events, peak_flop_per_s=economy.peak_flop_per_s(events), target_loss_nats=target)
     cost = economy.cost_usd(measures.usage.device_s)

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from steelyard.cli.training_options import Economy
 from steelyard.records.training import Evaluated, Event, Started, Stepped
+from steelyard.report.training import done_of, live_line
 from steelyard.runtime.train import TrainJob
-from steelyard.units import format_quantity
 
 
 class Progress:
@@ -53,28 +53,12 @@ class Progress:
         elif isinstance(event, Evaluated):
             self.held_out_nats = event.held_out_loss_nats
         elif isinstance(event, Stepped):
-            done, total = self._done(event)
-            self.bar.update(self.task, description=self._line(event), completed=done, total=total)
-
-    def _done(self, event: Stepped) -> tuple[float, float | None]:
-        limits = self.job.limits
-        if limits.tokens is not None:
-            return float(event.tokens), float(limits.tokens)
-        return event.elapsed_s, limits.time_s
-
-    def _line(self, event: Stepped) -> str:
-        parts = [f"step {event.step:,}", f"loss {event.loss_nats:.3f}"]
-        if self.held_out_nats is not None:
-            parts.append(f"held-out {self.held_out_nats:.3f}")
-        if self.start is not None and event.step_s > 0:
-            speed = self.start.batch_tokens / event.step_s
-            parts.append(format_quantity(speed, "token_per_s"))
-            if self.peak_flop_per_s and self.start.flop_per_token:
-                mfu = speed * self.start.flop_per_token / (self.peak_flop_per_s * self.start.devices)
-                parts.append(f"MFU {format_quantity(mfu, 'ratio')}")
-        parts.append(format_quantity(event.peak_memory_bytes, "bytes"))
-        devices = self.start.devices if self.start is not None else 1
-        cost = self.economy.cost_usd(event.elapsed_s * devices)
-        if cost is not None:
-            parts.append(f"{cost:.2f} USD")
-        return "  ".join(parts)
+            done, total = done_of(event, self.job.limits)
+            line = live_line(
+                event,
+                self.start,
+                held_out_loss_nats=self.held_out_nats,
+                peak_flop_per_s=self.peak_flop_per_s,
+                cost_usd=self.economy.cost_usd,
+            )
+            self.bar.update(self.task, description=line, completed=done, total=total)

@@ -48,7 +48,11 @@ class Economy:
 
     def cost_usd(self, device_s: Any) -> float | None:
         """Return what device time costs, None without a price."""
-        return None if self.usd_per_device_s is None else float(device_s * self.usd_per_device_s)
+        if self.usd_per_device_s is None:
+            return None
+        from steelyard.economics import rental_cost_usd
+
+        return float(rental_cost_usd(device_s, self.usd_per_device_s))
 
     def peak_flop_per_s(self, events: Iterable[Any]) -> float | None:
         """Return the peak of a device at the arithmetic a run says it uses, None where none was given."""

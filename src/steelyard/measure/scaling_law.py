@@ -94,7 +94,7 @@ def ladder(
             prepare(stated, lender=lender)
             lender = lender or stated.out
             train(stated, Watch(on_event=on_event))
-            run = measure_training(read_log(stated.out / "events.jsonl"))
+            run = measure_training(read_log(stated.out))
             yield LossPoint(params=run.params, tokens=run.tokens, loss_nats=run.held_out_loss_nats or math.inf)
 
 

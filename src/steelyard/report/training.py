@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from steelyard.measure.training import TrainingMeasures
+from steelyard.records.training import Started, Stepped
 from steelyard.report.json_document import document, dump
 from steelyard.report.listing import table
+from steelyard.runtime.train import Limits
 from steelyard.units import format_quantity
 
 SCHEMA = "steelyard/measure-train/1"
@@ -71,3 +73,40 @@ def _quality_rows(run: TrainingMeasures) -> Iterator[tuple[str, str, str]]:
     for task, share in run.accuracy_ratio.items():
         chance = "one of four continuations; chance is 25%" if task == "cloze" else ""
         yield f"accuracy, {task}", format_quantity(share, "ratio"), chance
+
+
+def done_of(event: Stepped, limits: Limits) -> tuple[float, float | None]:
+    """Return how far a run is towards its limit, and that limit where it is known: tokens, else time."""
+    if limits.tokens is not None:
+        return float(event.tokens), float(limits.tokens)
+    return event.elapsed_s, limits.time_s
+
+
+def live_line(
+    event: Stepped,
+    start: Started | None,
+    *,
+    held_out_loss_nats: float | None,
+    peak_flop_per_s: float | None,
+    cost_usd: Callable[[float], float | None],
+) -> str:
+    """Return how a run goes, on one line: step, losses, speed, MFU, memory, cost so far.
+
+    Example:
+        >>> step = Stepped(step=7, tokens=70, elapsed_s=3600.0, unix_s=0.0, loss_nats=4.2, step_s=0.5,
+        ...     peak_memory_bytes=2e9)
+        >>> live_line(step, None, held_out_loss_nats=4.5, peak_flop_per_s=None, cost_usd=lambda s: s / 1e3)
+        'step 7  loss 4.200  held-out 4.500  2 GB  3.60 USD'
+    """
+    parts = [f"step {event.step:,}", f"loss {event.loss_nats:.3f}"]
+    if held_out_loss_nats is not None:
+        parts.append(f"held-out {held_out_loss_nats:.3f}")
+    if start is not None and event.step_s > 0:
+        speed = start.batch_tokens / event.step_s
+        parts.append(format_quantity(speed, "token_per_s"))
+        if peak_flop_per_s and start.flop_per_token:
+            mfu_ratio = speed * start.flop_per_token / (peak_flop_per_s * start.devices)
+            parts.append(f"MFU {format_quantity(mfu_ratio, 'ratio')}")
+    parts.append(format_quantity(event.peak_memory_bytes, "bytes"))
+    cost = cost_usd(event.elapsed_s * (start.devices if start is not None else 1))
+    return "  ".join(parts if cost is None else [*parts, f"{cost:.2f} USD"])

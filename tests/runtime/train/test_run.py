@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import math
+import os
 import shutil
+import signal
 
 import pytest
 
@@ -128,6 +130,22 @@ def test_another_job_does_not_take_the_folder(tiny, whole, tmp_path):
     (tmp_path / "stranger.txt").write_text("mine")
     with pytest.raises(InputError, match=r"is no run and not empty \(it holds stranger.txt\)"):
         train(tiny(tmp_path))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_after_its_step_and_the_rest_goes_on_exactly(tiny, whole, tmp_path, number):
+    job = tiny(tmp_path / "run")
+
+    def hear(event):
+        if isinstance(event, Stepped) and event.step == 4:
+            os.kill(os.getpid(), number)
+
+    ended = train(job, Watch(on_event=hear))
+    assert (ended.reason, ended.step) == ("interrupted", 4)
+    assert not (job.out / "model").exists()
+    assert train(job).step == 8
+    assert losses(job.out) == losses(whole[0].out)
+    assert [event.step for event in read_log(job.out / "events.jsonl") if isinstance(event, Started)] == [0, 4]
 
 
 def test_limits_of_time_money_and_loss_end_a_run(tiny, whole, tmp_path):

@@ -8,13 +8,17 @@ from pathlib import Path
 from steelyard.errors import InputError, OutsideProgramError
 from steelyard.records.training import Event, event_line, read_events
 
+EVENTS = "events.jsonl"
+
 
 def read_log(path: Path) -> list[Event]:
-    """Return the events of a run, none where it has not begun.
+    """Return the events of a run, by its folder or the file itself; none where it has not begun.
 
     Raises:
         InputError: The file cannot be read, or a line of it is no event.
     """
+    if path.is_dir():
+        path = path / EVENTS
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             return list(read_events(file))

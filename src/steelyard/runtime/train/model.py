@@ -141,12 +141,17 @@ def _with_adapters(model: PreTrainedModel, lora: Lora) -> PreTrainedModel:
         return get_peft_model(model, config)
 
 
-def flop_per_token(config: Mapping[str, Any], sequence_tokens: int) -> float | None:
-    """Return the FLOP to train one token (forward and backward, causal attention), None for an unknown architecture."""
+def flop_per_token(config: Mapping[str, Any], sequence_tokens: int, *, frozen: bool = False) -> float | None:
+    """Return the FLOP to train one token (causal attention), None for an unknown architecture.
+
+    Forward and backward are three forward passes, two where the weights are `frozen` below adapters: then no gradient
+    of the weights is computed (the adapters' own work is left out).
+    """
     try:
-        return float(arch.flop_per_token(arch.from_config(config, id="model"), sequence_tokens, training=True))
+        model = arch.from_config(config, id="model")
     except (InputError, UnknownError):
         return None
+    return float(arch.flop_per_token(model, sequence_tokens, training=False)) * (2.0 if frozen else 3.0)
 
 
 def learning_rate(job: TrainJob, hidden: int) -> float:

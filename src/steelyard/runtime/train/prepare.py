@@ -18,9 +18,7 @@ from steelyard.runtime.train.tokenizer import load_tokenizer, train_tokenizer
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-JOB, TOKENIZER, TOKENS, CHECKPOINTS, EVENTS, MODEL = (
-    "job.json", "tokenizer", "tokens", "checkpoints", "events.jsonl", "model",
-)  # fmt: skip
+JOB, TOKENIZER, TOKENS, CHECKPOINTS, MODEL = "job.json", "tokenizer", "tokens", "checkpoints", "model"
 
 
 def prepare(job: TrainJob, *, lender: Path | None = None) -> None:
@@ -107,7 +105,7 @@ def _put_tokens(job: TrainJob) -> None:
     folder = job.out / TOKENS
     if is_packed(folder, made_of):
         return
-    if (job.out / CHECKPOINTS).is_dir():
+    if (job.out / CHECKPOINTS).is_dir() or folder.is_symlink():
         raise InputError(f"data: the text has changed since {job.out} was begun; give another folder for a new run")
     pack(
         documents(files, text_field=job.text_field),

@@ -82,10 +82,9 @@ def joined(job: TrainJob) -> Iterator[Ranks]:
     on_gpu = job.device != "cpu" and torch.cuda.is_available()
     device = torch.device("cpu")
     if on_gpu:
-        local = int(os.environ.get("LOCAL_RANK", "0"))
-        if local >= torch.cuda.device_count():
-            raise InputError(f"processes: {torch.cuda.device_count()} GPUs here, one process each at most")
-        device = torch.device("cuda", local)
+        if int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > torch.cuda.device_count():
+            raise InputError(f"processes: {torch.cuda.device_count()} GPUs here; allowed: one process each")
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
         torch.backends.cuda.matmul.allow_tf32 = True
     elif job.threads is not None:

@@ -10,13 +10,13 @@ from typing import Any
 from steelyard import arch
 from steelyard.records.training import Ended, Evaluated, Event, Started, kept, paid_s
 from steelyard.runtime.train import checkpoint
-from steelyard.runtime.train.event_log import EventLog, read_log
+from steelyard.runtime.train.event_log import EVENTS, EventLog, read_log
 from steelyard.runtime.train.export import export
 from steelyard.runtime.train.job import TrainJob
 from steelyard.runtime.train.loop import Loop
 from steelyard.runtime.train.model import build, config_keys, flop_per_token, learning_rate
 from steelyard.runtime.train.passes import Passes
-from steelyard.runtime.train.prepare import CHECKPOINTS, EVENTS, MODEL, TOKENS, prepare, run_tokenizer
+from steelyard.runtime.train.prepare import CHECKPOINTS, MODEL, TOKENS, prepare, run_tokenizer
 from steelyard.runtime.train.ranks import Ranks, joined
 from steelyard.runtime.train.shards import HELD_OUT, TRAIN, Sequences
 from steelyard.runtime.train.stop import INTERRUPTED, Stop
@@ -66,7 +66,7 @@ class _Run:
         self.text, self.held_out = (
             Sequences(job.out / TOKENS, split, job.sequence_tokens) for split in (TRAIN, HELD_OUT)
         )
-        earlier = read_log(job.out / EVENTS)
+        earlier = read_log(job.out)
         self.history = kept(earlier)
         self.stop = Stop(
             limits=job.limits,
@@ -134,7 +134,7 @@ class _Run:
                     dtype=dtype,
                     sequence_tokens=self.job.sequence_tokens,
                     batch_tokens=self.job.batch_tokens,
-                    flop_per_token=flop_per_token(keys, self.job.sequence_tokens),
+                    flop_per_token=flop_per_token(keys, self.job.sequence_tokens, frozen=self.job.lora is not None),
                     bytes_per_token=self.held_out.bytes_per_token,
                 )
                 emit(started)
