@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -63,6 +65,17 @@ def test_sequences_stay_within_their_shard(tmp_path, monkeypatch):
     assert len(sequences) == sum(counts)
     first = np.fromfile(files[1], dtype=np.uint16)[:17]
     assert (sequences[counts[0]] == first).all()
+
+
+def test_memory_does_not_grow_with_the_text(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "_CHARACTERS_AT_ONCE", 100_000)
+    texts = (Document(f"{number}", f"{number:>5}" * 10_000) for number in range(80))  # 4 MB, one after the other
+    tracemalloc.start()
+    pack(texts, Letters(), tmp_path / "t", held_out_ratio=0.1, seed=0, made_of={})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4e6  # the tokens of all documents as a list of numbers would take 32 MB
+    assert sum(path.stat().st_size for path in (tmp_path / "t").glob("*.bin")) == 80 * (50_000 + 1) * 2
 
 
 def test_shards_of_another_text_are_not_used(tmp_path):

@@ -8,7 +8,6 @@ import zlib
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 TRAIN, HELD_OUT = "train", "held_out"
 _SHARD_BYTES = 256 << 20
 _DOCUMENTS_AT_ONCE = 64
+_CHARACTERS_AT_ONCE = 4 << 20
 _INDEX = "index.json"
 
 
@@ -117,7 +117,16 @@ def is_held_out(doc: Document, held_out_ratio: float, seed: int) -> bool:
 
 
 def _batches(texts: Iterator[Document]) -> Iterator[list[Document]]:
-    while some := list(islice(texts, _DOCUMENTS_AT_ONCE)):
+    """Yield documents together, as many as are worth a call of the tokenizer and no more than memory holds easily."""
+    some: list[Document] = []
+    characters = 0
+    for doc in texts:
+        some.append(doc)
+        characters += len(doc.text)
+        if len(some) == _DOCUMENTS_AT_ONCE or characters >= _CHARACTERS_AT_ONCE:
+            yield some
+            some, characters = [], 0
+    if some:
         yield some
 
 
