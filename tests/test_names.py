@@ -19,6 +19,7 @@ PLAIN = {  # counts, shapes and parameters of formulas that have no unit, and re
     "users", "ranks", "expert_ranks", "prompts", "admission_steps", "halvings", "load",
     "expanded", "prompts_first", "reserves_answer",  # 0 or 1
     "cache_elements", "activation_elements", "max_sequences", "E", "A", "B", "alpha", "beta",
+    "perplexity", "tokens_to_target", "learning_rate",
 }  # fmt: skip
 
 

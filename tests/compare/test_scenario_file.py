@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from steelyard import catalog
-from steelyard.compare.scenario_file import example_path, load_scenario, path_text, scenario_from
-from steelyard.compare.scenario_yaml import read_yaml
+from steelyard.compare.scenario_file import example_path, load_scenario, scenario_from
 from steelyard.errors import InputError
+from steelyard.records.yaml_file import read_yaml
 
 EXAMPLE = read_yaml(example_path())
 
@@ -207,8 +207,3 @@ def test_a_saved_scenario_is_the_same_scenario(tmp_path: Path) -> None:
     path = tmp_path / "saved.yaml"
     path.write_text(json.dumps(load_scenario().to_dict()))
     assert load_scenario(path).to_dict() == load_scenario().to_dict()
-
-
-def test_a_path_reads_as_people_write_it() -> None:
-    assert path_text(("a", 0, "b/c")) == "a[0].b/c"
-    assert path_text(("a\nb",)) == r"'a\nb'"

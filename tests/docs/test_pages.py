@@ -9,6 +9,7 @@ import yaml
 from steelyard import catalog
 from steelyard.compare.scenario_file import example_path, load_scenario
 from steelyard.errors import InputError
+from steelyard.runtime.train.job import load_job
 
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -44,7 +45,7 @@ def test_links_lead_to_files_and_headings(page):
 
 
 def test_scenarios_load(docs, page, tmp_path, monkeypatch):
-    """A YAML block is a whole scenario, or a part that is laid over the built-in example; wrong.yaml is refused."""
+    """A YAML block is a scenario, a part laid over the built-in example, or job.yaml; wrong.yaml is refused."""
     monkeypatch.chdir(tmp_path)
     for block in docs.blocks(page.read_text(encoding="utf-8")):
         if block.file:
@@ -54,6 +55,8 @@ def test_scenarios_load(docs, page, tmp_path, monkeypatch):
         if block.language == "yaml" and block.file == "wrong.yaml":
             with pytest.raises(InputError):
                 load_scenario("wrong.yaml")
+        elif block.language == "yaml" and block.file == "job.yaml":
+            assert load_job(Path("job.yaml"), {}).out, f"line {block.start}"
         elif block.language == "yaml":
             part = yaml.safe_load(block.text)
             base = {} if "name" in part else yaml.safe_load(example_path().read_text(encoding="utf-8"))

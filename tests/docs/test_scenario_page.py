@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from steelyard.compare.scenario import LengthStats, Scenario
-from steelyard.compare.scenario_spec import Spec
+from steelyard.records.spec import Spec
 
 LENGTH_KEYS = ("mean", "p50", "max")
 

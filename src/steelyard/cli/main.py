@@ -22,6 +22,8 @@ COMMANDS = {  # name -> module; a module is imported when its command is asked f
     "catalog": "steelyard.cli.catalog",
     "validate": "steelyard.cli.validate",
     "calibrate": "steelyard.cli.calibrate",
+    "train": "steelyard.cli.train",
+    "measure": "steelyard.cli.measure",
 }
 INTERNAL_ERROR, INTERRUPTED, PIPE_CLOSED = 1, 130, 141
 

@@ -24,7 +24,6 @@ from pydantic import (
 )
 
 from steelyard.compare import scenario_fields as fields
-from steelyard.compare.scenario_fields import Text, whole
 from steelyard.compare.scenario_routes import (
     ApiRoute,
     FinetuneRoute,
@@ -34,7 +33,8 @@ from steelyard.compare.scenario_routes import (
     Routes,
     ServeRoute,
 )
-from steelyard.compare.scenario_spec import Spec, at_key, no_such_key, shown
+from steelyard.records.spec import Spec, at_key, no_such_key, shown
+from steelyard.records.spec_fields import Text, text, whole
 from steelyard.records.workload import Objective
 
 __all__ = [
@@ -112,14 +112,14 @@ class StatedLengths(Spec):
 class TraceLengths(Spec):
     """Input and output lengths from a file of requests (CSV or JSON lines)."""
 
-    trace: Annotated[Path, BeforeValidator(lambda value: Path(fields.text(value)))]
+    trace: Annotated[Path, BeforeValidator(lambda value: Path(text(value)))]
 
 
 def _preset(value: Any) -> str:
     if not isinstance(value, str):
         allowed = "the name of a preset, {isl: ..., osl: ...} or {trace: FILE}"
         raise ValueError(f"{shown(value)} is not lengths; allowed: {allowed}")  # noqa: TRY004 - one kind of error
-    return fields.text(value)
+    return text(value)
 
 
 def _lengths_form(value: Any) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 from steelyard import arch, catalog, economics
 from steelyard.compare.result import ROUTES
 from steelyard.compare.scenario import Quality, Scenario
-from steelyard.compare.scenario_spec import Problem, shown
 from steelyard.errors import InputError, SteelyardError, UnknownError, unknown
+from steelyard.records.spec import Problem, shown
 
 PRICINGS = ("on_demand", "spot", "reserved_1y", "reserved_3y", "owned")
 

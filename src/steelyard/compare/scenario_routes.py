@@ -7,8 +7,9 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from steelyard.compare import scenario_fields as fields
-from steelyard.compare.scenario_fields import Names, Text
-from steelyard.compare.scenario_spec import Spec, at_key
+from steelyard.compare.scenario_fields import Names
+from steelyard.records.spec import Spec, at_key
+from steelyard.records.spec_fields import Text
 
 Method = Literal["lora", "full"]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from steelyard.compare.scenario_yaml import MAX_BYTES, MAX_DEPTH, MAX_NODES, parse_yaml, read_yaml
 from steelyard.errors import InputError
+from steelyard.records.yaml_file import MAX_BYTES, MAX_DEPTH, MAX_NODES, parse_yaml, read_yaml
 
 
 def refused(folder: Path, content: str | bytes) -> str:

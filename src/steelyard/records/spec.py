@@ -1,4 +1,4 @@
-"""The base of every part of a scenario, and the plain words of its errors."""
+"""The base of every part of a document that a user writes, and the plain words of its errors."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def no_such_key(key: str, keys: Iterable[str]) -> PydanticCustomError:
 
 
 class Spec(BaseModel):
-    """A part of a scenario: frozen, a mapping in YAML; a wrong key names the nearest right one."""
+    """A part of a document: frozen, a mapping in YAML; a wrong key names the nearest right one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,6 +1,6 @@
 """Reads a small YAML file of strangers safely: bounded, no aliases, no tags, every fault one line.
 
-Accepted is the part of YAML that a scenario needs: mappings with distinct keys, lists, plain and quoted
+Accepted is the part of YAML that a scenario or a job needs: mappings with distinct keys, lists, plain and quoted
 scalars. Anchors and aliases are refused altogether, so nothing can grow beyond its text. Plain scalars are
 read as in YAML 1.2: only `true` and `false` are booleans; `1:30` and `2026-11-22` stay text.
 """
@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from steelyard.compare.scenario_spec import shown
 from steelyard.errors import InputError
+from steelyard.records.spec import shown
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 10_000
@@ -46,20 +46,20 @@ def read_yaml(path: Path) -> Any:
 def _read_text(path: Path) -> str:
     try:
         if path.is_dir():
-            raise InputError(f"{path}: is a folder; give a scenario file (YAML)")
+            raise InputError(f"{path}: is a folder; give a YAML file")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; give a scenario file (YAML)") from None
+        raise InputError(f"{path}: no such file; give a YAML file") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(f"{path}: cannot be read: {reason}") from None
     if len(content) > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes; a scenario takes a few thousand")
+        raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes; a few thousand are usual")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); give a scenario file (YAML)") from None
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); give a YAML file") from None
 
 
 def _in_words(error: yaml.MarkedYAMLError) -> str:
@@ -117,9 +117,9 @@ def _bounded(events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if nodes > MAX_NODES:
-            raise _refused(f"more than {MAX_NODES:,} values; a scenario takes about a hundred", event)
+            raise _refused(f"more than {MAX_NODES:,} values; about a hundred are usual", event)
         if depth > MAX_DEPTH:
-            raise _refused(f"nested deeper than {MAX_DEPTH} levels; a scenario takes six", event)
+            raise _refused(f"nested deeper than {MAX_DEPTH} levels; six are usual", event)
         yield event
 
 

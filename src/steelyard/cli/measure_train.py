@@ -1,0 +1,54 @@
+"""`steelyard measure train`: what a training run was worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from steelyard.cli.output import deliver, output_option, screen
+from steelyard.cli.quantity import quantity
+from steelyard.cli.training_options import Economy, economy_options
+
+
+@click.command("train")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--target-loss", type=quantity("nat"), metavar="NATS", help="Tokens and time to this held-out loss.")
+@economy_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@output_option
+def command(
+    run: Path,
+    target_loss: float | None,
+    on: str | None,
+    price: float | None,
+    peak: float | None,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """How fast was a training run, how well does its model do, and what did it cost?
+
+    RUN is the folder of a `steelyard train`, or a file of events (a Hugging Face Trainer writes one through
+    `steelyard.measure.trainer_callback.TrainingEvents`).
+
+    \b
+    Example:
+      steelyard measure train runs/mine
+      steelyard measure train runs/mine --target-loss 3.5 --on h100
+    """
+    from steelyard.errors import UnknownError
+    from steelyard.measure.training import measure_training
+    from steelyard.report.training import training_json, training_table
+    from steelyard.runtime.train.event_log import read_log
+
+    events = read_log(run)
+    if not events:
+        raise UnknownError(f"{run}: no events of a training run; give the folder of a run")
+    economy = Economy(on=on, price_usd_per_device_s=price, stated_flop_per_s=peak)
+    measures = measure_training(events, peak_flop_per_s=economy.peak_flop_per_s(events), target_loss_nats=target_loss)
+    cost = economy.cost_usd(measures.usage.device_s)
+    width, _ = screen()
+    if as_json:
+        deliver(training_json(measures, inputs={"run": str(run)}, cost_usd=cost), output)
+    else:
+        deliver(training_table(measures, cost_usd=cost, width=width), output)

@@ -1,0 +1,21 @@
+"""What looks on while a model is trained: the callbacks that `runtime.train` takes from above."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from steelyard.measure.cloze import cloze_accuracy
+from steelyard.records.training import Event
+from steelyard.runtime.train import Watch
+
+
+def watch_training(
+    *, on_event: Callable[[Event], None] | None = None, cost_usd: Callable[[float], float | None] | None = None
+) -> Watch:
+    """Return a watch that asks the trained model the cloze task of its held-out text.
+
+    Args:
+        on_event: Hears every event.
+        cost_usd: Device-seconds to money, None where there is no price.
+    """
+    return Watch(on_event=on_event, cost_usd=cost_usd, judge=cloze_accuracy)
