@@ -23,6 +23,7 @@ COMMANDS = {  # name -> module; a module is imported when its command is asked f
     "validate": "steelyard.cli.validate",
     "calibrate": "steelyard.cli.calibrate",
     "train": "steelyard.cli.train",
+    "serve": "steelyard.cli.serve",
     "measure": "steelyard.cli.measure",
 }
 INTERNAL_ERROR, INTERRUPTED, PIPE_CLOSED = 1, 130, 141
