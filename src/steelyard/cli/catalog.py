@@ -10,7 +10,7 @@ import click
 from steelyard.cli.catalog_import import command as import_model
 from steelyard.cli.group import Group
 from steelyard.cli.output import deliver, output_option, screen
-from steelyard.errors import InputError
+from steelyard.cli.quantities import DAY
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 
@@ -93,20 +93,17 @@ def show(name: str, kind: str | None, as_json: bool, output: Path | None) -> Non
 
 
 @command.command("check")
-@click.option("--today", metavar="DATE", help="Count ages from this day (YYYY-MM-DD) instead of today.")
+@click.option("--today", type=DAY, help="Count ages from this day (YYYY-MM-DD) instead of today.")
 @json_option
 @output_option
-def check(today: str | None, as_json: bool, output: Path | None) -> int:
+def check(today: date | None, as_json: bool, output: Path | None) -> int:
     """Which facts are broken, old, disputed or assumed? Exit code 1 when any is broken.
 
     \b
     Example:
       steelyard catalog check --today 2026-11-22
     """
-    try:
-        day = date.fromisoformat(today) if today is not None else date.today()  # noqa: DTZ011 - the user's day
-    except ValueError:
-        raise InputError(f"--today: {str(today)[:40]!r} is not a day; allowed: YYYY-MM-DD") from None
+    day = today or date.today()  # noqa: DTZ011 - the user's day
     from steelyard import catalog
     from steelyard.report import listing
 

@@ -19,12 +19,12 @@ COMMANDS = {  # name -> module; a module is imported when its command is asked f
     "predict": "steelyard.cli.predict",
     "simulate": "steelyard.cli.simulate",
     "plan": "steelyard.cli.plan",
-    "catalog": "steelyard.cli.catalog",
-    "validate": "steelyard.cli.validate",
-    "calibrate": "steelyard.cli.calibrate",
     "train": "steelyard.cli.train",
     "serve": "steelyard.cli.serve",
     "measure": "steelyard.cli.measure",
+    "catalog": "steelyard.cli.catalog",
+    "validate": "steelyard.cli.validate",
+    "calibrate": "steelyard.cli.calibrate",
 }
 INTERNAL_ERROR, INTERRUPTED, PIPE_CLOSED = 1, 130, 141
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from steelyard.cli.output import complain, deliver, output_option, screen, write_atomically
-from steelyard.cli.training_options import needs_training_extra
+from steelyard.cli.run_options import needs_training_extra
 from steelyard.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from steelyard.cli.output import deliver, output_option, progress_line, screen, warn
-from steelyard.cli.quantity import quantity
+from steelyard.cli.quantities import DURATION, LATENCY, RATE
 from steelyard.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--url", required=True, metavar="URL", help="The address, as http://127.0.0.1:8000.")
 @click.option("--model", metavar="NAME", help="One of the models it serves; may be left out where it is the only one.")
 @click.option("--api", type=click.Choice(["completions", "chat"]), default="completions", show_default=True)
-@click.option("--rate", type=quantity("request_per_s"), metavar="R", help="Requests per second, open loop.")
+@click.option("--rate", type=RATE, metavar="R", help="Requests per second, open loop.")
 @click.option("--cv", type=float, default=1.0, show_default=True, help="Of the gaps: 1 is Poisson, 0 a clock.")
 @click.option("--concurrency", type=int, metavar="N", help="N users, closed loop.")
 @click.option("--trace", type=click.Path(path_type=Path), metavar="FILE", help="CSV or JSON lines: times and lengths.")
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 @click.option("--osl", type=int, default=64, show_default=True, help="Answer tokens of a request.")
 @click.option("--load", metavar="PRESET", help="Lengths of a preset instead, as `chat`.")
 @click.option("--requests", type=int, metavar="N", help="At most N requests (200; in a sweep 100,000 a rate).")
-@click.option("--duration", type=quantity("s"), default="60s", show_default=True, help="No request is due after it.")
-@click.option("--timeout", type=quantity("s"), default="300s", show_default=True, help="Of one request.")
-@click.option("--ttft", type=quantity("s"), metavar="TIME", help="Objective of every request, as 200ms.")
-@click.option("--tpot", type=quantity("s"), metavar="TIME", help="Objective of every request, as 50ms.")
+@click.option("--duration", type=DURATION, default="60s", show_default=True, help="No request is due after it.")
+@click.option("--timeout", type=DURATION, default="300s", show_default=True, help="Of one request.")
+@click.option("--ttft", type=LATENCY, metavar="TIME", help="Objective of every request, as 200ms.")
+@click.option("--tpot", type=LATENCY, metavar="TIME", help="Objective of every request, as 50ms.")
 @click.option("--events", type=click.Path(path_type=Path), metavar="FILE", help="Each request, as .csv or .jsonl.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of arrivals, lengths and prompts.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from steelyard.cli.output import deliver, output_option, screen
-from steelyard.cli.quantity import quantity
-from steelyard.cli.training_options import Economy, economy_options
+from steelyard.cli.quantities import NATS
+from steelyard.cli.run_options import Economy, economy_options
 
 
 @click.command("train")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--target-loss", type=quantity("nat"), metavar="NATS", help="Tokens and time to this held-out loss.")
+@click.option("--target-loss", type=NATS, metavar="NATS", help="Tokens and time to this held-out loss.")
 @economy_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @output_option

@@ -23,6 +23,20 @@ output_option = click.option(
 )
 
 
+def form_of(form: str | None, explain: bool, output: Path | None) -> str | None:
+    """Return the form asked for by an option or by the end of `-o FILE`: "json", else text.
+
+    Raises:
+        InputError: A file of a form that there is not.
+    """
+    if form is not None and explain:
+        raise click.UsageError("--json and --explain exclude each other; the JSON document has the trees too")
+    ending = None if output is None or form or explain else FORMATS.get(output.suffix.lower())
+    if ending not in {None, "json"}:
+        raise InputError(f"-o {output}: there is text and JSON; give a name that ends in .txt or .json")
+    return form or ending
+
+
 def complain(kind: str, message: str) -> None:
     """Print one line on stderr, whatever the message holds."""
     shown = "".join(letter if letter.isprintable() else " " for letter in message)

@@ -9,6 +9,7 @@ import click
 
 from steelyard.cli.output import FORMATS, deliver, output_option, screen, warn
 from steelyard.cli.quantities import LATENCY, RATE, TOKENS
+from steelyard.cli.serve_options import take_objective
 
 
 @click.command("serve")
@@ -46,14 +47,11 @@ def command(form: str | None, output: Path | None, **asked: Any) -> int:
     """
     from steelyard.compare.serving.plan import plan_serving
     from steelyard.compare.serving.plan_result import ServingPlanQuestion
-    from steelyard.records.workload import Objective
     from steelyard.report.serving_plan import render
 
     if form is None and output is not None:
         form = FORMATS.get(output.suffix.lower())
-    percentile, together = asked.pop("percentile"), asked.pop("together")
-    limits = {f"{name}_s": limit for name in ("ttft", "tpot") if (limit := asked.pop(name)) is not None}
-    objective = Objective(**limits, ttft_percentile=percentile, tpot_percentile=percentile)
+    together, objective = asked.pop("together"), take_objective(asked)
     plan = plan_serving(ServingPlanQuestion(objective=objective, separate=not together, **asked))
     width, _ = screen()
     warn(plan.warnings)

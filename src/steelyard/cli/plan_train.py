@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from steelyard.cli.output import deliver, output_option, screen, warn
+from steelyard.cli.job_options import F, job_options, to_job
+from steelyard.cli.output import deliver, form_of, output_option, screen, warn
 from steelyard.cli.quantities import DURATION, NUMBERS, SIZE
-from steelyard.cli.train_options import F, form_of, job_options, to_job
 
 LIMITS = ("tp", "pp", "vpp", "dp", "cp", "ep", "micro-batch", "replicas", "zero")
 WORDS = {"recompute": "none, selective, full; all unless given.", "schedule": "1f1b, zero_bubble; 1f1b unless given."}

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import click
 
-from steelyard.cli.output import FORMATS, deliver, output_option, screen, warn
-from steelyard.cli.quantities import DEVICE_PRICE, RATE, TOKENS
-from steelyard.cli.train_options import one_form
-from steelyard.errors import InputError
+from steelyard.cli.output import deliver, form_of, output_option, screen, warn
+from steelyard.cli.quantities import DAY, DEVICE_PRICE, RATE, TOKENS
 
 
 @click.command("serve")
@@ -46,12 +43,12 @@ from steelyard.errors import InputError
 )
 @click.option("--price", "usd_per_device_s", type=DEVICE_PRICE, help="Your own, in place of the catalogue's.")
 @click.option("--region", default="United States", show_default=True, help="Of the electricity.")
-@click.option("--as-of", metavar="DATE", help="Prices of this day (YYYY-MM-DD); the newest unless stated.")
+@click.option("--as-of", type=DAY, help="Prices of this day (YYYY-MM-DD); the newest unless stated.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draws behind ranges.")
 @click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, breakdown, sources.")
 @click.option("--explain", is_flag=True, help="Print the trees of terms: value, formula and source of each.")
 @output_option
-def command(form: str | None, explain: bool, output: Path | None, as_of: str | None, **options: Any) -> int:
+def command(form: str | None, explain: bool, output: Path | None, **options: Any) -> int:
     """Does a deployment fit, how fast is it under a load, and what does a token cost in money and energy?
 
     TTFT, TPOT and end-to-end latency in the mean, throughput, memory by item, energy with the share of
@@ -62,18 +59,12 @@ def command(form: str | None, explain: bool, output: Path | None, as_of: str | N
       steelyard predict serve --model llama-3.1-8b --on h100 --isl 1000 --osl 200 --concurrency 64
       steelyard predict serve --model deepseek-r1 --on b200 --tp 8 --ep 8 --isl 8k --osl 1k --rate '2 requests/s'
     """
-    one_form(form, explain)
-    try:
-        day = None if as_of is None else date.fromisoformat(as_of)
-    except ValueError:
-        raise InputError(f"--as-of: {str(as_of)[:40]!r} is not a day; allowed: YYYY-MM-DD") from None
-    if form is None and output is not None and not explain:
-        form = FORMATS.get(output.suffix.lower())
+    form = form_of(form, explain, output)
 
     from steelyard.compare.serving import ServingQuestion, predict_serving
     from steelyard.report import serving_prediction
 
-    found = predict_serving(ServingQuestion(as_of=day, **options))
+    found = predict_serving(ServingQuestion(**options))
     width, _ = screen()
     warn(found.warnings)
     deliver(serving_prediction.render(found, form=form, explain=explain, width=None if output else width), output)

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from steelyard.cli.output import deliver, output_option, screen, warn
-from steelyard.cli.train_options import form_of, job_options, to_job
+from steelyard.cli.job_options import job_options, to_job
+from steelyard.cli.output import deliver, form_of, output_option, screen, warn
 
 
 @click.command("train")

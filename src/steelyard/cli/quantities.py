@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Any
 
 import click
-
-from steelyard.units import parse_quantity
 
 _SHORT = re.compile(r"\s*([-+\d.,_eE]+?)\s*([kKMBGT]?)\s*$")  # 15.6T, 8k, 4096
 _LETTERS = {"K": "k", "B": "G"}
@@ -22,6 +21,8 @@ class Quantity(click.ParamType):  # type: ignore[type-arg] # generic in the newe
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the value in SI."""
+        from steelyard.units import parse_quantity  # the list of all commands stays light
+
         text = str(value)
         short = _SHORT.match(text) if self.suffix == "token" else None
         if short:
@@ -50,11 +51,27 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
         return tuple(int(part) for part in parts)
 
 
+class Day(click.ParamType):  # type: ignore[type-arg]
+    """A day of the calendar."""
+
+    name = "DATE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """Return the day."""
+        try:
+            return value if isinstance(value, date) else date.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{str(value)[:40]!r} is not a day; allowed: YYYY-MM-DD", param, ctx)
+
+
+DAY = Day()
 TOKENS = Quantity("token", "TOKENS", "15.6T")
 DURATION = Quantity("s", "TIME", "'60 days'")
 SIZE = Quantity("bytes", "SIZE", "'5 GB'")
 LATENCY = Quantity("s", "TIME", "200ms")
 SHARE = Quantity("ratio", "SHARE", "80%")
 DEVICE_PRICE = Quantity("usd_per_device_s", "PRICE", "'2.10 USD/device/h'")
+FLOP_RATE = Quantity("flop_per_s", "RATE", "'90 GFLOP/s'")
+NATS = Quantity("nat", "NATS", "2.5")
 RATE = Quantity("request_per_s", "RATE", "'5 requests/s'")
 NUMBERS = Numbers()

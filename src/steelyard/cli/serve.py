@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from steelyard.cli.output import complain
-from steelyard.cli.quantity import quantity
+from steelyard.cli.quantities import DURATION, SIZE
 from steelyard.errors import InputError, OutsideProgramError
 from steelyard.records.serving import ROUTINGS
 
@@ -29,11 +29,11 @@ KEY_VARIABLE = "STEELYARD_API_KEY"
 @click.option("--threads", type=click.IntRange(0), default=0, help="Of one replica on a CPU; else its share of cores.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the engine; may be repeated.")
 @click.option("--queue", type=click.IntRange(0), default=256, show_default=True, help="Waiting requests; then 429.")
-@click.option("--deadline", type=quantity("s"), default="10min", show_default=True, help="Of a request; then 504.")
-@click.option("--max-body", type=quantity("bytes"), default="8MB", show_default=True, help="Of a request; then 413.")
+@click.option("--deadline", type=DURATION, default="10min", show_default=True, help="Of a request; then 504.")
+@click.option("--max-body", type=SIZE, default="8MB", show_default=True, help="Of a request; then 413.")
 @click.option("--max-tokens", type=click.IntRange(0), default=0, help="Most answer tokens that may be asked for.")
-@click.option("--start-timeout", type=quantity("s"), default="5min", show_default=True, help="For a replica to answer.")
-@click.option("--drain", type=quantity("s"), default="30s", show_default=True, help="For answers begun, when stopped.")
+@click.option("--start-timeout", type=DURATION, default="5min", show_default=True, help="For a replica to answer.")
+@click.option("--drain", type=DURATION, default="30s", show_default=True, help="For answers begun, when stopped.")
 def command(model: str, **asked: Any) -> None:
     """How is a model served for real, with one or more replicas behind one OpenAI-compatible address?
 

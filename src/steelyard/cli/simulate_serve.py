@@ -9,6 +9,7 @@ import click
 
 from steelyard.cli.output import FORMATS, deliver, screen, warn
 from steelyard.cli.quantities import LATENCY, RATE, SHARE, TOKENS
+from steelyard.cli.serve_options import take_objective
 from steelyard.errors import InputError
 
 
@@ -100,16 +101,8 @@ def command(form: str | None, output: Path | None, events: Path | None, **asked:
 
 def _question(asked: dict[str, Any]) -> Any:
     from steelyard.compare.serving.traffic_question import TrafficQuestion
-    from steelyard.records.workload import Objective
 
-    percentile = asked.pop("percentile")
-    limits = {name: value for name in ("ttft", "tpot") if (value := asked.pop(name)) is not None}
-    objective = Objective(
-        **{f"{name}_s": value for name, value in limits.items()},
-        ttft_percentile=percentile,
-        tpot_percentile=percentile,
-    )
-    return TrafficQuestion(objective=objective, replica_range=_range(asked.pop("autoscale")), **asked)
+    return TrafficQuestion(objective=take_objective(asked), replica_range=_range(asked.pop("autoscale")), **asked)
 
 
 def _range(text: str | None) -> tuple[int, int] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from steelyard.cli.output import deliver, output_option, screen
-from steelyard.cli.training_options import Economy, economy_options, needs_training_extra
+from steelyard.cli.run_options import Economy, economy_options, needs_training_extra
 from steelyard.errors import InputError, SteelyardError
 
 if TYPE_CHECKING:

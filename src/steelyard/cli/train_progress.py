@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Self
 
-from steelyard.cli.training_options import Economy
+from steelyard.cli.run_options import Economy
 from steelyard.records.training import Evaluated, Event, Started, Stepped
 from steelyard.report.training import done_of, live_line
 from steelyard.runtime.train import TrainJob

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from steelyard.cli.quantity import quantity
+from steelyard.cli.quantities import DEVICE_PRICE, FLOP_RATE
 from steelyard.errors import OutsideProgramError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -17,10 +17,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def economy_options(command: F) -> F:
     """Add `--on`, `--price` and `--peak`."""
-    rates = quantity("flop_per_s"), quantity("usd_per_device_s")
     for option in (
-        click.option("--peak", type=rates[0], metavar="RATE", help="Peak of one device, for MFU, as '90 GFLOP/s'."),
-        click.option("--price", type=rates[1], metavar="RATE", help="Price of one device, as '2.50 USD/device/h'."),
+        click.option("--peak", type=FLOP_RATE, metavar="RATE", help="Peak of one device, for MFU, as '90 GFLOP/s'."),
+        click.option("--price", type=DEVICE_PRICE, metavar="RATE", help="Price of one device, as '2.50 USD/device/h'."),
         click.option("--on", metavar="DEVICE", help="Take peak and rental price of this device of the catalogue."),
     ):
         command = option(command)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from steelyard.cli.output import FORMATS
-from steelyard.cli.quantities import DEVICE_PRICE, TOKENS, Quantity
+from steelyard.cli.quantities import DAY, DEVICE_PRICE, TOKENS, Quantity
 from steelyard.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,7 +45,7 @@ _OPTIONS = (
     ),
     click.option("--price", "usd_per_device_s", type=DEVICE_PRICE, help="Your own, in place of the catalogue's."),
     click.option("--region", default="United States", show_default=True, help="Of the electricity and the grid."),
-    click.option("--as-of", metavar="DATE", help="Prices of this day (YYYY-MM-DD); the newest unless stated."),
+    click.option("--as-of", type=DAY, help="Prices of this day (YYYY-MM-DD); the newest unless stated."),
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draws behind ranges."),
 )  # fmt: skip
 JOB_FIELDS = (
@@ -65,20 +62,6 @@ def job_options(function: F) -> F:
     return function
 
 
-def form_of(form: str | None, explain: bool, output: Path | None) -> str | None:
-    """Return the form asked for by an option or by the end of `-o FILE`: "json", else text.
-
-    Raises:
-        InputError: A file of a form that there is not.
-    """
-    if form is not None and explain:
-        raise click.UsageError("--json and --explain exclude each other; the JSON document has the trees too")
-    ending = None if output is None or form or explain else FORMATS.get(output.suffix.lower())
-    if ending not in {None, "json"}:
-        raise InputError(f"-o {output}: there is text and JSON; give a name that ends in .txt or .json")
-    return form or ending
-
-
 def to_job(options: dict[str, Any]) -> TrainingJob:
     """Return the job that the options state.
 
@@ -87,13 +70,10 @@ def to_job(options: dict[str, Any]) -> TrainingJob:
     """
     from steelyard.compare.jobs import TrainingJob
 
-    of = options["as_of"]
-    try:
-        day = None if of is None else date.fromisoformat(of)
-    except ValueError:
-        raise InputError(f"--as-of: {str(of)[:40]!r} is not a day; allowed: YYYY-MM-DD") from None
     return TrainingJob(
-        as_of=day, software=to_software(options["software"]), **{name: options[name] for name in JOB_FIELDS}
+        as_of=options["as_of"],
+        software=to_software(options["software"]),
+        **{name: options[name] for name in JOB_FIELDS},
     )
 
 
