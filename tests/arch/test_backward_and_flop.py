@@ -123,3 +123,31 @@ def test_unknown_words_are_refused():
         arch.activation_bytes_per_token_layer(model, tp=1, recompute="some", seq_tokens=1)
     with pytest.raises(UnknownError, match="training"):
         arch.backward_operators(model, batch=1, seq_tokens=1, trainable="qlora")
+
+
+def test_conventions_by_hand():
+    gpt, seq = arch.load("gpt-3-175b"), 2048.0  # 96 layers of 12,288, 50,257 tokens
+    n = arch.count_params(gpt).total_params
+    told = {name: arch.training_flop_per_token(gpt, seq, name) for name in arch.CONVENTIONS}
+    assert told["6n"] == 6 * n
+    assert told["6n_full"] == 6 * n + 12 * 96 * 12288 * 2048
+    assert told["8n"] == 8 * n
+    # Narayanan et al. 2021, equation 3, with a second forward pass
+    assert told["megatron_2021"] == 96 * 96 * 12288**2 * (1 + 2048 / (6 * 12288) + gpt.vocab / (16 * 96 * 12288))
+    # its matrices: 24 B s l h^2 forward, 3 passes, and the logits; attention of all pairs 4 B s^2 l h
+    matrices = 72 * 96 * 12288**2 + 6 * gpt.vocab * 12288
+    assert told["matrices_full"] == pytest.approx(matrices + 12 * 96 * 12288 * 2048, rel=1e-12)
+    assert told["matrices_recomputed"] == pytest.approx(told["matrices_causal"] * 4 / 3)
+    # adapters: 4 passes over frozen matrices where full training takes 6 (NVIDIA's LoRA figures are about 1.5x lower)
+    assert told["6n"] / told["lora"] == pytest.approx(1.5, rel=0.05)
+    with pytest.raises(UnknownError, match="convention"):
+        arch.training_flop_per_token(gpt, seq, "7n")
+
+
+@pytest.mark.parametrize("name", arch.CONVENTIONS)
+def test_conventions_broadcast_and_count_active_experts_only(name):
+    mixtral, seqs = arch.load("mixtral-8x7b"), np.array([512.0, 4096.0])
+    many = arch.training_flop_per_token(mixtral, seqs, name)
+    assert many.shape == seqs.shape
+    if "megatron" not in name:  # a closed form of dense models, which knows no experts
+        assert np.all(many < 6 * arch.count_params(mixtral).total_params)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from steelyard import arch
-from steelyard.arch.parts import BLOCKS, Block, Linear, Work
+from steelyard.arch.parts import BLOCKS, Block, Core, Linear, Work
 from steelyard.arch.readers import READERS
-from steelyard.arch.reading import decoder, mlp, num_layers
+from steelyard.arch.readers.common import decoder, mlp, num_layers
 from steelyard.arch.spec import Layer
 
 
@@ -17,7 +17,7 @@ class Echo:
 
 
 @dataclass(frozen=True)
-class EchoCore:
+class EchoCore(Core):
     name: str
     width: int
 

@@ -7,10 +7,11 @@ import pytest
 
 import steelyard
 
+PACKAGE = Path(steelyard.__file__).parent
 CODE = "\n".join(
     path.read_text(encoding="utf-8")
-    for path in sorted(Path(steelyard.__file__).parent.rglob("*"))
-    if path.suffix in (".py", ".toml") and "accelerators" not in path.parts and "models" not in path.parts
+    for path in sorted(PACKAGE.rglob("*"))
+    if path.suffix in (".py", ".toml") and not {"accelerators", "models"} & set(path.relative_to(PACKAGE).parts)
 )
 KNOWN = set(re.findall(r"\w+", CODE))
 

@@ -1,30 +1,38 @@
 """From a model record or config.json to parameters and operators.
 
     load, from_config, read_config        -> Model (layers of blocks: shapes only)
-    count_params, weight_bytes, cache_bytes
+    count_params, weight_bytes, cache_bytes, cache_growth
     forward_operators, backward_operators -> Operator records that `device` times
-    flop_per_token, activation_bytes_per_token_layer
+    flop_per_token, training_flop_per_token, activation_bytes_per_token_layer
+    describe                              -> what was understood, layer by layer
 
 A new layer kind is a specification (spec.py), one function that says what it consists of, and one line in
-`parts.BLOCKS`; a new `model_type` is one function and one line in `readers.READERS`.
+`parts.BLOCKS`; a new `model_type` is one line in `readers.READERS`, or in the table of dense families.
 """
 
-from steelyard.arch import attention as _attention  # registers its layer kinds
+from steelyard.arch import attention as _attention  # these register their layer kinds
+from steelyard.arch import compressed as _compressed
 from steelyard.arch import feed_forward as _feed_forward
+from steelyard.arch import latent as _latent
+from steelyard.arch import recurrent as _recurrent
 from steelyard.arch.backward import backward_operators
+from steelyard.arch.cache import CacheGrowth, cache_growth
 from steelyard.arch.config import read_config
+from steelyard.arch.conventions import CONVENTIONS, Convention, training_flop_per_token
 from steelyard.arch.counts import Params, cache_bytes, count_params, weight_bytes
+from steelyard.arch.describe import BlockFacts, Description, LayerFacts, describe
 from steelyard.arch.dtypes import dtype_bytes
 from steelyard.arch.flop import activation_bytes_per_token_layer, flop_per_token
 from steelyard.arch.forward import forward_operators
 from steelyard.arch.load import from_config, load
 from steelyard.arch.operators import experts_hit
+from steelyard.arch.prediction import prediction_model
 from steelyard.arch.spec import Attention, LatentAttention, Layer, Mlp, Model, Moe
 
 NOT_MODELLED: tuple[str, ...] = (
-    "multi-token-prediction layers and speculative drafts",
-    "vision and audio towers of multimodal models",
-    "uneven load of experts",
+    "speculative drafts (multi-token-prediction layers are counted beside the model, and are a model of their own)",
+    "the work of vision and audio towers (their parameters are counted beside the model where their shape is known)",
+    "uneven load of experts, unless its factor is given",
     "the work of LoRA adapters themselves",
     "arithmetic of elementwise work and routing (its memory traffic is counted)",
     "padding of widths that tensor parallelism does not divide, beyond the busiest rank",
@@ -32,10 +40,16 @@ NOT_MODELLED: tuple[str, ...] = (
 """What the operators leave out."""
 
 __all__ = [
+    "CONVENTIONS",
     "NOT_MODELLED",
     "Attention",
+    "BlockFacts",
+    "CacheGrowth",
+    "Convention",
+    "Description",
     "LatentAttention",
     "Layer",
+    "LayerFacts",
     "Mlp",
     "Model",
     "Moe",
@@ -43,14 +57,18 @@ __all__ = [
     "activation_bytes_per_token_layer",
     "backward_operators",
     "cache_bytes",
+    "cache_growth",
     "count_params",
+    "describe",
     "dtype_bytes",
     "experts_hit",
     "flop_per_token",
     "forward_operators",
     "from_config",
     "load",
+    "prediction_model",
     "read_config",
+    "training_flop_per_token",
     "weight_bytes",
 ]
-del _attention, _feed_forward
+del _attention, _compressed, _feed_forward, _latent, _recurrent

@@ -14,6 +14,9 @@ from steelyard.units import Array
 ATTENTION_BACKWARD_RATIO = 2.5
 """Matrix products of a flash backward pass to those of its forward pass, 5 to 2: scores are computed again."""
 
+SCAN_BACKWARD_RATIO = 3.0
+"""The states of all chunks are computed again, then each product has two gradients."""
+
 ELEMENTWISE_BACKWARD_RATIO = 1.5
 """Three tensors (input, gradient in, gradient out) where the forward pass moves two."""
 
@@ -30,6 +33,7 @@ def backward_operators(
     cp: Array = 1,
     ep: Array = 1,
     compute_dtype: str = "bf16",
+    expert_imbalance_ratio: Array = 1.0,
     trainable: Literal["all", "lora"] = "all",
     sequence_parallel: bool = True,
 ) -> tuple[Operator, ...]:
@@ -47,6 +51,7 @@ def backward_operators(
         cp: Context-parallel ranks.
         ep: Expert-parallel ranks.
         compute_dtype: Format that matrices are multiplied in.
+        expert_imbalance_ratio: Rows of the busiest expert rank to the mean, at least 1.
         trainable: "all", or "lora": frozen matrices get no weight gradient; the adapters' own work is not
             included.
         sequence_parallel: Tensor-parallel ranks share norms and residual additions, not repeat them.
@@ -73,6 +78,7 @@ def backward_operators(
         ep=ep,
         compute_dtype=compute_dtype,
         kv_dtype=None,
+        expert_imbalance_ratio=expert_imbalance_ratio,
         sequence_parallel=sequence_parallel,
     )
     gradients = [_gradients(operator, trainable == "all") for operator in reversed(forward)]
@@ -92,12 +98,13 @@ def _gradients(operator: Operator, train_weights: bool) -> tuple[Operator, ...]:
             k=operator.m,
         )
         return (of_input, of_weights) if train_weights else (of_input,)
-    if operator.kind == "attention":
+    if operator.kind in {"attention", "scan"}:
         return (
             replace(
                 operator,
                 name=f"{operator.name}.gradient",
-                flop=ATTENTION_BACKWARD_RATIO * operator.flop,
+                flop=(ATTENTION_BACKWARD_RATIO if operator.kind == "attention" else SCAN_BACKWARD_RATIO)
+                * operator.flop,
                 activation_bytes=2 * operator.activation_bytes,  # all inputs and outputs, and their gradients
             ),
         )

@@ -13,10 +13,13 @@ MAX_CONFIG_BYTES = 8 * 2**20
 """Real configurations reach 3 MB (lists of quantised layers); more is another file by mistake."""
 
 
+_CACHE_KEYS = frozenset(("kv_cache_quant_algo", "kv_cache_scheme"))
+
+
 def read_config(path: str | Path) -> dict[str, Any]:
     """Return the configuration in a `config.json`, or in the folder that holds one.
 
-    A `hf_quant_config.json` beside it is added as `quantization_config`.
+    A `hf_quant_config.json` beside it is added as `quantization_config`, or completes it.
 
     Raises:
         InputError: No such file, too large, not JSON, or not an object; the message names the file.
@@ -25,11 +28,22 @@ def read_config(path: str | Path) -> dict[str, Any]:
     if _probe(path, Path.is_dir):
         path = path / "config.json"
     config = _read_object(path)
-    if not config.get("quantization_config") and path.name.endswith("config.json"):
+    if path.name.endswith("config.json"):
         beside = path.with_name(path.name.removesuffix("config.json") + "hf_quant_config.json")
-        if _probe(beside, Path.is_file):
-            config["quantization_config"] = _read_object(beside)
+        own = config.get("quantization_config")
+        complete = isinstance(own, dict) and bool(own) and not _CACHE_KEYS.isdisjoint(own)
+        if not complete and _probe(beside, Path.is_file):
+            _add_quantisation(config, _read_object(beside))
     return config
+
+
+def _add_quantisation(config: dict[str, Any], beside: dict[str, Any]) -> None:
+    """Add what `hf_quant_config.json` states: all of it, or the cache's format that `config.json` left out."""
+    own, inner = config.get("quantization_config"), beside.get("quantization")
+    if not own:
+        config["quantization_config"] = beside
+    elif isinstance(own, dict) and isinstance(inner, dict):
+        own["kv_cache_quant_algo"] = inner.get("kv_cache_quant_algo")
 
 
 def _probe(path: Path, check: Callable[[Path], bool]) -> bool:

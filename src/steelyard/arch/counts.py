@@ -9,6 +9,7 @@ import numpy as np
 from steelyard.arch.dtypes import dtype_bytes
 from steelyard.arch.formats import formats
 from steelyard.arch.parts import Linear, parts, share
+from steelyard.arch.prediction import prediction_model
 from steelyard.arch.spec import Model
 from steelyard.records.term import term
 from steelyard.units import Array
@@ -46,6 +47,10 @@ class Params:
     router_params: int = term("routers", "param")
     vector_params: int = term("norms and other vectors", "param")
 
+    buffer_params: int = term("numbers stored that are no parameters, beside the total", "param")
+    prediction_params: int = term("multi-token-prediction layers, beside the total", "param")
+    tower_params: int = term("towers for images and sound, beside the total", "param")
+
     @property
     def non_embedding_params(self) -> int:
         """All but the embedding table and learned positions (a tied head is the table)."""
@@ -60,7 +65,8 @@ def count_params(model: Model) -> Params:
 
     Formula: the sum over matrices of rows x columns + biases, and over vectors of their length.
 
-    Assumes: vision towers and multi-token-prediction layers are left out (`model.ignored` names them).
+    Multi-token-prediction layers, towers for images and sound, and what a checkpoint stores that is no parameter
+    (corrections that balance the load of experts) are counted beside the total, not in it.
 
     Example:
         >>> from steelyard import arch
@@ -75,7 +81,7 @@ def count_params(model: Model) -> Params:
         if linear.experts > 1:
             idle += linear.params * (linear.experts - linear.top_k) * count
     vectors = parts(model).vector_params
-    embedding = (model.vocab + model.learned_positions) * model.hidden
+    embedding = (model.vocab + model.learned_positions) * model.hidden + model.vocab * model.layer_embedding
     head = (0 if model.tied_embeddings else model.vocab * model.hidden) + (model.vocab if model.head_bias else 0)
     total = sum(sums.values()) + vectors + embedding + head
     return Params(
@@ -88,7 +94,17 @@ def count_params(model: Model) -> Params:
         experts_params=sums["experts"],
         router_params=sums["router"],
         vector_params=vectors,
+        buffer_params=parts(model).buffers,
+        prediction_params=_prediction_params(model),
+        tower_params=sum(tower.params for tower in model.towers),
     )
+
+
+def _prediction_params(model: Model) -> int:
+    if not model.prediction:
+        return 0
+    listed = parts(prediction_model(model))
+    return listed.vector_params + sum(linear.params * linear.experts * count for linear, count in listed.linears)
 
 
 def rank_params(linear: Linear, tp: Array, ep: Array) -> Array:
@@ -126,11 +142,13 @@ def weight_bytes(model: Model, weight_dtype: str | None = None, *, tp: Array = 1
     tp, ep = as_floats(tp), as_floats(ep)
     held = formats(model, weight_dtype)
     vocab = share(((model.vocab, 1),), tp)
-    tables = vocab * model.hidden * (1 if model.tied_embeddings else 2) + (vocab if model.head_bias else 0.0)
-    replicated = parts(model).vector_params + model.learned_positions * model.hidden
-    total = (tables + replicated) * held.base_bytes
+    table = vocab * (model.hidden + model.layer_embedding) * held.param_bytes("embedding", "embedding")
+    head = 0.0 if model.tied_embeddings else vocab * model.hidden * held.param_bytes("head", "head")
+    bias = vocab * held.base_bytes if model.head_bias else 0.0
+    replicated = parts(model).vector_params + parts(model).buffers + model.learned_positions * model.hidden
+    total = table + head + bias + replicated * held.base_bytes
     for linear, count in parts(model).linears:
-        total = total + rank_params(linear, tp, ep) * (count * held.param_bytes(linear.group))
+        total = total + rank_params(linear, tp, ep) * (count * held.param_bytes(linear.name, linear.group))
     return total
 
 
@@ -153,9 +171,11 @@ def cache_bytes(model: Model, context_tokens: Array, *, kv_dtype: str = "bf16", 
     """
     context, ranks = as_floats(context_tokens), as_floats(tp)
     elements: Array = 0.0
+    states: Array = 0.0
     for core, count in parts(model).cores:
         elements = elements + core.cache_elements(context, ranks) * count
-    return elements * dtype_bytes(kv_dtype)
+        states = states + core.state_bytes(ranks) * count
+    return elements * dtype_bytes(kv_dtype) + states
 
 
 def as_floats(value: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steelyard.arch.parts import BLOCKS, Block, Linear, Traffic
+from steelyard.arch.parts import BLOCKS, Block, Linear, Traffic, whole
 from steelyard.arch.spec import Mlp, Moe
 
 
@@ -25,6 +25,7 @@ def dense(spec: Mlp, hidden: int) -> Block:
     widths = 3 if spec.gated else 2  # the activation function reads one or two tensors and writes one
     return Block(
         linears=_pair("mlp", "mlp", spec.ffn, hidden, gated=spec.gated, bias=spec.bias),
+        vector_params=spec.vector_params,
         moved=((spec.ffn, widths),),
         kept_elements=hidden + widths * spec.ffn,
         cheap_elements=hidden + spec.ffn,
@@ -35,8 +36,12 @@ def mixture(spec: Moe, hidden: int) -> Block:
     """Return the parts of a mixture of experts: router, routed experts, shared experts."""
     widths = 3 if spec.gated else 2
     up = ((spec.ffn, 2 if spec.gated else 1),)
-    router = Linear(name="moe.router", group="router", out=((1, spec.experts),), into=((1, hidden),))
-    experts = (("moe.experts_up", up, ((1, hidden),)), ("moe.experts_down", ((1, hidden),), ((spec.ffn, 1),)))
+    logits = spec.experts + (1 if spec.shared_gate else 0)
+    router = Linear(name="moe.router", group="router", out=((1, logits),), into=((1, hidden),))
+    inner = ((1, spec.latent or hidden),)
+    experts = (("moe.experts_up", up, inner), ("moe.experts_down", inner, ((spec.ffn, 1),)))
+    to_latent = Linear(name="moe.latent_down", group="shared_experts", out=inner, into=((1, hidden),))
+    from_latent = Linear(name="moe.latent_up", group="shared_experts", out=((1, hidden),), into=inner)
     shared = _pair("moe.shared", "shared_experts", spec.shared_ffn, hidden, gated=spec.gated)
     return Block(
         linears=(
@@ -53,18 +58,20 @@ def mixture(spec: Moe, hidden: int) -> Block:
                 )
                 for name, out, into in experts
             ),
+            *((to_latent, from_latent) if spec.latent else ()),
             *(shared if spec.shared_ffn else ()),
         ),
-        vector_params=spec.router_params + (hidden if spec.shared_gate else 0),
+        vector_params=spec.router_params,
+        buffers=spec.router_buffers,
         moved=((spec.shared_ffn, widths),) if spec.shared_ffn else (),
         routed=Traffic(
             name="moe.dispatch_combine",
-            residual=4 * hidden,  # a copy of the token goes to its expert, its result comes back
+            residual=4 * whole(inner),  # a copy of the token goes to its expert, its result comes back
             sharded=((spec.ffn, widths),),
             experts=spec.experts,
             top_k=spec.top_k,
         ),
-        kept_elements=hidden + spec.top_k * (2 * hidden + widths * spec.ffn) + widths * spec.shared_ffn,
+        kept_elements=hidden + spec.top_k * (2 * whole(inner) + widths * spec.ffn) + widths * spec.shared_ffn,
         cheap_elements=hidden + spec.top_k * spec.ffn + spec.shared_ffn,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from steelyard.arch.dtypes import dtype_bytes, wide
@@ -14,19 +14,22 @@ QUANTISED_GROUPS = ("attention", "mlp", "experts", "shared_experts")
 
 @dataclass(frozen=True, slots=True)
 class Formats:
-    """Bytes per parameter of each group of matrices, and which groups run in the narrow compute format."""
+    """Bytes per parameter of each matrix, and which matrices run in the narrow compute format."""
 
     base_bytes: float
-    group_bytes: tuple[tuple[str, float], ...]
-    narrow_groups: tuple[str, ...]
+    of_group: dict[str, float] = field(default_factory=dict)
+    of_name: dict[str, float] | None = None  # None: `of_group` decides
 
-    def param_bytes(self, group: str) -> float:
-        """Return the bytes that a parameter of a group takes."""
-        return dict(self.group_bytes).get(group, self.base_bytes)
+    def param_bytes(self, name: str, group: str) -> float:
+        """Return the bytes that a parameter of a matrix takes."""
+        if self.of_name is not None:
+            return self.of_name.get(name, self.base_bytes)
+        return self.of_group.get(group, self.base_bytes)
 
-    def compute(self, group: str, compute_dtype: str) -> str:
-        """Return the format that a group is multiplied in when `compute_dtype` is asked for."""
-        return compute_dtype if group in self.narrow_groups else wide(compute_dtype)
+    def compute(self, name: str, group: str, compute_dtype: str) -> str:
+        """Return the format that a matrix is multiplied in when `compute_dtype` is asked for."""
+        narrow = group in QUANTISED_GROUPS if self.of_name is None else name in self.of_name
+        return compute_dtype if narrow else wide(compute_dtype)
 
 
 @lru_cache(maxsize=512)
@@ -36,10 +39,9 @@ def formats(model: Model, weight_dtype: str | None) -> Formats:
     A wide format holds for all weights. A narrow one holds for `QUANTISED_GROUPS`, the rest stays in bf16.
     """
     if weight_dtype is None or weight_dtype == model.weight_dtype:
-        groups = tuple((one.group, one.param_bytes) for one in model.stored)
-        narrow = tuple(group for group, _ in groups) or QUANTISED_GROUPS
-        return Formats(dtype_bytes(model.base_dtype), groups, narrow)
+        base = dtype_bytes(model.base_dtype)
+        return Formats(base, of_name={one.name: one.param_bytes for one in model.stored} if model.stored else None)
     size = dtype_bytes(weight_dtype)
     if wide(weight_dtype) == weight_dtype:
-        return Formats(size, (), QUANTISED_GROUPS)
-    return Formats(dtype_bytes(wide(weight_dtype)), tuple((g, size) for g in QUANTISED_GROUPS), QUANTISED_GROUPS)
+        return Formats(size)
+    return Formats(dtype_bytes(wide(weight_dtype)), of_group=dict.fromkeys(QUANTISED_GROUPS, size))

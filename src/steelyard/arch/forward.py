@@ -12,7 +12,7 @@ from steelyard.arch.formats import formats
 from steelyard.arch.operators import Pass, elementwise, embedding, head, matrix, mixing
 from steelyard.arch.parts import parts
 from steelyard.arch.spec import Model
-from steelyard.errors import UnknownError, unknown
+from steelyard.errors import InputError, UnknownError, unknown
 from steelyard.records.operator import Operator
 from steelyard.units import Array
 
@@ -31,6 +31,7 @@ def forward_operators(
     kv_dtype: str | None = "bf16",
     logits: Literal["all", "last"] = "all",
     routed_tokens: Array | None = None,
+    expert_imbalance_ratio: Array = 1.0,
     sequence_parallel: bool = False,
 ) -> tuple[Operator, ...]:
     """Return the operators of one forward pass, as one device of the (tp, cp, ep) group runs them.
@@ -52,6 +53,8 @@ def forward_operators(
         logits: The head runs for "all" new tokens (training) or for the "last" of each sequence (serving).
         routed_tokens: Tokens that all ranks of the expert group bring to its experts together (tokens); by
             default each brings as many as this one.
+        expert_imbalance_ratio: Rows of the busiest expert rank to the mean over ranks, at least 1 (routing is seldom
+            even); experts hit are not changed by it.
         sequence_parallel: Tensor-parallel ranks share norms and residual additions (training), not repeat them.
 
     Returns:
@@ -59,6 +62,7 @@ def forward_operators(
 
     Raises:
         UnknownError: A number format or kind of logits that is not known.
+        InputError: An imbalance below 1.
 
     Assumes: causal attention exactly halved; tokens spread evenly over experts, whose weights are read only when
         a token reaches them: E * (1 - (1 - k/E)^tokens) in expectation; biases cost no FLOP.
@@ -88,6 +92,7 @@ def forward_operators(
         ep=ep,
         expert_tp=expert_tp,
         routed_tokens=rows * (ep * expert_tp / tp) if routed_tokens is None else as_floats(routed_tokens),
+        imbalance_ratio=_at_least_even(expert_imbalance_ratio),
         residual_ranks=tp if sequence_parallel else 1.0,
         expanded_rows=batch * expanded,
         formats=formats(model, weight_dtype),
@@ -103,3 +108,9 @@ def forward_operators(
         *(elementwise(one, traffic, count) for traffic, count in listed.traffic),
         *head(one, model, rows if logits == "all" else batch * np.minimum(new, 1.0)),
     )
+
+
+def _at_least_even(imbalance: Array) -> Array:
+    if np.any(np.less(imbalance, 1.0)):
+        raise InputError(f"expert_imbalance_ratio is {imbalance}; the busiest rank has at least its share (1)")
+    return as_floats(imbalance)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -10,10 +11,11 @@ from typing import Any
 
 from steelyard import catalog
 from steelyard.arch.config import read_config
-from steelyard.arch.fields import Fields
-from steelyard.arch.quantisation import stored_groups
+from steelyard.arch.fields import SYNONYMS, Fields
+from steelyard.arch.quantisation import quantised
 from steelyard.arch.readers import IGNORED, IGNORED_ENDINGS, READERS, TEXT_PARTS
 from steelyard.arch.spec import Model
+from steelyard.arch.towers import towers
 from steelyard.errors import InputError, UnknownError, unknown
 
 _DTYPES = {
@@ -24,6 +26,8 @@ _DTYPES = {
     "float": "fp32",
     "float8_e4m3fn": "fp8",
 }
+_BESIDE = ("vision_config", "audio_config")
+_NEXT_STEP = "docs/howto/add-a-model.md says how to add one"
 _OUTER_KEYS = ("torch_dtype", "dtype", "tie_word_embeddings", "quantization_config")
 
 
@@ -79,29 +83,60 @@ def from_config(config: Mapping[str, Any], *, id: str, name: str = "") -> Model:
         (2, 4, 'bf16')
     """
     where = id[-200:]
-    left_out: tuple[str, ...] = ()
-    model_type = config.get("model_type")
-    inner = config.get("text_config")
+    outer, model_type, whole_type = config, config.get("model_type"), ""
+    defaults: dict[str, Any] = {}
     if isinstance(model_type, str) and model_type in TEXT_PARTS:
-        if not isinstance(inner, Mapping):
-            Fields(config, where).refuse("text_config", "the configuration of the language model")
-        left_out = ("the parts for images and sound",)
-        config = {key: config[key] for key in _OUTER_KEYS if config.get(key) is not None} | dict(inner)
-        model_type = config.get("model_type")
+        whole_type = model_type
+        config, defaults = _language_model(config, TEXT_PARTS[whole_type], where)
+        model_type = config["model_type"]
     if not isinstance(model_type, str) or model_type not in READERS:
-        raise InputError(f"{where}: {unknown('model_type', str(model_type), READERS)}; known: {', '.join(READERS)}")
+        raise InputError(f"{where}: {unknown('model_type', str(model_type), READERS, next_step=_NEXT_STEP)}")
     fields = Fields(config, where)
     model = READERS[model_type](fields)
-    fields.finish(IGNORED, IGNORED_ENDINGS)
     base = _stored_dtype(fields)
-    model = replace(model, id=id, name=name or id, weight_dtype=base, base_dtype=base, ignored=model.ignored + left_out)
-    quantised = config.get("quantization_config")
-    if not quantised:
+    fields.has("model_type")
+    fields.has("quantization_config")  # read below, once the matrices are known
+    harmless = fields.finish(IGNORED, IGNORED_ENDINGS)
+    model = replace(model, id=id, name=name or id, weight_dtype=base, base_dtype=base, harmless_keys=harmless)
+    if whole_type:
+        beside, left_out = towers(outer, whole_type, model.hidden, where)
+        taken = tuple(f"{key} = {defaults[key]}" for key in sorted(defaults) if fields.was_read(key))
+        model = replace(model, towers=beside, ignored=model.ignored + left_out, defaults=taken)
+    quantisation = config.get("quantization_config")
+    if not quantisation:
         return model
-    if not isinstance(quantised, Mapping):
+    if not isinstance(quantisation, Mapping):
         fields.refuse("quantization_config", "a mapping with quant_method")
-    dtype, groups = stored_groups(model, quantised, where)
-    return replace(model, weight_dtype=dtype, stored=groups)
+    if config.get("expert_dtype") and "expert_dtype" not in quantisation:
+        quantisation = {**quantisation, "expert_dtype": config["expert_dtype"]}
+    as_stored = quantised(model, quantisation, where)
+    kv_dtype = as_stored.kv_dtype or model.kv_dtype
+    return replace(model, weight_dtype=as_stored.weight_dtype, stored=as_stored.stored, kv_dtype=kv_dtype)
+
+
+def _language_model(config: Mapping[str, Any], text_type: str, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the keys of the language model in a larger configuration, and those of them that its class fills in.
+
+    They stand in `text_config`, or (older files) among the keys of the whole.
+    """
+    inner = config.get("text_config")
+    if inner is None and "hidden_size" in config:
+        return {key: value for key, value in config.items() if key not in _BESIDE} | {"model_type": text_type}, {}
+    if not isinstance(inner, Mapping):
+        Fields(config, where).refuse("text_config", "the configuration of the language model")
+    text = {key: config[key] for key in _OUTER_KEYS if config.get(key) is not None} | dict(inner)
+    text.setdefault("model_type", text_type)
+    stated = set(text) | {other for group in SYNONYMS if not group.isdisjoint(text) for other in group}
+    defaults = {key: value for key, value in _class_defaults(text["model_type"]).items() if key not in stated}
+    return text | defaults, defaults
+
+
+def _class_defaults(model_type: Any) -> dict[str, Any]:
+    """Return what a nested configuration means where it leaves a key out."""
+    if not isinstance(model_type, str):
+        return {}
+    rows = catalog.table("config_defaults").where(model_type=model_type)
+    return {row["key"]: json.loads(row["default"]) for row in rows}
 
 
 def _stored_dtype(fields: Fields) -> str:

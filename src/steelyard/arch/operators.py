@@ -27,6 +27,7 @@ class Pass:
     ep: Array
     expert_tp: Array  # devices that share one expert
     routed_tokens: Array  # tokens that the experts of this device's expert group see
+    imbalance_ratio: Array  # rows of the busiest expert rank to the mean
     residual_ranks: Array  # ranks that share the elementwise work on the hidden width
     expanded_rows: Array  # cached tokens whose keys and values are expanded again
     formats: Formats
@@ -42,14 +43,14 @@ def matrix(one: Pass, linear: Linear, count: int) -> Operator:
 def _gemm(one: Pass, linear: Linear, count: int) -> Operator:
     m = one.rows + one.expanded_rows if linear.expands_cache else one.rows
     n, k = share(linear.out, one.tp), share(linear.into, one.tp)
-    compute = one.formats.compute(linear.group, one.compute_dtype)
+    compute = one.formats.compute(linear.name, linear.group, one.compute_dtype)
     return Operator(
         name=linear.name,
         kind="gemm",
         place="layer",
         count=count,
         flop=m * (2 * n * k),
-        weight_bytes=n * (k + 1 if linear.bias else k) * one.formats.param_bytes(linear.group),
+        weight_bytes=n * (k + 1 if linear.bias else k) * one.formats.param_bytes(linear.name, linear.group),
         activation_bytes=m * (k * dtype_bytes(compute) + n * ELEMENT_BYTES),
         m=m,
         n=n,
@@ -60,16 +61,16 @@ def _gemm(one: Pass, linear: Linear, count: int) -> Operator:
 
 def _experts(one: Pass, linear: Linear, count: int) -> Operator:
     n, k = share(linear.out, one.expert_tp), share(linear.into, one.expert_tp)
-    copies = one.routed_tokens * (linear.top_k / one.ep)  # rows of all experts on this device together
+    copies = one.routed_tokens * (one.imbalance_ratio * linear.top_k / one.ep)  # rows of all experts on this device
     hit = experts_hit(linear.experts, linear.top_k, one.routed_tokens, one.ep)
-    compute = one.formats.compute(linear.group, one.compute_dtype)
+    compute = one.formats.compute(linear.name, linear.group, one.compute_dtype)
     return Operator(
         name=linear.name,
         kind="grouped_gemm",
         place="layer",
         count=count,
         flop=copies * (2 * n * k),
-        weight_bytes=hit * (n * (k + 1 if linear.bias else k) * one.formats.param_bytes(linear.group)),
+        weight_bytes=hit * (n * (k + 1 if linear.bias else k) * one.formats.param_bytes(linear.name, linear.group)),
         activation_bytes=copies * (k * dtype_bytes(compute) + n * ELEMENT_BYTES),
         m=copies,
         n=n,
@@ -95,16 +96,16 @@ def experts_hit(experts: int, top_k: int, tokens: Array, ep: Array = 1.0) -> Arr
 
 
 def mixing(one: Pass, core: Core, work: Work, count: int) -> Operator:
-    """Return the operator of an attention core."""
+    """Return the operator of an attention or state core; without a cache a state never leaves the pass."""
     return Operator(
         name=core.name,
-        kind="attention",
+        kind=core.kind,
         place="layer",
         count=count,
         flop=one.batch * work.flop,
         weight_bytes=0.0,
         activation_bytes=one.batch * ELEMENT_BYTES * work.activation_elements,
-        cache_bytes=one.batch * one.kv_bytes * work.cache_elements,
+        cache_bytes=one.batch * (one.kv_bytes * work.cache_elements + (work.state_bytes if one.kv_bytes else 0.0)),
         compute_dtype=wide(one.compute_dtype),
     )
 
@@ -112,7 +113,7 @@ def mixing(one: Pass, core: Core, work: Work, count: int) -> Operator:
 def elementwise(one: Pass, traffic: Traffic, count: int) -> Operator:
     """Return the operator of the norms, additions, positions and activation functions of a layer."""
     if traffic.top_k:
-        rows = one.routed_tokens * (traffic.top_k / one.ep)
+        rows = one.routed_tokens * (one.imbalance_ratio * traffic.top_k / one.ep)
         elements = traffic.residual + share(traffic.sharded, one.expert_tp)
     else:
         rows = one.rows
@@ -122,15 +123,15 @@ def elementwise(one: Pass, traffic: Traffic, count: int) -> Operator:
 
 def embedding(one: Pass, model: Model) -> Operator:
     """Return the lookup: only the rows of the tables that are looked up are read."""
-    tables = 2 if model.learned_positions else 1
+    width = model.hidden * (2 if model.learned_positions else 1) + model.layer_embedding
     return Operator(
         name="embedding",
         kind="embedding",
         place="embedding",
         count=1,
         flop=0.0,
-        weight_bytes=one.rows * (tables * model.hidden * one.formats.base_bytes / one.tp),
-        activation_bytes=one.rows * (model.hidden * ELEMENT_BYTES),
+        weight_bytes=one.rows * (width * one.formats.param_bytes("embedding", "embedding") / one.tp),
+        activation_bytes=one.rows * ((model.hidden + model.layer_embedding) * ELEMENT_BYTES),
         compute_dtype=wide(one.compute_dtype),
     )
 
@@ -144,7 +145,7 @@ def head(one: Pass, model: Model, rows: Array) -> tuple[Operator, Operator]:
         place="head",
         count=1,
         flop=rows * (2 * n * k),
-        weight_bytes=n * (k + 1 if model.head_bias else k) * one.formats.base_bytes,
+        weight_bytes=n * (k + 1 if model.head_bias else k) * one.formats.param_bytes("head", "head"),
         activation_bytes=rows * ((k + n) * ELEMENT_BYTES),
         m=rows,
         n=n,

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Linear:
     """One matrix (or `experts` of them, of which a token uses `top_k`)."""
 
     name: str
-    group: str  # decides its stored format: "attention", "mlp", "experts", "shared_experts", "router"
+    group: str  # what it is counted as: "attention", "mlp", "experts", "shared_experts", "router", "connection"
     out: Width
     into: Width
     bias: bool = False
@@ -69,25 +69,31 @@ class Work:
     cache_elements: Array  # read and written
     activation_elements: Array
     expanded_tokens: Array = 0.0  # cached tokens whose keys and values are expanded again
+    state_bytes: Array = 0.0  # of a state with a format of its own, read and written
 
 
-class Core(Protocol):
-    """Mixes information between tokens (attention, scan)."""
+class Core:
+    """Mixes information between tokens: attention over a cache, or the scan of a state."""
 
-    @property
-    def name(self) -> str: ...
+    __slots__ = ()
+    name: str
+    kind: ClassVar[Literal["attention", "scan"]] = "attention"
 
     def work(self, new_tokens: Array, context_tokens: Array, tp: Array, cp: Array) -> Work:
         """Return the work for `new_tokens` after `context_tokens`."""
-        ...
+        raise NotImplementedError
 
     def full_flop(self, seq_tokens: Array) -> Array:
         """Return the FLOP over one sequence when every token sees all others (the convention without halving)."""
-        ...
+        raise NotImplementedError
 
     def cache_elements(self, context_tokens: Array, tp: Array) -> Array:
-        """Return the elements cached per sequence on one device."""
-        ...
+        """Return the elements in the cache's format that one sequence keeps on one device."""
+        raise NotImplementedError
+
+    def state_bytes(self, tp: Array) -> Array:
+        """Return the bytes, in a format of their own, that one sequence keeps on one device whatever its length."""
+        return 0.0 * tp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +113,7 @@ class Block:
 
     linears: tuple[Linear, ...]
     vector_params: int = 0  # parameters outside matrices
+    buffers: int = 0  # numbers that a checkpoint stores beside the parameters
     cores: tuple[Core, ...] = ()
     moved: Width = ()  # elements per token that its elementwise work reads and writes
     routed: Traffic | None = None
@@ -122,6 +129,7 @@ class Parts:
     cores: tuple[tuple[Core, int], ...]
     traffic: tuple[tuple[Traffic, int], ...]
     vector_params: int
+    buffers: int
     kept_elements: int  # per token, all layers together
     cheap_elements: int
 
@@ -132,17 +140,31 @@ BLOCKS: dict[type, Callable[[Any, int], Block]] = {}
 
 def _traffic(layer: Layer, blocks: list[Block], hidden: int) -> list[Traffic]:
     additions = 1 if layer.parallel else len(blocks)
+    # norms and additions read and write the hidden width; hyper-connections read their streams twice, write them once
+    residual = 2 * hidden * (layer.norms + additions)
+    residual += (3 * layer.streams + 1) * hidden * len(blocks) if layer.streams > 1 else 0
     own = Traffic(
         name="layer.elementwise",
-        residual=2 * hidden * (layer.norms + additions),  # each reads and writes the hidden width
+        residual=residual,
         sharded=tuple(part for block in blocks for part in block.moved),
     )
     return [own, *(block.routed for block in blocks if block.routed)]
 
 
+def _connection(layer: Layer, hidden: int) -> Linear:
+    """Return the matrix that decides how a block reads and writes the residual streams.
+
+    Source: manifold-constrained hyper-connections, DeepSeek-V4 report, section 2.2.
+    """
+    streams = layer.streams
+    out = ((1, streams * (streams + 2)),)
+    return Linear(name="layer.connection", group="connection", out=out, into=((1, streams * hidden),))
+
+
 def _kept(layer: Layer, blocks: list[Block], hidden: int) -> int:
     shared_inputs = max(len(blocks) - layer.norms, 0) if layer.parallel else 0
-    return sum(block.kept_elements for block in blocks) + hidden * (layer.norms - shared_inputs)
+    kept = sum(block.kept_elements for block in blocks) + hidden * (layer.norms - shared_inputs)
+    return kept + (layer.streams * hidden * len(blocks) if layer.streams > 1 else 0)
 
 
 @lru_cache(maxsize=256)
@@ -151,22 +173,31 @@ def parts(model: Model) -> Parts:
     linears: Counter[Linear] = Counter()
     cores: Counter[Core] = Counter()
     traffic: Counter[Traffic] = Counter()
-    norm_params = model.hidden * (2 if model.norm_bias else 1)
-    vectors, kept, cheap = norm_params, 0, 0  # one norm stands before the head
+    norm = model.hidden * model.norm_vectors
+    vectors, buffers, kept, cheap = norm * model.outer_norms + model.outer_params, 0, 0, 0
     for layer, count in model.layers:
         blocks = [BLOCKS[type(spec)](spec, model.hidden) for spec in layer.blocks]
         for block in blocks:
-            linears.update(dict.fromkeys(block.linears, count))
-            cores.update(dict.fromkeys(block.cores, count))
-        traffic.update(dict.fromkeys(_traffic(layer, blocks, model.hidden), count))
-        vectors += count * (norm_params * layer.norms + sum(block.vector_params for block in blocks))
+            for linear in block.linears:
+                linears[linear] += count
+            for core in block.cores:
+                cores[core] += count
+        for moved in _traffic(layer, blocks, model.hidden):
+            traffic[moved] += count
+        vectors += count * (norm * layer.norms + sum(block.vector_params for block in blocks))
+        buffers += count * sum(block.buffers for block in blocks)
         kept += count * _kept(layer, blocks, model.hidden)
         cheap += count * sum(block.cheap_elements for block in blocks)
+        if layer.streams > 1:
+            connection = _connection(layer, model.hidden)
+            linears[connection] += count * len(blocks)
+            vectors += count * len(blocks) * (layer.streams * (layer.streams + 2) + 3)
     return Parts(
         linears=tuple(linears.items()),
         cores=tuple(cores.items()),
         traffic=tuple(traffic.items()),
         vector_params=vectors,
+        buffers=buffers,
         kept_elements=kept,
         cheap_elements=cheap,
     )

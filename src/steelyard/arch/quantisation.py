@@ -1,50 +1,59 @@
-"""How a checkpoint stores its weights: from `quantization_config` to bytes per parameter of each group."""
+"""Which matrices a quantised checkpoint stores narrow, and in how many bytes."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from steelyard.arch.dtypes import dtype_bytes
-from steelyard.arch.fields import shorten
 from steelyard.arch.formats import QUANTISED_GROUPS
+from steelyard.arch.modules import ALL_LAYERS, layers_of
 from steelyard.arch.parts import Linear, parts
-from steelyard.arch.spec import Model, Stored
-from steelyard.errors import InputError
+from steelyard.arch.schemes import METHODS, Scheme, mxfp4, of_algorithm, of_weights, refuse
+from steelyard.arch.spec import Mlp, Model, Moe, Stored
 
-_FP32_SCALE_BYTES = 4.0
-_FP16_SCALE_BYTES = 2.0
-
-_ALWAYS_WIDE = re.compile(
-    r"lm_head|embed|norm|vision|visual|projector|router|e_score_correction|mtp|eh_proj|shared_head|gate(\.weight)?$"
-)
-_LAYER = re.compile(r"layers\.(\d+)")
-_WHOLE_LAYER = re.compile(r"layers\.\d+\.?\*?$")
-_PROJECTION = re.compile(r"self_attn\.(\w+?)_proj")
-_ALL_LAYERS = -1
-_GROUP_WORDS = (
-    ("shared_expert", "shared_experts"),
-    ("experts", "experts"),
-    ("self_attn", "attention"),
-    ("mlp", "mlp"),
-)
-_PROJECTIONS = {
-    "q": "attention.query_key_value",
-    "k": "attention.query_key_value",
-    "v": "attention.query_key_value",
-    "qkv": "attention.query_key_value",
-    "o": "attention.output",
-    "q_a": "attention.down",
-    "kv_a": "attention.down",
-    "q_b": "attention.query_up",
-    "kv_b": "attention.key_value_up",
-}
+_KV_ALGORITHMS = {"FP8": "fp8", "NVFP4": "nvfp4"}
+_KEPT_KEYS = ("ignore", "modules_to_not_convert", "exclude_modules", "ignored_layers", "llm_int8_skip_modules")
 
 
-def stored_groups(model: Model, config: Mapping[str, Any], where: str) -> tuple[str, tuple[Stored, ...]]:
-    """Return the format of the quantised matrices and how each group is stored.
+@dataclass(frozen=True, slots=True)
+class Quantised:
+    """What a checkpoint stores: the format of most weights, each narrow matrix, the cache it asks for."""
+
+    weight_dtype: str
+    stored: tuple[Stored, ...]
+    kv_dtype: str | None
+
+
+@dataclass(slots=True)
+class _Plan:
+    """A scheme for all matrices that can be narrow, except in some layers, and schemes for named ones."""
+
+    base: Scheme | None
+    wide: dict[str, set[int]] = field(default_factory=dict)
+    named: list[tuple[Scheme, dict[str, set[int]]]] = field(default_factory=list)
+
+    def shares(self, linear: Linear, occurs: int) -> list[tuple[Scheme | None, float]]:
+        """Return the schemes of a matrix with the share of its layers that each holds for (None: wide)."""
+        of_named = [(scheme, _share(layers.get(linear.name), occurs)) for scheme, layers in self.named]
+        of_named = [(scheme, share) for scheme, share in of_named if share]
+        rest = max(1.0 - sum(share for _, share in of_named), 0.0)
+        narrow = 0.0
+        if self.base and linear.group in QUANTISED_GROUPS:
+            narrow = rest * (1.0 - _share(self.wide.get(linear.name), occurs))
+        return [*of_named, (self.base, narrow), (None, rest - narrow)]
+
+
+def _share(layers: set[int] | None, occurs: int) -> float:
+    if not layers:
+        return 0.0
+    return 1.0 if ALL_LAYERS in layers else min(len(layers) / occurs, 1.0)
+
+
+def quantised(model: Model, config: Mapping[str, Any], where: str) -> Quantised:
+    """Return how a checkpoint stores its matrices.
 
     Args:
         model: The model, unquantised.
@@ -52,133 +61,104 @@ def stored_groups(model: Model, config: Mapping[str, Any], where: str) -> tuple[
         where: File or id, for messages.
 
     Raises:
-        InputError: A method, or an exclusion, that is not known.
+        InputError: A method, an algorithm or the name of a module that is not known.
     """
     inner = config.get("quantization")
     if isinstance(inner, Mapping):  # hf_quant_config.json
-        config = {"quant_method": "modelopt", "ignore": inner.get("exclude_modules"), **inner}
-    method = config.get("quant_method", "modelopt" if "quant_algo" in config else None)
-    read = _METHODS.get(method) if isinstance(method, str) else None
-    if read is None:
-        _refuse(where, "quant_method", method, ", ".join(sorted(_METHODS)))
-    dtype, param_bytes = read(config, where)
-    wide_bytes = dtype_bytes(model.base_dtype)
-    return dtype, tuple(
-        Stored(group=group, dtype=dtype, param_bytes=share * wide_bytes + (1 - share) * param_bytes)
-        for group, share in _left_wide(model, config, where).items()
-        if share < 1
-    )
-
-
-def _left_wide(model: Model, config: Mapping[str, Any], where: str) -> dict[str, float]:
-    """Return for each group that can be quantised the share of its parameters that the checkpoint leaves wide."""
-    stated = (config.get(key) for key in ("ignore", "modules_to_not_convert", "exclude_modules"))
-    names: Any = next((value for value in stated if value), [])
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        _refuse(where, "ignore", names, "a list of module names")
-    linears = [(linear, count) for linear, count in parts(model).linears if linear.group in QUANTISED_GROUPS]
+        config = {"quant_method": "modelopt", **inner}
+    matrices = list(_matrices(model))
     occurs: Counter[str] = Counter()
-    for linear, count in linears:
+    for linear, count in matrices:
         occurs[linear.name] += count
-    layers: dict[str, set[int]] = {name: set() for name in occurs}
-    matches: dict[str, list[str]] = {}  # pattern without its layer number -> names of the matrices it covers
-    for name in set(names):
-        index = _LAYER.search(name)
-        if _ALWAYS_WIDE.search(name) or (index and int(index[1][:9]) >= model.num_layers):
-            continue  # wide anyway, or a layer for multi-token prediction
-        pattern = _LAYER.sub("layers.0", name)
-        if pattern not in matches:
-            matches[pattern] = [linear.name for linear, _ in linears if _leaves_out(pattern, linear, where)]
-        for covered in matches[pattern]:
-            layers[covered].add(int(index[1]) if index else _ALL_LAYERS)
-    total: Counter[str] = Counter()
-    wide: dict[str, float] = {}
-    for linear, count in linears:
+    plan = _plan(model, config, frozenset(occurs), where)
+    wide_bytes = dtype_bytes(model.base_dtype)
+    of_dtype: Counter[str] = Counter()
+    sums: dict[str, list[float]] = {}  # name -> parameters, bytes
+    narrow: dict[str, Counter[str]] = {}
+    for linear, count in matrices:
         params = linear.params * linear.experts * count
-        left = min(len(layers[linear.name]) / occurs[linear.name], 1.0)
-        left = 1.0 if _ALL_LAYERS in layers[linear.name] else left
-        total[linear.group] += params
-        wide[linear.group] = wide.get(linear.group, 0.0) + params * left
-    return {group: wide[group] / total[group] for group in total}
+        total = sums.setdefault(linear.name, [0.0, 0.0])
+        total[0] += params
+        for scheme, share in plan.shares(linear, occurs[linear.name]):
+            total[1] += params * share * (scheme.param_bytes(linear) if scheme else wide_bytes)
+            if scheme and share:
+                of_dtype[scheme.dtype] += int(params * share)
+                narrow.setdefault(linear.name, Counter())[scheme.dtype] += int(params * share)
+    stored = tuple(
+        Stored(name=name, dtype=dtypes.most_common(1)[0][0], param_bytes=sums[name][1] / sums[name][0])
+        for name, dtypes in narrow.items()
+    )
+    most = of_dtype.most_common(1)[0][0] if of_dtype else model.base_dtype
+    return Quantised(most, stored, _kv_dtype(config, where))
 
 
-def _leaves_out(name: str, linear: Linear, where: str) -> bool:
-    """Return whether a pattern of module names covers a matrix."""
-    group = next((group for word, group in _GROUP_WORDS if word in name), None)
-    if group is None:
-        if _WHOLE_LAYER.search(name):
-            return True
-        _refuse(where, "ignore", name, "names of attention, mlp, experts, routers, norms, embeddings or layers")
-    projection = _PROJECTION.search(name) if group == "attention" else None
-    if projection is None:
-        return linear.group == group
-    return _PROJECTIONS.get(projection[1]) == linear.name
+def _matrices(model: Model) -> Iterator[tuple[Linear, int]]:
+    yield from parts(model).linears
+    table = Linear(name="embedding", group="embedding", out=((model.vocab, 1),), into=((1, model.hidden),))
+    yield table, 1
+    if not model.tied_embeddings:
+        yield replace(table, name="head", group="head"), 1
 
 
-def _refuse(where: str, key: str, value: Any, allowed: str) -> NoReturn:
-    raise InputError(f"{where}: quantization_config.{key} is {shorten(value)}; known: {allowed}")
+def _plan(model: Model, config: Mapping[str, Any], names: frozenset[str], where: str) -> _Plan:
+    beside = any({Mlp, Moe} <= {type(block) for block in layer.blocks} for layer, _ in model.layers)
+
+    def find(key: str, modules: Any) -> dict[str, set[int]]:
+        if not isinstance(modules, (list, tuple)) or not all(isinstance(one, str) for one in modules):
+            refuse(where, key, modules, "a list of names of modules")
+        found, unknown = layers_of(modules, names, beside=beside, num_layers=model.num_layers)
+        if unknown is not None:
+            refuse(where, key, unknown, "names of attention, mlp, experts, routers, norms, embeddings or layers")
+        return found
+
+    mixed = config.get("quant_algo") == "MIXED_PRECISION"
+    plan = _Plan(base=None if mixed and _method(config) == "modelopt" else _base(config, where))
+    plan.named = [(scheme, find("quantized_layers", modules)) for scheme, modules in _listed(config, where)]
+    if config.get("expert_dtype") == "fp4" and not plan.named:
+        plan.named = [(mxfp4(config, where), find("expert_dtype", ["mlp.experts"]))]
+    if not mixed:  # beside a list of layers, exclusions say nothing new
+        key, modules = next(((key, config[key]) for key in _KEPT_KEYS if config.get(key)), ("ignore", []))
+        plan.wide = find(key, modules)
+    return plan
 
 
-def _number(config: Mapping[str, Any], key: str, where: str) -> int:
-    value = config.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 2**20:
-        _refuse(where, key, value, "a whole number from 1 to 1,048,576")
-    return value
+def _method(config: Mapping[str, Any]) -> Any:
+    return config.get("quant_method", "modelopt" if "quant_algo" in config else None)
 
 
-def _fp8(config: Mapping[str, Any], where: str) -> tuple[str, float]:
-    block = config.get("weight_block_size")
-    if block is None:
-        return "fp8", dtype_bytes("fp8")
-    if not isinstance(block, list) or len(block) != 2:
-        _refuse(where, "weight_block_size", block, "two whole numbers")
-    sides = {"height": block[0], "width": block[1]}
-    numbers = _number(sides, "height", where) * _number(sides, "width", where)
-    return "fp8", dtype_bytes("fp8") + _FP32_SCALE_BYTES / numbers
+def _base(config: Mapping[str, Any], where: str) -> Scheme | None:
+    method = _method(config)
+    read = METHODS.get(method) if isinstance(method, str) else None
+    if read is None:
+        refuse(where, "quant_method", method, ", ".join(sorted(METHODS)))
+    return read(config, where)
 
 
-def _mxfp4(config: Mapping[str, Any], where: str) -> tuple[str, float]:
-    del config, where  # the format fixes its scales
-    return "mxfp4", dtype_bytes("mxfp4")
+def _listed(config: Mapping[str, Any], where: str) -> Iterator[tuple[Scheme, list[str]]]:
+    """Yield schemes with the modules that are named for each."""
+    layers, groups = config.get("quantized_layers"), config.get("config_groups")
+    if layers:
+        if not isinstance(layers, Mapping) or not all(isinstance(one, Mapping) for one in layers.values()):
+            refuse(where, "quantized_layers", layers, "a mapping of modules")
+        of_name: dict[str, list[str]] = {}
+        for module, one in layers.items():
+            of_name.setdefault(str(one.get("quant_algo")), []).append(module)
+        yield from ((of_algorithm({"quant_algo": name}, where), modules) for name, modules in of_name.items())
+    elif isinstance(groups, Mapping) and _method(config) == "compressed-tensors":
+        for group in groups.values():
+            targets = group.get("targets") if isinstance(group, Mapping) else None
+            if isinstance(targets, list) and "Linear" not in targets:
+                yield of_weights(group.get("weights"), where), [str(one).removeprefix("re:") for one in targets]
 
 
-def _modelopt(config: Mapping[str, Any], where: str) -> tuple[str, float]:
-    algorithm = config.get("quant_algo")
-    dtype = {"FP8": "fp8", "NVFP4": "nvfp4"}.get(algorithm) if isinstance(algorithm, str) else None
-    if dtype is None:
-        _refuse(where, "quant_algo", algorithm, "FP8, NVFP4")
-    return dtype, dtype_bytes(dtype)
-
-
-def _grouped_integers(config: Mapping[str, Any], where: str) -> tuple[str, float]:
-    bits = _number(config, "bits", where)
-    if bits not in {4, 8}:
-        _refuse(where, "bits", bits, "4, 8")
-    scales = (_FP16_SCALE_BYTES + bits / 8) / _number(config, "group_size", where)  # and a zero point
-    return f"int{bits}", bits / 8 + scales
-
-
-def _compressed_tensors(config: Mapping[str, Any], where: str) -> tuple[str, float]:
-    groups = config.get("config_groups")
-    group = next(iter(groups.values())) if isinstance(groups, Mapping) and len(groups) == 1 else None
-    weights = group.get("weights") if isinstance(group, Mapping) else None
-    if not isinstance(weights, Mapping):
-        _refuse(where, "config_groups", groups, "one group with weights")
-    kind = f"{weights.get('type')}{weights.get('num_bits')}"[:20]
-    known = {"float8": "fp8", "float4": "nvfp4", "int8": "int8", "int4": "int4"}
-    if kind not in known:
-        _refuse(where, "config_groups", kind, ", ".join(sorted(known)))
-    size = dtype_bytes(known[kind])
-    if kind.startswith("int") and weights.get("group_size") is not None and weights.get("group_size") != -1:
-        size += _FP16_SCALE_BYTES / _number(weights, "group_size", where)
-    return known[kind], size
-
-
-_METHODS: dict[str, Callable[[Mapping[str, Any], str], tuple[str, float]]] = {
-    "awq": _grouped_integers,
-    "compressed-tensors": _compressed_tensors,
-    "fp8": _fp8,
-    "gptq": _grouped_integers,
-    "modelopt": _modelopt,
-    "mxfp4": _mxfp4,
-}
+def _kv_dtype(config: Mapping[str, Any], where: str) -> str | None:
+    """Return the format of the cache that the checkpoint has scales for."""
+    scheme = config.get("kv_cache_scheme")
+    algorithm = config.get("kv_cache_quant_algo") or (scheme if isinstance(scheme, str) else None)
+    if algorithm:
+        if not isinstance(algorithm, str) or algorithm not in _KV_ALGORITHMS:
+            refuse(where, "kv_cache_quant_algo", algorithm, ", ".join(_KV_ALGORITHMS))
+        return _KV_ALGORITHMS[algorithm]
+    if isinstance(scheme, Mapping):
+        return "fp8" if scheme.get("num_bits") == 8 else "nvfp4" if scheme.get("num_bits") == 4 else None
+    return None

@@ -18,6 +18,7 @@ from steelyard.catalog.load import (
     load_workloads,
 )
 from steelyard.catalog.published import Published, published, read_published
+from steelyard.catalog.record_text import model_text, parsed_model, user_model_file
 from steelyard.catalog.show import Description, FigureLine, describe
 from steelyard.catalog.tables import Row, Table, load_table, table, table_names
 from steelyard.errors import UnknownError, unknown
@@ -42,7 +43,9 @@ __all__ = [
     "kinds",
     "listing",
     "model",
+    "model_text",
     "models",
+    "parsed_model",
     "published",
     "quality_scores",
     "read_published",
@@ -51,6 +54,7 @@ __all__ = [
     "sources",
     "table",
     "table_names",
+    "user_model_file",
     "workload",
     "workloads",
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from steelyard.cli.catalog_import import command as import_model
 from steelyard.cli.group import Group
 from steelyard.cli.output import deliver, output_option, screen
 from steelyard.errors import InputError
@@ -24,12 +25,16 @@ def command(ctx: click.Context) -> None:
       steelyard catalog list                    the kinds of records
       steelyard catalog list accelerators
       steelyard catalog show h100               every figure with source, date and basis
+      steelyard catalog import config.json      what a model's configuration says
       steelyard catalog check                   errors, old figures, disagreements, assumptions
 
     A folder named by STEELYARD_DATA adds records or replaces shipped ones.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+
+
+command.add_command(import_model)
 
 
 @command.command("list")
@@ -60,7 +65,7 @@ def list_records(kind: str | None, as_json: bool, output: Path | None) -> None:
 @json_option
 @output_option
 def show(name: str, kind: str | None, as_json: bool, output: Path | None) -> None:
-    """What is known of NAME, from where, of when?
+    """What is known of NAME, from where, of when? Of a model also its parameters and bytes.
 
     \b
     Example:
@@ -72,7 +77,16 @@ def show(name: str, kind: str | None, as_json: bool, output: Path | None) -> Non
 
     width, _ = screen()
     found = catalog.describe(name, kind)
-    if as_json:
+    if found.kind == "models":
+        from steelyard import arch
+        from steelyard.report import model as report
+
+        model = arch.load(found.id)
+        if as_json:
+            deliver(listing.as_json("show", name, {**found.to_dict(), **report.facts(model)}), output)
+        else:
+            deliver(listing.description(found, width=width) + "\n" + report.render(model, width=width), output)
+    elif as_json:
         deliver(listing.as_json("show", name, found.to_dict()), output)
     else:
         deliver(listing.description(found, width=width), output)

@@ -6,13 +6,15 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from steelyard import arch, catalog
-from steelyard.errors import InputError, UnknownError
+from steelyard.errors import InputError, SteelyardError, UnknownError
 
 NAMES = ("model_id", "model")
 SHAPES = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_active", "seq_len")
-LARGEST = 2**26
+COLUMNS = (*NAMES, *SHAPES, "n_params_b")
+LARGEST, DEEPEST = 2**26, 10_000
 CLOSE_RATIO, USABLE_RATIO = 0.05, 0.15
 """Counts nearer than the first are one model; what no reading brings nearer than the second is refused."""
 
@@ -27,8 +29,8 @@ def model_of_row(row: Mapping[str, str]) -> arch.Model:
     """Return the model that one row of published measurements is about.
 
     First by name: `model_id`, then `model`, also without what stands in brackets behind it ("DeepSeekV3 (w/ MTP)").
-    A row that names a model but states other layers or another width is about a cut-down or stretched one and goes by
-    its columns: layers, hidden, heads, kv_heads, ffn, vocab, experts, experts_active, seq_len.
+    A row that names a model but states other layers, width, heads or experts is about a cut-down or stretched one
+    and goes by its columns: layers, hidden, heads, kv_heads, ffn, vocab, experts, experts_active, seq_len.
 
     Args:
         row: Column -> text, as `csv.DictReader` gives it; columns may be missing or empty.
@@ -49,18 +51,30 @@ def model_of_row(row: Mapping[str, str]) -> arch.Model:
         >>> ten.num_layers, ten.num_heads
         (10, 16)
     """
+    try:
+        return _model_of(tuple((column, row[column]) for column in COLUMNS if row.get(column)))
+    except SteelyardError as error:
+        where = row.get("id") or row.get("model") or "that names no model"
+        raise type(error)(f"row {' '.join(where.split())[:80]}: {error}") from None
+
+
+@lru_cache(maxsize=4096)
+def _model_of(cells: tuple[tuple[str, str], ...]) -> arch.Model:
+    row = dict(cells)
     stated = {name: number for name in SHAPES if (number := _number(row, name)) is not None}
+    if stated.get("layers", 1) > DEEPEST:
+        raise InputError(f"layers is {stated['layers']}; allowed: at most {DEEPEST:,}")
     try:
         named = _named(row)
     except UnknownError as unknown_name:
         if "hidden" not in stated:
-            raise UnknownError(f"{_where(row)}: {unknown_name}; its columns do not state its width either") from None
+            raise UnknownError(f"{unknown_name}; its columns do not state its width either") from None
         named = None
     if named is not None and _agrees(named, stated):
         return named
-    if "hidden" not in stated and named is not None:
-        raise UnknownError(f"{_where(row)}: not the {named.name} that it is called, and its width is not stated")
-    return replace(_from_columns(row, stated), name=row.get("model") or "a model by its columns")
+    if "hidden" not in stated:
+        raise UnknownError(f"not the {named.name if named else 'model'} that it is called; its width is not stated")
+    return _from_columns(row.get("model", "a model by its columns"), stated, _params(row))
 
 
 def _named(row: Mapping[str, str]) -> arch.Model:
@@ -78,10 +92,8 @@ def _named(row: Mapping[str, str]) -> arch.Model:
 
 
 def _agrees(model: arch.Model, stated: Mapping[str, int]) -> bool:
-    return stated.get("hidden", model.hidden) == model.hidden and stated.get("layers", model.num_layers) in (
-        model.num_layers,
-        sum(len(layer.blocks) * count for layer, count in model.layers),
-    )
+    own = {"layers": model.num_layers, "hidden": model.hidden, "heads": model.num_heads, "experts": model.num_experts}
+    return all(stated.get(name, value) == value for name, value in own.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,25 +105,23 @@ class _Reading:
     vocab: int
 
 
-def _from_columns(row: Mapping[str, str], stated: Mapping[str, int]) -> arch.Model:
-    target = _params(row)
+def _from_columns(name: str, stated: Mapping[str, int], target: float | None) -> arch.Model:
     if "layers" not in stated and target is None:
-        raise UnknownError(f"{_where(row)}: neither layers nor n_params_b is stated")
-    readings = list(_readings(stated))
-    models = [_model(row, stated, reading, target) for reading in readings]
+        raise UnknownError("neither layers nor n_params_b is stated")
+    models = [_model(name, stated, reading, target) for reading in _readings(stated)]
     if target is None:
         return models[0]
     gaps = [abs(math.log(arch.count_params(model).total_params / target)) for model in models]
     for model, gap in zip(models, gaps, strict=True):
         if gap <= CLOSE_RATIO:
             return model
+    best = models[gaps.index(min(gaps))]
     if min(gaps) > USABLE_RATIO:
-        nearest = arch.count_params(models[gaps.index(min(gaps))]).total_params
         raise UnknownError(
-            f"{_where(row)}: its columns give {nearest / 1e9:.3g} billion parameters at the nearest, n_params_b says"
-            f" {target / 1e9:.3g}: another structure than they can state"
+            f"its columns give {arch.count_params(best).total_params / 1e9:.3g} billion parameters at the nearest,"
+            f" n_params_b says {target / 1e9:.3g}: another structure than they can state"
         )
-    return models[gaps.index(min(gaps))]
+    return best
 
 
 def _readings(stated: Mapping[str, int]) -> Iterator[_Reading]:
@@ -135,43 +145,52 @@ def _heads(stated: Mapping[str, int]) -> int:
     return stated.get("heads") or next(heads for heads in range(most, 0, -1) if hidden % heads == 0)
 
 
-def _model(row: Mapping[str, str], stated: Mapping[str, int], reading: _Reading, target: float | None) -> arch.Model:
-    layer = arch.Layer(blocks=(_attention(row, stated, reading), _feed_forward(row, stated, reading)), norms=2)
+def _model(name: str, stated: Mapping[str, int], reading: _Reading, target: float | None) -> arch.Model:
+    layer = arch.Layer(blocks=(_attention(stated, reading), _feed_forward(stated, reading)), norms=2)
     plain = not reading.gated
     one = arch.Model(
-        id=row.get("model") or _where(row),
-        name="",
+        id=name,
+        name=name,
         hidden=stated["hidden"],
         vocab=reading.vocab,
         layers=((layer, 1),),
         max_context_tokens=stated.get("seq_len", LARGEST),
         tied_embeddings=plain,
-        norm_bias=plain,
+        norm_vectors=2 if plain else 1,
         learned_positions=stated.get("seq_len", 0) if plain else 0,
     )
-    if "layers" in stated:
-        return replace(one, layers=((layer, stated["layers"]),))
+    return _stacked(one, stated.get("layers") or _fitting_layers(one, target))
+
+
+def _stacked(one: arch.Model, count: int) -> arch.Model:
+    """Return the model of one layer with `count` of it."""
+    ((layer, _),) = one.layers
+    return replace(one, layers=((layer, count),), order=(0,) * count)
+
+
+def _fitting_layers(one: arch.Model, target: float | None) -> int:
+    """Return how many layers bring a model of one nearest to its stated parameters."""
     assert target is not None
     first = arch.count_params(one).total_params
-    each = arch.count_params(replace(one, layers=((layer, 2),))).total_params - first
-    return replace(one, layers=((layer, max(round((target - first) / each) + 1, 1)),))
+    each = arch.count_params(_stacked(one, 2)).total_params - first
+    return min(max(round((target - first) / each) + 1, 1), DEEPEST)
 
 
-def _attention(row: Mapping[str, str], stated: Mapping[str, int], reading: _Reading) -> arch.Attention:
+def _attention(stated: Mapping[str, int], reading: _Reading) -> arch.Attention:
     heads, plain = _heads(stated), not reading.gated
     kv_heads = stated.get("kv_heads", heads)
     if heads % kv_heads:
-        raise InputError(f"{_where(row)}: kv_heads is {kv_heads}; allowed: a divisor of heads ({heads})")
+        raise InputError(f"kv_heads is {kv_heads}; allowed: a divisor of heads ({heads})")
     return arch.Attention(heads=heads, kv_heads=kv_heads, head_dim=reading.head_dim, qkv_bias=plain, output_bias=plain)
 
 
-def _feed_forward(row: Mapping[str, str], stated: Mapping[str, int], reading: _Reading) -> arch.Mlp | arch.Moe:
+def _feed_forward(stated: Mapping[str, int], reading: _Reading) -> arch.Mlp | arch.Moe:
     ffn, experts = stated.get("ffn", 4 * stated["hidden"]), stated.get("experts", 0)
     if not experts:
         return arch.Mlp(ffn=ffn, gated=reading.gated, bias=not reading.gated)
     top_k = stated.get("experts_active")
     if top_k is None or top_k > experts:
-        raise InputError(f"{_where(row)}: experts_active is {top_k}; allowed: from 1 to experts ({experts})")
+        raise InputError(f"experts_active is {top_k}; allowed: from 1 to experts ({experts})")
     return arch.Moe(experts=experts, top_k=top_k, ffn=ffn, gated=reading.gated)
 
 
@@ -180,7 +199,7 @@ def _number(row: Mapping[str, str], column: str) -> int | None:
     if not text:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > 12 or not 1 <= int(text) <= LARGEST:
-        raise InputError(f"{_where(row)}: {column} is {text[:40]!r}; allowed: a whole number from 1, or nothing")
+        raise InputError(f"{column} is {text[:40]!r}; allowed: a whole number from 1, or nothing")
     return int(text)
 
 
@@ -194,10 +213,5 @@ def _params(row: Mapping[str, str]) -> float | None:
     except ValueError:
         billions = math.nan
     if not 0 < billions < LARGEST:
-        raise InputError(f"{_where(row)}: n_params_b is {text[:40]!r}; allowed: billions of parameters, or nothing")
+        raise InputError(f"n_params_b is {text[:40]!r}; allowed: billions of parameters, or nothing")
     return billions * 1e9
-
-
-def _where(row: Mapping[str, str]) -> str:
-    shown = f"row {row['id']}" if row.get("id") else f"row of {row.get('model') or 'no model'}"
-    return " ".join(shown.split())[:80]

@@ -1,0 +1,136 @@
+"""Quantised checkpoints: bytes by hand, names of modules as real files write them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from steelyard import arch
+from steelyard.errors import InputError
+
+SHARED = Path(__file__).parents[3] / "shared" / "models"  # beside the checkout, where there is one
+DENSE = {
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 256,
+    "vocab_size": 1000,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 512,
+}
+EXPERTS = DENSE | {"model_type": "qwen3_moe", "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+ATTENTION, MLP = 4 * 4 * 64 * 64, 4 * 3 * 64 * 256
+ENDS = 2 * 1000 * 64 + 9 * 64  # embedding, head, norms
+ROUTED = 4 * 8 * 3 * 64 * 32
+ROUTERS_AND_ENDS = 4 * 8 * 64 + ENDS + 4 * 2 * 16  # norms of queries and keys
+
+
+def load(config, quantisation):
+    return arch.from_config(config | {"quantization_config": quantisation}, id="mine")
+
+
+def stored(config, quantisation):
+    return arch.weight_bytes(load(config, quantisation))
+
+
+@pytest.mark.parametrize(
+    ("quantisation", "bits"),
+    [
+        ({"quant_method": "fp8"}, 8),
+        ({"quant_method": "fp8", "weight_block_size": [32, 32]}, 8 + 32 / 1024),
+        ({"quant_method": "mxfp4"}, 4.25),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, 4.5),
+        ({"quant_method": "modelopt", "quant_algo": "MXFP8"}, 8.25),
+        ({"quant_method": "awq", "bits": 4, "group_size": 32}, 4 + 20 / 32),
+        ({"quant_method": "gptq", "bits": 8, "group_size": 64}, 8 + 24 / 64),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, 4 + 32 / 64),
+        (
+            {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_use_double_quant": True},
+            4 + (8 + 32 / 256) / 64,
+        ),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "config_groups": {"a": {"weights": {"type": "int", "num_bits": 4, "group_size": 32}}},
+            },
+            4 + 16 / 32,
+        ),
+    ],
+)
+def test_bits_with_their_scales(quantisation, bits):
+    assert stored(DENSE, quantisation) == pytest.approx(2 * ENDS + (ATTENTION + MLP) * bits / 8, rel=1e-12)
+
+
+def test_scales_of_rows_follow_the_matrix():
+    rows = {"quant_method": "bitsandbytes", "load_in_8bit": True}
+    scales = 4 * 4 * (4 * 64 + 2 * 256 + 64)  # one fp32 per output row: q, k, v, o; up and gate; down
+    assert stored(DENSE, rows) == pytest.approx(2 * ENDS + ATTENTION + MLP + scales, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("ignore", "wide"),
+    [
+        (["lm_head"], 0),
+        (["model.layers.0.self_attn*", "model.layers.3.self_attn*"], ATTENTION / 2),
+        (["re:.*self_attn.*"], ATTENTION),
+        (["*.mlp.*"], MLP),
+        (["model.layers.1*"], (ATTENTION + MLP) / 4),
+        (["model.layers.2.mlp.down_proj", "model.layers.2.input_layernorm"], MLP / 3 / 4),
+        (["model.layers.4.mlp.down_proj", "mtp*", "vision_tower*"], 0),  # beyond the last layer, beside the model
+    ],
+)
+def test_modules_left_wide(ignore, wide):
+    quantisation = {"quant_method": "fp8", "modules_to_not_convert": ignore}
+    assert stored(DENSE, quantisation) == pytest.approx(2 * (ENDS + wide) + ATTENTION + MLP - wide, rel=1e-12)
+
+
+def test_lists_of_layers_with_formats_of_their_own():
+    layers = {f"model.layers.{i}.mlp.experts.{e}.up_proj": "NVFP4" for i in range(4) for e in range(8)}
+    layers |= {f"model.layers.{i}.mlp.experts.{e}.down_proj": "NVFP4" for i in range(4) for e in range(8)}
+    layers |= {f"model.layers.{i}.self_attn.{p}_proj": "FP8" for i in range(2) for p in "qkvo"} | {"lm_head": "FP8"}
+    mixed = {
+        "quant_method": "modelopt",
+        "quant_algo": "MIXED_PRECISION",
+        "kv_cache_quant_algo": "FP8",
+        "quantized_layers": {name: {"quant_algo": algorithm} for name, algorithm in layers.items()},
+    }
+    model = load(EXPERTS, mixed)
+    expected = ROUTED * 4.5 / 8 + ATTENTION / 2 * (1 + 2) + 2 * ROUTERS_AND_ENDS - 64_000
+    assert arch.weight_bytes(model) == pytest.approx(expected, rel=1e-12)
+    assert (model.weight_dtype, model.kv_dtype) == ("nvfp4", "fp8")
+    assert arch.cache_growth(model).kv_bytes_per_token == 4 * 2 * 64
+
+
+def test_operators_read_what_is_stored():
+    left = {"quant_method": "fp8", "modules_to_not_convert": ["model.layers.*.self_attn"]}
+    ops = arch.forward_operators(load(DENSE, left), batch=1, new_tokens=8, weight_dtype=None, compute_dtype="fp8")
+    kinds = {o.name: (o.compute_dtype, o.weight_bytes / (o.n * o.k)) for o in ops if o.kind == "gemm"}
+    assert kinds["mlp.down"] == ("fp8", 1.0)
+    assert kinds["attention.output"] == kinds["head"] == ("bf16", 2.0)
+
+
+def test_a_name_that_is_not_known_is_refused():
+    for key in ("ignore", "modules_to_not_convert"):
+        with pytest.raises(InputError, match=r"quantization_config\.(ignore|modules).*'a\.strange\.module'"):
+            load(DENSE, {"quant_method": "fp8", key: ["a.strange.module"]})
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="no collection of configurations here")
+@pytest.mark.parametrize(
+    ("name", "gigabytes"),
+    [  # sizes of the published checkpoints, less what stands beside the language model
+        ("openai--gpt-oss-120b", 65.2),  # model card: 60.8 GiB
+        ("moonshotai--Kimi-K2.5", 594),  # model card: about 595 GB with its vision tower
+    ],
+)
+def test_published_sizes(name, gigabytes):
+    model = arch.load(SHARED / f"{name}_config.json")
+    assert arch.weight_bytes(model) / 1e9 == pytest.approx(gigabytes, rel=0.005)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="no collection of configurations here")
+def test_the_cache_that_a_checkpoint_asks_for():
+    for path in sorted(SHARED.glob("*hf_quant_config.json")):
+        stated = json.loads(path.read_text())["quantization"].get("kv_cache_quant_algo")
+        model = arch.load(path.with_name(path.name.replace("hf_quant_config", "config")))
+        assert model.kv_dtype == ({"FP8": "fp8"}[stated] if stated else "bf16"), path.name
