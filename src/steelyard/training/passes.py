@@ -79,6 +79,7 @@ def forward_backward(
         ep=layout.ep,
         compute_dtype=recipe.compute_dtype,
         kv_dtype=None,
+        expert_imbalance_ratio=recipe.imbalance_ratio,
         sequence_parallel=recipe.sequence_parallel,
     )
     backward = arch.backward_operators(
@@ -89,6 +90,7 @@ def forward_backward(
         cp=layout.cp,
         ep=layout.ep,
         compute_dtype=recipe.compute_dtype,
+        expert_imbalance_ratio=recipe.imbalance_ratio,
         trainable="all" if recipe.method == "full" else "lora",
         sequence_parallel=recipe.sequence_parallel,
     )
