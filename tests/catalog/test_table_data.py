@@ -14,6 +14,7 @@ from steelyard.records.figure import Figure
 from steelyard.units import DAYS_PER_YEAR
 
 ROWS = {
+    "engines": 7,
     "config_defaults": 104,
     "api_prices": 96,  # one a current price
     "api_price_history": 36,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from steelyard.validation.fit import Parameter
 
-WEIGHTS = {"throughput": 1.0, "tpot": 1.0, "ttft": 0.7, "power": 0.7}
+WEIGHTS = {"throughput": 1.0, "tpot": 1.0, "ttft": 0.5, "power": 0.5}
 """Metrics that the fit looks at, and how much each counts."""
 
-EVIDENCE_ROWS = 8.0
+EVIDENCE_ROWS = 4.0
 """What a family counts in the fit, as independent measurements: its rows are variations of few set-ups."""
 
 LOG_SCALE = 0.15

@@ -77,8 +77,8 @@ class Run:
     device: Device
     deployment: Deployment
     engine: Engine
-    isl: float
-    osl: float
+    isl_tokens: float
+    osl_tokens: float
     load: float  # users, batch, requests or requests/s, by the kind of harness; 0 where nothing is stated
     harness: Harness
     family: str
@@ -117,7 +117,17 @@ def read(rows: Iterable[Row]) -> Measured:
             refusals.append(Refusal(id=name, family=origin, metric=metric, reason=str(error)))
             continue
         points.append(Point(id=name, family=origin, metric=metric, value=value, row=row))
-        key = (run.model.id, run.device.id, run.deployment, run.engine, run.isl, run.osl, run.load, run.harness, origin)
+        key = (
+            run.model.id,
+            run.device.id,
+            run.deployment,
+            run.engine,
+            run.isl_tokens,
+            run.osl_tokens,
+            run.load,
+            run.harness,
+            origin,
+        )
         if key not in runs:
             runs[key] = len(kept)
             kept.append(run)
@@ -132,11 +142,11 @@ def _si(row: Row, run: Run, factor: float) -> float:
     if name == "output_tokens_per_s_per_gpu":
         value *= run.deployment.num_devices
     elif name == "total_tokens_per_s":
-        value *= run.osl / (run.isl + run.osl)
+        value *= run.osl_tokens / (run.isl_tokens + run.osl_tokens)
     elif name == "requests_per_s":
-        value *= run.osl
+        value *= run.osl_tokens
     elif name == "energy_j_per_request":
-        value /= run.osl
+        value /= run.osl_tokens
     elif name == "decode_tokens_per_s" and run.load != 1.0:
         raise _Refused("decoding rate of many users: of one or of all is not clear")
     return value
@@ -173,7 +183,8 @@ def read_run(row: Row, origin: str = "") -> Run:
         chunk_tokens=harness.chunk_tokens or engine.chunk_tokens,
     )
     return Run(
-        model=model, device=device, deployment=deployment, engine=engine, isl=isl, osl=osl, load=load, harness=harness,
+        model=model, device=device, deployment=deployment, engine=engine, isl_tokens=isl, osl_tokens=osl, load=load,
+        harness=harness,
         family=origin, assumed=assumed,
     )  # fmt: skip
 
@@ -268,6 +279,9 @@ def harness_of(row: Row) -> Harness:
     kind = next((name for words, name in _KINDS if words in told), "") or usual
     if not kind:
         raise _Refused(f"how the server was loaded is not known ({told or row['load'] or 'not stated'})")
+    scheduled = known is None or known["scheduler"] != "no"
+    if kind == "fixed batch" and scheduled:
+        kind = "all at once"  # a server takes what is sent together as a queue
     if known is None:
         return Harness(kind=kind, requests=0.0)
     spread = known["length_spread_ratio"]
@@ -278,7 +292,7 @@ def harness_of(row: Row) -> Harness:
         kind=kind,
         requests=_requests(known, row),
         bare=known["server"] == "no",
-        scheduled=known["scheduler"] != "no",
+        scheduled=scheduled,
         length_spread_ratio=float(spread or 0.0),
         cached_input_ratio=float(known["cached_input_ratio"] or 0.0),
         eager=known["eager"] == "yes",

@@ -202,7 +202,7 @@ def _places(runs: Sequence[Run]) -> Vector:
         if key not in pools:
             held = memory(run.model, run.device, run.deployment, _ANY_LENGTHS, engine=run.engine)
             pools[key] = max(float(held.kv_pool_bytes), 0.0)
-        each = sequence_cache_bytes(run.model, run.deployment, run.isl, run.osl, run.engine)
+        each = sequence_cache_bytes(run.model, run.deployment, run.isl_tokens, run.osl_tokens, run.engine)
         places.append(pools[key] / float(each))
     return np.array(places)
 
@@ -219,15 +219,15 @@ def _load(runs: Sequence[Run], places: Vector) -> Load:
     most = np.minimum(places, of(lambda run: run.engine.max_sequences * run.deployment.dp))
     limit = np.maximum(np.where(kind == "fixed batch", np.maximum(most, users), most), 1.0)
     users = np.where(kind == "saturated", np.minimum(users, limit), users)
-    cached = of(lambda run: run.harness.cached_input_ratio * run.isl)
+    cached = of(lambda run: run.harness.cached_input_ratio * run.isl_tokens)
     return Load(
         kind=kind,
         users=users,
         request_rate_per_s=np.where(kind == "open loop", stated, 0.0),
         requests=np.where(requests > 0, requests, np.where(at_once, users, REQUESTS_PER_USER * np.maximum(users, 1.0))),
-        isl_tokens=of(lambda run: run.isl) - cached,
+        isl_tokens=of(lambda run: run.isl_tokens) - cached,
         cached_tokens=cached,
-        osl_tokens=of(lambda run: run.osl),
+        osl_tokens=of(lambda run: run.osl_tokens),
         limit=limit,
         chunk_tokens=of(lambda run: run.engine.chunk_tokens),
         ranks=of(lambda run: run.deployment.dp),

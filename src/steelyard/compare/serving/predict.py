@@ -31,7 +31,7 @@ class ServingPrediction:
     drawn: inference.UnderLoad | None
     ttft_s: Array | None  # with a residual of its own [D, 1]
     usd_per_output_token: Array | None
-    pue: Array
+    pue_ratio: Array
     unpriced: tuple[str, ...]
 
     @property
@@ -46,7 +46,7 @@ class ServingPrediction:
         e2e = np.asarray(self.ttft_s) + (osl - 1.0) * np.asarray(found.tpot_s)
         speed = np.asarray(found.output_tokens_per_s)
         devices, hosts = (np.asarray(getattr(found, name)) / speed for name in ("device_power_w", "host_power_w"))
-        facility = (devices + hosts) * (np.asarray(self.pue) - 1.0)
+        facility = (devices + hosts) * (np.asarray(self.pue_ratio) - 1.0)
         yield _quantity("TTFT, mean", self.ttft_s, "s")
         yield _quantity("TPOT, mean", found.tpot_s, "s")
         yield _quantity("end to end, mean", e2e, "s")
@@ -113,8 +113,8 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
     fits = float(np.max(held.max_sequences)) >= 1.0
     if not fits:
         return ServingPrediction(
-            question=question, memory=held, median=None, drawn=None, ttft_s=None, usd_per_output_token=None, pue=pue,
-            unpriced=(),
+            question=question, memory=held, median=None, drawn=None, ttft_s=None, usd_per_output_token=None,
+            pue_ratio=pue, unpriced=(),
         )  # fmt: skip
     fitted = catalog.calibration("inference")
     kind = "moe" if question.model.num_moe_layers else "dense"
@@ -129,7 +129,7 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
         drawn=drawn,
         ttft_s=np.asarray(median.ttft_s) * wait,
         usd_per_output_token=usd,
-        pue=pue,
+        pue_ratio=pue,
         unpriced=unpriced,
     )
 
