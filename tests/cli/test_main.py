@@ -72,7 +72,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "words"),
     [
         (["compar"], "unknown command 'compar' (nearest: compare); see `steelyard --help`"),
-        (["xyz"], "unknown command 'xyz' (known: catalog, claims, compare, measure, train); see `steelyard --help`"),
+        (
+            ["xyz"],
+            "unknown command 'xyz' (known: catalog, claims, compare, measure, serve, train); see `steelyard --help`",
+        ),
         (["compare", "--jsno"], "no such option '--jsno' (nearest: --json"),
         (["--jsno"], "no such option '--jsno'"),
         (["catalog", "lsit"], "unknown command 'lsit' (nearest: list)"),

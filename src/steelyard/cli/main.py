@@ -18,6 +18,7 @@ COMMANDS = {  # name -> module; a module is imported when its command is asked f
     "claims": "steelyard.cli.claims",
     "catalog": "steelyard.cli.catalog",
     "train": "steelyard.cli.train",
+    "serve": "steelyard.cli.serve",
     "measure": "steelyard.cli.measure",
 }
 INTERNAL_ERROR, INTERRUPTED, PIPE_CLOSED = 1, 130, 141

@@ -7,8 +7,9 @@ import os
 import shutil
 import stat
 import sys
+import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -45,6 +46,29 @@ def screen() -> tuple[int | None, bool]:
     if not sys.stdout.isatty():
         return None, False
     return shutil.get_terminal_size().columns, "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+@contextlib.contextmanager
+def progress_line(text: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Yield a callback that shows two counts on one line of a terminal's stderr, a few times a second; None off one.
+
+    `text` follows the first count and holds `{}` for the second.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    shown_at = 0.0
+
+    def show(first: int, second: int) -> None:
+        nonlocal shown_at
+        if (now := time.monotonic()) - shown_at > 0.2:
+            shown_at = now
+            print(f"\r{first:,} {text.format(f'{second:,}')}\033[K", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def deliver(text: str, output: Path | None) -> None:

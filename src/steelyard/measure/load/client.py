@@ -1,0 +1,180 @@
+"""One OpenAI-compatible address: what it serves, and one request to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from steelyard.errors import InputError, OutsideProgramError, UnknownError, unknown
+from steelyard.measure.load.answer import Answer
+from steelyard.measure.load.prompts import Api, body, prompt
+
+_OPTIONAL: tuple[dict[str, Any], ...] = (  # what servers may not know, given up from left to right
+    {"stream_options": {"include_usage": True}, "ignore_eos": True},
+    {"stream_options": {"include_usage": True}},
+    {},
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where requests go, and how they are written."""
+
+    url: str  # up to and with /v1
+    model: str
+    api: Api
+    timeout_s: float
+    headers: dict[str, str]
+    extra: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> str:
+        return f"{self.url}/{'chat/completions' if self.api == 'chat' else 'completions'}"
+
+    def body(self, isl_tokens: int, osl_tokens: int, seed: int) -> bytes:
+        return body(self.api, self.model, prompt(isl_tokens, seed), osl_tokens, self.extra)
+
+
+def base_url(url: str) -> str:
+    """Return the address up to and with `/v1`.
+
+    Example:
+        >>> base_url("http://127.0.0.1:8000"), base_url("http://127.0.0.1:8000/v1/")
+        ('http://127.0.0.1:8000/v1', 'http://127.0.0.1:8000/v1')
+    """
+    if not url.startswith(("http://", "https://")):
+        raise InputError(f"--url: {url[:80]!r} is no address; give http://HOST:PORT")
+    bare = url.rstrip("/")
+    return bare if bare.endswith("/v1") else f"{bare}/v1"
+
+
+def session(timeout_s: float, headers: dict[str, str]) -> aiohttp.ClientSession:
+    """Return a session without a limit of its own: waiting for a connection would hide latency."""
+    reuse = aiohttp.TraceConfig()
+    reuse.on_connection_reuseconn.append(_note_reuse)
+    return aiohttp.ClientSession(
+        trace_configs=[reuse],
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+        timeout=aiohttp.ClientTimeout(total=timeout_s),
+        headers={"content-type": "application/json"} | headers,
+        auto_decompress=False,
+        read_bufsize=2**20,
+    )
+
+
+async def find_endpoint(
+    url: str, *, model: str | None, api: Api, timeout_s: float, key_variable: str = "OPENAI_API_KEY"
+) -> Endpoint:
+    """Return the endpoint behind an address, after one small request to it.
+
+    Args:
+        url: With or without `/v1`.
+        model: One that it serves; the only one when None.
+        api: Which of the two addresses is asked.
+        timeout_s: Of one request, from the first byte sent to the last received.
+        key_variable: Environment variable that holds the API key, if there is one.
+
+    Raises:
+        InputError: The address is none, or several models are served and none is named.
+        UnknownError: It does not serve `model`.
+        OutsideProgramError: It cannot be reached, or refuses the request.
+    """
+    base = base_url(url)
+    key = os.environ.get(key_variable, "")
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    async with session(timeout_s, headers) as asking:
+        name = await _model(asking, base, model)
+        refusal = ""
+        for extra in _OPTIONAL:
+            found = Endpoint(url=base, model=name, api=api, timeout_s=timeout_s, headers=headers, extra=extra)
+            status, refusal = await _probe(asking, found)
+            if status == 200:
+                return found
+            if status not in {400, 404, 422}:
+                break
+    raise OutsideProgramError(f"{found.target}: refuses a small request: {refusal}")
+
+
+async def _model(asking: aiohttp.ClientSession, base: str, model: str | None) -> str:
+    try:
+        async with asking.get(f"{base}/models", trace_request_ctx=_Connection()) as response:
+            text = await response.content.read(1_000_000)
+            if response.status == 401:
+                raise OutsideProgramError(f"{base}/models: wants an API key; put it into OPENAI_API_KEY")
+            served = [str(entry["id"]) for entry in json.loads(text)["data"]] if response.status == 200 else []
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise OutsideProgramError(f"{base}: cannot be reached: {_reason(error)}; is the server running?") from None
+    except (ValueError, KeyError, TypeError):
+        served = []
+    if model is None:
+        if len(served) != 1:
+            known = ", ".join(served[:8]) or "it lists none"
+            raise InputError(f"--model: name one of the models that {base} serves ({known})")
+        return served[0]
+    if served and model not in served:
+        raise UnknownError(unknown(f"model at {base}", model, served))
+    return model
+
+
+async def _probe(asking: aiohttp.ClientSession, endpoint: Endpoint) -> tuple[int, str]:
+    try:
+        async with asking.post(
+            endpoint.target, data=endpoint.body(8, 2, seed=0), trace_request_ctx=_Connection()
+        ) as response:
+            text = await response.content.read()
+            return response.status, f"{response.status}: {' '.join(text.decode(errors='replace').split())[:200]}"
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        return 0, _reason(error)
+
+
+async def ask(asking: aiohttp.ClientSession, target: str, payload: bytes) -> tuple[float, float, str, Answer]:
+    """Send one request and read its answer; return when it was sent, when it ended, kind of failure, answer."""
+    clock = time.perf_counter
+    sent = clock()
+    while True:
+        answer, connection = Answer(), _Connection()
+        failure = await _read(asking, target, payload, answer, connection)
+        # A server may close an idle connection just as it is used again: HTTP has the client repeat such a request.
+        if failure != "disconnected" or not connection.reused:
+            return sent, clock(), failure, answer
+
+
+@dataclass(slots=True)
+class _Connection:
+    reused: bool = False
+
+
+async def _note_reuse(_: aiohttp.ClientSession, context: Any, __: Any) -> None:
+    context.trace_request_ctx.reused = True
+
+
+async def _read(
+    asking: aiohttp.ClientSession, target: str, payload: bytes, answer: Answer, connection: _Connection
+) -> str:
+    """Read the answer as it comes; return the kind of failure, or nothing."""
+    try:
+        async with asking.post(target, data=payload, trace_request_ctx=connection) as response:
+            connection.reused = False  # it answered
+            if response.status != 200:
+                return f"http {response.status}"
+            async for data in response.content.iter_any():
+                answer.feed(data, time.perf_counter())
+            return answer.failure()
+    except TimeoutError:
+        return "timeout"
+    except aiohttp.ClientConnectorError:
+        return "cannot connect"
+    except (aiohttp.ClientError, ConnectionError):
+        return "cut off" if answer.token_times_s else "disconnected"
+    except OSError as error:
+        return (error.strerror or type(error).__name__).lower()
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,1 @@
+"""Models behind an OpenAI-compatible address: engines, replicas of them, and the front door."""

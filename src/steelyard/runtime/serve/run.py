@@ -1,0 +1,156 @@
+"""Serving: replicas started, the door opened, and everything ended in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import uvicorn
+
+from steelyard.errors import InputError
+from steelyard.records.serving import Routing
+from steelyard.runtime.serve.door import Door
+from steelyard.runtime.serve.limits import Limits
+from steelyard.runtime.serve.pool import Pool
+from steelyard.runtime.serve.processes import ReplicaProcess
+from steelyard.runtime.serve.routing import policy
+from steelyard.runtime.serve.spec import ReplicaSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What is to be served, where and how."""
+
+    spec: ReplicaSpec
+    replicas: int = 1
+    host: str = "127.0.0.1"
+    port: int = 8000
+    routing: Routing = "least-requests"
+    limits: Limits = field(default_factory=Limits)
+    api_key: str = ""
+    start_s: float = 300.0
+    drain_s: float = 30.0
+
+    def check(self) -> None:
+        """Refuse what must not be served.
+
+        Raises:
+            InputError: No replicas, or an address that others can reach without an API key.
+        """
+        if not 1 <= self.replicas <= 256:
+            raise InputError(f"replicas: {self.replicas} is not between 1 and 256")
+        if not _is_loopback(self.host) and not self.api_key:
+            raise InputError(
+                f"host {self.host}: others can reach it; set an API key in STEELYARD_API_KEY, or serve on 127.0.0.1"
+            )
+
+
+def serve(service: Service, told: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; then answer what was begun, for `drain_s` at most, and end the replicas.
+
+    Args:
+        service: What, where and how.
+        told: Called with a line for people whenever something happens.
+
+    Raises:
+        InputError: The service must not be opened so, or the port is taken.
+        OutsideProgramError: A replica does not start.
+    """
+    service.check()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(service, told))
+
+
+async def _serve(service: Service, told: Callable[[str], None]) -> None:
+    me = asyncio.current_task()
+    assert me is not None
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, me.cancel)
+    pool = Pool(policy(service.routing), limit=service.spec.slots, max_queue=service.limits.max_queue_requests)
+    processes = [ReplicaProcess(service.spec, index, pool, told) for index in range(service.replicas)]
+    pool.replicas = [process.replica for process in processes]
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)  # engines close idle connections as they like
+    async with aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=None),
+        headers={"content-type": "application/json"},
+        read_bufsize=2**20,
+    ) as session:
+        watching: list[asyncio.Task[None]] = []
+        try:
+            told(f"starting {service.replicas} x {service.spec.engine} for {service.spec.name} ...")
+            await _start_all(processes, session, service.start_s)
+            watching = [asyncio.create_task(process.keep_running(session, service.start_s)) for process in processes]
+            door = Door(
+                name=service.spec.name, pool=pool, session=session, limits=service.limits, api_key=service.api_key
+            )
+            await _open(door.app(), service, told)
+        except asyncio.CancelledError:
+            told("stopped")
+        finally:
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+            await asyncio.gather(*(process.stop() for process in processes))
+
+
+async def _start_all(processes: list[ReplicaProcess], session: aiohttp.ClientSession, start_s: float) -> None:
+    """Start one replica, then the others: what the first prepares (a converted model) they share."""
+    await processes[0].start(session, start_s)
+    others = [asyncio.create_task(process.start(session, start_s)) for process in processes[1:]]
+    try:
+        await asyncio.gather(*others)
+    finally:
+        for task in others:
+            task.cancel()
+
+
+class _Server(uvicorn.Server):
+    """A server that says when its address is open, and when it stops taking requests."""
+
+    def __init__(self, config: uvicorn.Config, told: Callable[[str], None], opened: str) -> None:
+        super().__init__(config)
+        self.told, self.opened = told, opened
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.told(self.opened)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.told("no longer taking requests; those begun are answered first (again to stop at once)")
+        await super().shutdown(sockets)
+
+
+async def _open(app: Any, service: Service, told: Callable[[str], None]) -> None:
+    config = uvicorn.Config(
+        app, host=service.host, port=service.port, log_level="critical", access_log=False, lifespan="off",
+        timeout_graceful_shutdown=max(round(service.drain_s), 1), backlog=4096,
+    )  # fmt: skip
+    server = _Server(config, told, f"serving {service.spec.name} at http://{service.host}:{service.port}/v1")
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn hands a signal on when it is done: to nobody
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, lambda *_: None)
+    try:
+        await server.serve()
+    except SystemExit:
+        raise InputError(
+            f"{service.host}:{service.port}: cannot be opened, another program may use it; give another --port"
+        ) from None
+    told("stopped")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,52 @@
+"""What one replica is to run, handed to its process as JSON; and the few steps every such process takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaSpec:
+    """One replica: a model (a folder or file; empty for an engine without one) on a port of 127.0.0.1."""
+
+    engine: str
+    model: str
+    name: str  # as clients ask for it
+    slots: int  # requests at once; more wait
+    context_tokens: int  # of one request; 0: as the model states
+    threads: int
+    port: int = 0
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+
+def threads_of_replica(replicas: int) -> int:
+    """Return the share of this machine's cores that each of several replicas has, at least one."""
+    return max((os.cpu_count() or 1) // max(replicas, 1), 1)
+
+
+def module_command(module: str, spec: ReplicaSpec) -> list[str]:
+    """Return the command line of an engine that is a module of this package."""
+    return [sys.executable, "-m", module, spec.to_json()]
+
+
+def from_command_line() -> ReplicaSpec:
+    """Return the replica that this process is to be; it ends with the process that started it."""
+    raw: dict[str, Any] = json.loads(sys.argv[1])
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    return ReplicaSpec(**raw)
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()  # returns when the other end of the pipe is closed, however that process ended
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import itertools
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steelyard.measure.load.answer import Answer
+
+
+def _event(content: object) -> bytes:
+    return b"data: " + json.dumps(content).encode() + b"\n\n"
+
+
+def _chunk(text: str | None, reason: str | None = None) -> bytes:
+    return _event({"choices": [{"index": 0, "text": text, "finish_reason": reason}]})
+
+
+WHOLE = (
+    b": a comment\n\n"
+    + _chunk("one")
+    + _chunk(" two")
+    + _chunk(" thr\u00e9e", "length")
+    + _event({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3}})
+    + b"data: [DONE]\n\n"
+)
+
+
+@given(cuts=st.lists(st.integers(0, len(WHOLE)), max_size=12), crlf=st.booleans())
+def test_events_read_alike_however_the_bytes_are_cut(cuts: list[int], crlf: bool) -> None:
+    text = WHOLE.replace(b"\n", b"\r\n") if crlf else WHOLE
+    answer = Answer()
+    places = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
+    for start, end in itertools.pairwise(places):
+        answer.feed(text[start:end], float(end))
+    assert len(answer.token_times_s) == 3
+    assert (answer.prompt_tokens, answer.output_tokens) == (7, 3)
+    assert answer.failure() == ""
+
+
+def test_the_first_token_is_the_first_text_not_the_role() -> None:
+    answer = Answer()
+    answer.feed(_event({"choices": [{"delta": {"role": "assistant", "content": ""}, "finish_reason": None}]}), 1.0)
+    answer.feed(_event({"choices": [{"delta": {"content": "hello"}, "finish_reason": None}]}), 2.0)
+    assert answer.token_times_s == [2.0]
+
+
+def test_failures_have_a_kind() -> None:
+    def kind(*parts: bytes) -> str:
+        answer = Answer()
+        for part in parts:
+            answer.feed(part, 0.0)
+        return answer.failure()
+
+    assert kind(_chunk("a")) == "cut off"
+    assert kind(_chunk("a"), _event({"error": {"message": "gone"}})) == "error in stream"
+    assert kind(b"data: {no json\n\n", b"data: [DONE]\n\n") == "malformed stream"
+    assert kind(b"data: [DONE]\n\n") == "no tokens"

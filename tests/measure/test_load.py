@@ -1,0 +1,146 @@
+"""Load on real servers on 127.0.0.1."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from steelyard.cli.main import run
+from steelyard.errors import OutsideProgramError
+from steelyard.measure.load import closed_plan, find_endpoint, measure_load, open_plan, run_loop, sweep
+from steelyard.records.serving_metrics import serving_metrics
+from steelyard.records.workload import Lengths, Objective
+
+LENGTHS = Lengths(isl_tokens=np.array([12.0]), osl_tokens=np.array([6.0]))
+
+
+def _endpoint(url: str, **options):
+    return run_loop(find_endpoint(url, model=None, **({"api": "completions", "timeout_s": 20.0} | options)))
+
+
+@pytest.mark.parametrize("api", ["completions", "chat"])
+def test_every_request_is_answered_and_counted(mock_url: str, api: str) -> None:
+    events = measure_load(_endpoint(mock_url, api=api), open_plan(LENGTHS, 60.0, num_requests=60))
+    assert events.error == ("",) * 60
+    assert (events.osl_tokens == 6).all()
+    assert (events.isl_tokens == 12).all()
+    assert (events.ttft_s >= 0.049).all()
+    assert (events.e2e_s >= 0.074).all()
+    assert (events.arrival_s <= events.sent_s + 1e-3).all()
+    assert (events.sent_s < events.first_token_s).all()
+    assert len(events.gaps_s) == 60 * 5
+
+
+def test_times_are_those_of_the_server(sleep_server, tmp_path: Path) -> None:
+    log = tmp_path / "server.jsonl"
+    with sleep_server(log, ttft="200ms", tpot="20ms") as url:
+        events = measure_load(_endpoint(url), open_plan(LENGTHS, 20.0, num_requests=40))
+    rows = [json.loads(line) for line in log.read_text().splitlines()][1:]  # the first is the probe
+    assert len(rows) == 40
+    theirs = np.median([row["end_s"] - row["arrival_s"] for row in rows])
+    assert theirs <= np.median(events.e2e_s) < theirs * 1.25  # no request can seem faster; slower by the way there only
+
+
+def test_waiting_for_a_slow_server_counts_from_when_a_request_was_due(sleep_server) -> None:
+    with sleep_server(slots=1, ttft="100ms", tpot="1ms") as url:
+        events = measure_load(_endpoint(url), open_plan(LENGTHS, 50.0, num_requests=20, arrival_cv_ratio=0.0))
+    # One at a time takes 100 ms, due every 20 ms: the last waits for 19 others, and its TTFT says so.
+    assert events.ttft_s[-1] > 1.4
+    assert (np.diff(events.ttft_s) > 0).mean() > 0.8
+
+
+def test_a_closed_loop_never_has_more_in_flight_than_users(mock_url: str) -> None:
+    events = measure_load(_endpoint(mock_url), closed_plan(LENGTHS, 4, num_requests=24))
+    assert events.answered.all()
+    assert len(events) == 24
+    changes = sorted([(start, 1) for start in events.sent_s] + [(end, -1) for end in events.end_s])
+    assert np.cumsum([step for _, step in changes]).max() <= 4
+
+
+def test_time_bounds_a_closed_loop(mock_url: str) -> None:
+    events = measure_load(_endpoint(mock_url), closed_plan(LENGTHS, 2, num_requests=10_000, duration_s=0.5))
+    assert 0 < len(events) < 100
+
+
+OPEN = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (b"HTTP/1.1 503 No\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno", "http 503"),
+        (OPEN + b'data: {"choices": [{"text": "a"}]}\n\n', "cut off"),
+        (OPEN + b'data: {"choices": [{"text": "a"}]}\n\ndata: {"error": {"message": "x"}}\n\n', "error in stream"),
+        (b"", "disconnected"),
+    ],
+)
+def test_failures_are_counted_by_kind(canned_server, answer: bytes, kind: str) -> None:
+    from steelyard.measure.load import Endpoint
+
+    endpoint = Endpoint(url=f"{canned_server(answer)}/v1", model="m", api="completions", timeout_s=5.0, headers={})
+    found = serving_metrics(measure_load(endpoint, closed_plan(LENGTHS, 1, num_requests=3)))
+    assert found.errors == {kind: 3}
+    assert found.num_answered == 0
+
+
+def test_a_server_too_slow_for_the_timeout(sleep_server) -> None:
+    with sleep_server(ttft="100ms") as url:
+        endpoint = _endpoint(url)
+    from dataclasses import replace
+
+    with sleep_server(ttft="5s") as url:
+        slow = replace(endpoint, url=f"{url}/v1", timeout_s=0.3)
+        assert measure_load(slow, closed_plan(LENGTHS, 1, num_requests=1)).error == ("timeout",)
+
+
+def test_nobody_there_is_one_clear_error() -> None:
+    with pytest.raises(OutsideProgramError, match="cannot be reached"):
+        _endpoint("http://127.0.0.1:1")
+
+
+@pytest.mark.slow
+def test_a_sweep_finds_the_knee(sleep_server) -> None:
+    # 2 slots of 100 ms: 20 requests/s at most; with Poisson arrivals the wait grows below that.
+    with sleep_server(slots=2, ttft="95ms", tpot="1ms") as url:
+        found = sweep(_endpoint(url), LENGTHS, Objective(ttft_s=0.4), step_s=4.0)
+    assert 5.0 < found.knee_request_rate_per_s < 20.0
+    assert not found.points[-1].sustained
+
+
+def test_the_command_prints_a_table_writes_events_and_json(mock_url: str, tmp_path: Path, capsys) -> None:
+    events = tmp_path / "events.csv"
+    asked = ["measure", "serve", "--url", mock_url, "--rate", "50", "--requests", "10", "--isl", "8", "--osl", "3"]
+    assert run([*asked, "--ttft", "1ms", "--events", str(events)]) == 0
+    told = capsys.readouterr()
+    assert "10 of 10 requests answered" in told.out
+    assert "Goodput 0" in told.out
+    assert "too few for a p99" in told.err
+    rows = list(csv.DictReader(events.read_text().splitlines()))
+    assert len(rows) == 10
+    assert rows[0]["osl_tokens"] == "3"
+    assert rows[0]["error"] == ""
+    assert run([*asked, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == "steelyard/measure-serve/1"
+    assert document["result"]["num_answered"] == 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--url", "http://127.0.0.1:1"], 2, "--sweep"),
+        (["--url", "nothing", "--rate", "1"], 2, "is no address"),
+        (["--url", "http://127.0.0.1:1", "--rate", "1"], 4, "is the server running"),
+        (["--url", "http://127.0.0.1:1", "--rate", "1", "--events", "x.txt"], 2, ".jsonl"),
+        (["--url", "http://127.0.0.1:1", "--rate", "1", "--ttft", "3 kg"], 2, "unit"),
+    ],
+)
+def test_wrong_input_is_one_line(arguments: list[str], code: int, words: str, capsys) -> None:
+    assert run(["measure", "serve", *arguments]) == code
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
