@@ -88,6 +88,7 @@ def run_page(text: str, folder: Path) -> Iterator[Difference]:
     """
     environment = {name: value for name, value in os.environ.items() if name != "STEELYARD_DATA"}
     environment |= {"COLUMNS": "120", "NO_COLOR": "1"}
+    environment["XDG_DATA_HOME"] = str(folder / "data-home")  # not what was measured on this machine
     namespace: dict[str, Any] = {"__name__": "__page__"}
     with contextlib.chdir(folder):
         for block in blocks(text):

@@ -18,6 +18,7 @@ PLAIN = {  # counts, shapes and parameters of formulas that have no unit, and re
     "micro_batch", "global_batch", "residual_ranks", "devices", "requests", "tokens", "params", "rd_multiplier",
     "cache_elements", "activation_elements", "max_sequences", "E", "A", "B", "alpha", "beta",
     "perplexity", "tokens_to_target", "learning_rate",
+    "temperature", "top_p", "load_average",
 }  # fmt: skip
 
 

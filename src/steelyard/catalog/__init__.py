@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from steelyard.catalog.check import Issue, check
-from steelyard.catalog.files import overlay
+from steelyard.catalog.files import measured_folder, overlay
 from steelyard.catalog.lists import kinds, listing
 from steelyard.catalog.load import (
     load_accelerators,
@@ -39,6 +39,7 @@ __all__ = [
     "describe",
     "kinds",
     "listing",
+    "measured_folder",
     "model",
     "models",
     "quality_scores",

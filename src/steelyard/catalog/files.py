@@ -1,6 +1,7 @@
 """The folders that hold the catalogue, and bounded reading of their files.
 
-The shipped folder comes first; `STEELYARD_DATA` adds folders of the same layout, joined as in PATH.
+The shipped folder comes first, then what `steelyard measure machine` has written for this user, then the folders of
+the same layout that `STEELYARD_DATA` adds, joined as in PATH.
 """
 
 from __future__ import annotations
@@ -39,9 +40,17 @@ class DataFile:
         return self.path.relative_to(SHIPPED).as_posix() if self.origin == "shipped" else str(self.path)
 
 
+def measured_folder() -> Path:
+    """Return the folder of this user's own measurements, which need not exist."""
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "steelyard" / "measured"
+
+
 def overlay() -> str:
-    """Return the environment's folders as one text: the key under which everything read is cached."""
-    return os.environ.get(ENVIRONMENT, "")
+    """Return the user's folders as one text: the key under which everything read is cached."""
+    measured = measured_folder()
+    named = os.environ.get(ENVIRONMENT, "")
+    return f"{measured}{os.pathsep}{named}" if measured.is_dir() else named
 
 
 def roots(folders: str) -> Iterator[tuple[Path, str]]:

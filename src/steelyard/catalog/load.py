@@ -1,6 +1,6 @@
 """TOML records of the catalogue: each kind is read once, when it is first asked for.
 
-Everything is cached under the text of `STEELYARD_DATA`, so a changed variable is seen at once.
+Everything is cached under the names of the user's folders, so a changed variable is seen at once.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ import click
 from steelyard.cli.group import LazyGroup
 
 COMMANDS = {  # name -> module; a module is imported when its command is asked for
+    "machine": "steelyard.cli.measure_machine",
+    "serve": "steelyard.cli.measure_serve",
     "train": "steelyard.cli.measure_train",
     "scaling-law": "steelyard.cli.measure_scaling_law",
 }
