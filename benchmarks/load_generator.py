@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-USERS, ISL, OSL = 64, 128, 16
+USERS, RATE, ISL, OSL = 64, 80, 128, 16  # users of the peers; ours sends about as many requests a second, open loop
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def _mock_server(log: Path) -> tuple[int, subprocess.Popen[bytes]]:
 def _steelyard(port: int, folder: Path) -> list[str]:
     return [
         str(Path(sys.executable).with_name("steelyard")), "measure", "serve", "--url", f"http://127.0.0.1:{port}",
-        "--concurrency", str(USERS), "--isl", str(ISL), "--osl", str(OSL), "--duration", "30min",
+        "--rate", str(RATE), "--isl", str(ISL), "--osl", str(OSL), "--duration", "30min",
         "--events", str(folder / "events.jsonl"), "--requests", "{requests}",
     ]  # fmt: skip
 
