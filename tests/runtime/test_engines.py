@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from steelyard.cli.main import run
 from steelyard.errors import InputError, UnknownError
 from steelyard.runtime.serve.convert import convertible, gguf_of
 from steelyard.runtime.serve.engines import engine, engine_for
@@ -156,3 +157,14 @@ def test_a_real_model_answers_a_question(served: Any) -> None:
             "/v1/completions", {"prompt": "The capital of France is", "max_tokens": 8, "temperature": 0}
         )
     assert "Paris" in json.loads(text)["choices"][0]["text"]
+
+
+@pytest.mark.slow
+def test_a_broken_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("xllamacpp")
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF" + b"\0" * 100)
+    assert run(["serve", str(broken), "--engine", "llamacpp"]) == 4
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2  # that it starts, and what became of it
+    assert "llamacpp ended while starting" in told[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import time
 from collections import Counter
@@ -44,14 +45,18 @@ async def _ask_all(url: str, count: int, body: dict[str, Any], *, users: int | N
         return await asyncio.gather(*(one(number) for number in range(count)))
 
 
-def test_two_replicas_do_twice_the_work_of_one(served: Any) -> None:
+def test_two_replicas_share_the_work_of_one(served: Any) -> None:
     spent = {}
-    for replicas in (1, 2):
-        with served("--replicas", str(replicas), "--slots", "4", "--option", "ttft=100ms") as found:
+    for replicas in (1, 2):  # 8 answers of 0.5 s, one at a time on a replica: 4 s of sleep, or 2 s
+        with served("--replicas", str(replicas), "--slots", "1", "--option", "ttft=500ms") as found:
             began = time.monotonic()
-            assert set(asyncio.run(_ask_all(found.url, 32, ASKED | {"max_tokens": 21}))) == {"whole"}
+            assert set(asyncio.run(_ask_all(found.url, 8, ASKED | {"max_tokens": 1}))) == {"whole"}
             spent[replicas] = time.monotonic() - began
-    assert spent[1] / spent[2] > 1.5  # 1.9 and more where nothing else runs: benchmarks/serving.py
+            counted = re.findall(r"steelyard_replica_requests_total\S+ (\d+)", found.get("/metrics")[1])
+            assert sum(map(int, counted)) == 8
+            assert min(map(int, counted)) >= 8 // replicas - 1  # places are equal, so are the shares
+    # The exact factor (1.9 and more) is measured in benchmarks/serving.py: here other work may slow either.
+    assert spent[1] / spent[2] > 1.3
 
 
 def test_a_killed_replica_loses_nothing_that_had_not_begun(served: Any) -> None:

@@ -18,6 +18,9 @@ class Counters:
     def __init__(self, pool: Pool) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter("steelyard_requests", "Requests ended, by status", ["status"], registry=self.registry)
+        self.by_replica = Counter(
+            "steelyard_replica_requests", "Requests answered, by replica", ["replica"], registry=self.registry
+        )
         self.retries = Counter(
             "steelyard_retries", "Requests sent again after a replica failed", registry=self.registry
         )

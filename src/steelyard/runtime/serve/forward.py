@@ -65,15 +65,16 @@ class Forward:
                 whole = await answer.read()  # all of it, so that a replica that fails now can be replaced
                 await self._begin(send, answer.status, [*headers, (b"content-length", str(len(whole)).encode())])
                 await send({"type": "http.response.body", "body": whole})
+                self.counters.by_replica.labels(str(replica.index)).inc()
                 return answer.status
             async for data in answer.content.iter_any():
                 if not self.begun:
                     await self._begin(send, answer.status, headers)
                 await send({"type": "http.response.body", "body": data, "more_body": True})
-            replica.answered += 1
             if not self.begun:
                 await self._begin(send, answer.status, headers)
             await send({"type": "http.response.body", "body": b""})
+            self.counters.by_replica.labels(str(replica.index)).inc()
             return answer.status
 
     async def _begin(self, send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:

@@ -36,7 +36,7 @@ class ReplicaProcess:
         self.told = told
         self.replica = Replica(url="", index=index, ready=False)
         self.process: asyncio.subprocess.Process | None = None
-        self.last_lines: deque[str] = deque(maxlen=20)
+        self.last_lines: deque[str] = deque(maxlen=50)
 
     async def start(self, session: aiohttp.ClientSession, start_s: float) -> None:
         """Start the process and return when it answers.
@@ -125,7 +125,9 @@ class ReplicaProcess:
             )
 
     def _last_words(self) -> str:
-        return self.last_lines[-1][:300] if self.last_lines else "it said nothing"
+        """Return the last line that speaks of an error, else the last line."""
+        telling = [line for line in self.last_lines if "error" in line.casefold()] or list(self.last_lines)
+        return telling[-1][:300] if telling else "it said nothing"
 
 
 async def healthy(session: aiohttp.ClientSession, url: str, timeout_s: float) -> bool:

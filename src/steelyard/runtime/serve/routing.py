@@ -23,7 +23,6 @@ class Replica:
     ready: bool = True
     in_flight: int = 0
     tokens: int = 0  # prompt and answer tokens of the requests in flight, estimated
-    answered: int = 0
 
     def has_room(self, limit: int) -> bool:
         return self.ready and self.in_flight < limit

@@ -48,5 +48,6 @@ def from_command_line() -> ReplicaSpec:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()  # returns when the other end of the pipe is closed, however that process ended
+    while os.read(0, 4096):  # ends when the other end of the pipe is closed, however that process ended
+        pass
     os.kill(os.getpid(), signal.SIGTERM)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 from steelyard.runtime.serve.convert import convertible, gguf_of
 from steelyard.runtime.serve.engines import is_model_folder
@@ -18,7 +19,15 @@ def refuse(model: str) -> str:
         return "xllamacpp is not installed (pip install 'steelyard[run]')"
     if is_model_folder(model):
         return convertible(model)
-    return "" if model.endswith(".gguf") else "neither a GGUF file nor a folder with config.json"
+    return "" if _is_gguf(model) else "neither a GGUF file nor a folder with config.json"
+
+
+def _is_gguf(model: str) -> bool:
+    try:
+        with Path(model).open("rb") as file:
+            return file.read(4) == b"GGUF"
+    except OSError:
+        return False
 
 
 def command(spec: ReplicaSpec) -> list[str]:
