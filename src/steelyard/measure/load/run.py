@@ -85,7 +85,8 @@ async def _open(asking: aiohttp.ClientSession, endpoint: Endpoint, log: _Log, st
         due = start + float(plan.arrival_s[index])
         if index % 16 == 0:
             await asyncio.sleep(0)  # even when late: answers must be read, or they would seem late too
-        while (wait := due - time.perf_counter()) > 0:  # a loop's clock can be behind, and wake early
+        # A loop's clock can be behind the real one, and wake early.
+        while (wait := due - time.perf_counter()) > 0:  # noqa: ASYNC110 - a time is waited for, no event
             await asyncio.sleep(wait)
         task = asyncio.ensure_future(log.request(asking, target, payload, index, due))
         running.add(task)
