@@ -30,7 +30,7 @@ def test_every_request_is_answered_and_counted(mock_url: str, api: str) -> None:
     assert (events.isl_tokens == 12).all()
     assert (events.ttft_s >= 0.049).all()
     assert (events.e2e_s >= 0.074).all()
-    assert (events.arrival_s <= events.sent_s + 1e-3).all()
+    assert (events.arrival_s <= events.sent_s).all()
     assert (events.sent_s < events.first_token_s).all()
     assert len(events.gaps_s) == 60 * 5
 

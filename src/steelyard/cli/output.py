@@ -71,12 +71,12 @@ def progress_line(text: str) -> Iterator[Callable[[int, int], None] | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    shown_at = 0.0
+    next_s = 0.0
 
     def show(first: int, second: int) -> None:
-        nonlocal shown_at
-        if (now := time.monotonic()) - shown_at > 0.2:
-            shown_at = now
+        nonlocal next_s
+        if (now := time.monotonic()) >= next_s:
+            next_s = now + 0.2
             print(f"\r{first:,} {text.format(f'{second:,}')}\033[K", end="", file=sys.stderr, flush=True)
 
     try:
