@@ -112,6 +112,17 @@ def test_cache_is_what_is_published(row):
     assert round(cache / {"GiB": 2**30, "KiB": 2**10, "kB": 1e3}[unit], decimals) == float(printed)
 
 
+@pytest.mark.parametrize("row", [*PUBLISHED.values(), *_table("published_cache.csv")], ids=lambda row: row["model"])
+def test_a_published_figure_says_where_it_was_read(row):
+    if row["basis"] == "assumed":  # from memory: no date, and no place
+        assert not row["as_of"]
+        assert not row["read_at"]
+    else:
+        assert row["basis"] == "published"
+        assert row["read_at"]
+        assert row["as_of"] or row["source"].startswith("its name")  # a name has no date
+
+
 def test_the_published_caches_are_of_every_kind():
     kinds = {row["kind"] for row in _table("published_cache.csv")}
     assert kinds == {"multi-head", "grouped-query", "latent", "sliding window", "hybrid"}

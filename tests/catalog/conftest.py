@@ -44,6 +44,7 @@ name = "Made-up 7B"
 aliases = ["nobody/made-up-7B"]
 source = "made-up"
 as_of = 2026-10-01
+basis = "published"
 
 [config]
 model_type = "llama"

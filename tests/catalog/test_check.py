@@ -47,6 +47,21 @@ def test_disagreement_and_assumption_are_reported(edit: Edit) -> None:
     ]
 
 
+def test_an_assumed_configuration_says_why(edit: Edit) -> None:
+    assert found("made-up-7b") == []
+    edit("models/made-up-7b.toml", 'basis = "published"', 'basis = "assumed"\nnote = "its file was not read"')
+    assert found("made-up-7b") == [("note", "config", "is assumed: its file was not read")]
+
+
+def test_what_was_read_nowhere_is_assumed() -> None:
+    for name, model in catalog.models().items():
+        assert model.basis == "assumed" or "not-read" not in model.source.split(" + "), name
+    for name in catalog.table_names():
+        for row in catalog.table(name).rows:
+            for column, figure in row.figures.items():
+                assert figure.basis == "assumed" or "not-read" not in figure.source.split(" + "), (name, column)
+
+
 def test_a_broken_file_is_an_error_and_the_rest_is_still_checked(edit: Edit) -> None:
     edit("models/made-up-7b.toml", 'id = "made-up-7b"', 'id = "x"')
     errors = [issue for issue in catalog.check(TODAY) if issue.level == "error"]

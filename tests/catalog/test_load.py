@@ -18,6 +18,7 @@ from steelyard.errors import CatalogError, UnknownError
 
 Edit = Callable[[str, str, str], None]
 HARDWARE = "accelerators/made-up-1.toml"
+SHAPE = "models/made-up-7b.toml"
 LOAD = "workloads/made-up-load.toml"
 
 
@@ -159,9 +160,13 @@ REFUSED = [
     (HARDWARE, 'aliases = ["mu1"]', 'aliases = "mu1"', "aliases: must be a list of names"),
     (HARDWARE, "year = 2026", "year = 2026\nprice = 3", "unknown key 'price'"),
     (HARDWARE, 'id = "made-up-1"', "id = ", "is not valid TOML"),
-    ("models/made-up-7b.toml", 'source = "made-up"\n', "", "config: has no source"),
-    ("models/made-up-7b.toml", 'source = "made-up"\n', 'source = "x"\n', "config: unknown source 'x'"),
-    ("models/made-up-7b.toml", 'model_type = "llama"\nhidden_size = 4096\n', "", "has no .config."),
+    (SHAPE, 'source = "made-up"\n', "", "config: has no source"),
+    (SHAPE, 'source = "made-up"\n', 'source = "x"\n', "config: unknown source 'x'"),
+    (SHAPE, 'basis = "published"\n', "", "config: has no basis"),
+    (SHAPE, 'basis = "published"', 'basis = "read"', "config: basis 'read' is unknown"),
+    (SHAPE, 'basis = "published"', 'basis = "assumed"', "config: is assumed and needs a note"),
+    (SHAPE, 'basis = "published"', 'basis = "estimated"', "config: is estimated, but shapes have no low and high"),
+    (SHAPE, 'model_type = "llama"\nhidden_size = 4096\n', "", "has no .config."),
     (LOAD, '"0.5" = 100', '"0.5" = 400', "isl_quantiles: tokens must not fall"),
     (LOAD, '"0.5" = 100', '"50" = 100', "isl_quantiles.50: '50' is not a share of requests"),
     (LOAD, '"0.5" = 100, ', "", "isl_quantiles: needs `values` with at least two"),

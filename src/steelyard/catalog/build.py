@@ -11,6 +11,7 @@ from steelyard.catalog.schema import (
     DEFAULT_KEYS,
     Rule,
     Schema,
+    checked_basis,
     checked_source,
     parse_date,
     parse_figure,
@@ -64,16 +65,20 @@ def accelerator(raw: Document, file: DataFile, known: Sources) -> Accelerator:
 
 
 def model(raw: Document, file: DataFile, known: Sources) -> ModelRecord:
-    """Return the model of a document: its configuration as published, with source and date."""
+    """Return the model of a document: its configuration, with source, date and basis."""
     allowed = {"id", "name", "aliases", "benchmark_names", "licence", "note", "defaults", "config"}
     only(raw, allowed | {"source", "as_of", "basis"}, file.label)
     where = f"{file.label}: config"
     defaults = raw.get("defaults", {})
     only(defaults, DEFAULT_KEYS, f"{file.label}: defaults")
     stated = {**defaults, **raw}
-    for part in ("source", "as_of"):
+    for part in ("source", "as_of", "basis"):
         if not stated.get(part):
             refuse(where, f"has no {part}")
+    note = str(stated.get("note", ""))
+    basis = checked_basis(stated["basis"], note, where)
+    if basis == "estimated":
+        refuse(where, "is estimated, but shapes have no low and high; write assumed, with a note that says why")
     if not isinstance(raw.get("config"), dict) or not raw["config"]:
         refuse(file.label, "has no [config] with the keys of the model's config.json")
     return ModelRecord(
@@ -82,10 +87,11 @@ def model(raw: Document, file: DataFile, known: Sources) -> ModelRecord:
         config=MappingProxyType(raw["config"]),
         source=checked_source(stated["source"], where, known),
         as_of=parse_date(stated["as_of"], where),
+        basis=basis,
         aliases=_names(raw, "aliases", file),
         benchmark_names=_names(raw, "benchmark_names", file),
         licence=str(raw.get("licence", "")),
-        note=str(raw.get("note", "")),
+        note=note,
     )
 
 

@@ -18,6 +18,7 @@ from steelyard.catalog.schema import DISAGREE, schemas
 from steelyard.catalog.tables import Row, Table, load_table, table_names
 from steelyard.errors import SteelyardError
 from steelyard.records.figure import Figure
+from steelyard.records.model import ModelRecord
 
 LEVELS = ("error", "warning", "note")
 
@@ -43,6 +44,7 @@ class Holding:
     dates: tuple[tuple[str, date], ...]
     sources: frozenset[str]
     max_age_days: int | None = None
+    assumed_because: str = ""  # why the configuration of a model is assumed
 
 
 def check(today: date) -> list[Issue]:
@@ -89,8 +91,7 @@ def holdings(kind: str, folders: str) -> Iterator[Holding]:
             yield _of_figures(kind, name, figures, rules[kind].max_age_days)
     elif kind == "models":
         for model in load_models(folders).records.values():
-            cited = frozenset(model.source.split(" + "))
-            yield Holding(kind=kind, record=model.id, figures=(), dates=(("config", model.as_of),), sources=cited)
+            yield _of_model(kind, model)
     else:
         yield _of_table(load_table(kind, folders))
 
@@ -103,6 +104,17 @@ def _of_figures(kind: str, record: str, figures: Mapping[str, Figure], max_age_d
         dates=tuple((name, figure.as_of) for name, figure in figures.items()),
         sources=_cited(figures.values()),
         max_age_days=max_age_days,
+    )
+
+
+def _of_model(kind: str, model: ModelRecord) -> Holding:
+    return Holding(
+        kind=kind,
+        record=model.id,
+        figures=(),
+        dates=(("config", model.as_of),),
+        sources=frozenset(model.source.split(" + ")),
+        assumed_because=model.note if model.basis == "assumed" else "",
     )
 
 
@@ -148,8 +160,11 @@ def _disagreements(holding: Holding) -> Iterator[Issue]:
 
 
 def _assumptions(holding: Holding) -> Iterator[Issue]:
+    at = {"kind": holding.kind, "record": holding.record}
+    if holding.assumed_because:
+        yield Issue(level="note", **at, field="config", message=f"is assumed: {holding.assumed_because}")
     assumed = [name for name, figure in holding.figures if figure.basis == "assumed"]
     if assumed:
         shown = ", ".join(assumed[:4]) + (f" and {len(assumed) - 4} more" if len(assumed) > 4 else "")
         message = f"{len(assumed)} of {len(holding.figures)} figures are assumed: {shown}"
-        yield Issue(level="note", kind=holding.kind, record=holding.record, field="", message=message)
+        yield Issue(level="note", **at, field="", message=message)

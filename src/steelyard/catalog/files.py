@@ -9,11 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import os
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import tomli  # the standard library's parser, compiled: a run reads hundreds of files
 
 from steelyard.errors import CatalogError
 
@@ -42,15 +43,19 @@ class DataFile:
 
 def measured_folder() -> Path:
     """Return the folder of this user's own measurements, which need not exist."""
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "steelyard" / "measured"
+    return Path(_measured())
+
+
+def _measured() -> str:
+    base = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111 - asked very often
+    return f"{base}/steelyard/measured"
 
 
 def overlay() -> str:
     """Return the user's folders as one text: the key under which everything read is cached."""
-    measured = measured_folder()
+    measured = _measured()
     named = os.environ.get(ENVIRONMENT, "")
-    return f"{measured}{os.pathsep}{named}" if measured.is_dir() else named
+    return f"{measured}{os.pathsep}{named}" if os.path.isdir(measured) else named  # noqa: PTH112 - asked very often
 
 
 def roots(folders: str) -> Iterator[tuple[Path, str]]:
@@ -99,7 +104,7 @@ def _read_text(file: DataFile) -> str:
 def read_toml(file: DataFile) -> dict[str, Any]:
     """Return the document of a TOML file; CatalogError in one line when it is none."""
     try:
-        return tomllib.loads(_read_text(file))
+        return tomli.loads(_read_text(file))
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise CatalogError(f"{file.label}: is not valid TOML: {_one_line(error)}") from None
 

@@ -76,6 +76,7 @@ def _models() -> list[dict[str, str]]:
             "licence": item.licence,
             "source": item.source,
             "as_of": item.as_of.isoformat(),
+            "basis": item.basis,
             "origin": found.origin(item.id),
         }
         for item in found.records.values()

@@ -61,7 +61,7 @@ def model_text(path: Path, config: Mapping[str, Any], *, name: str, as_of: date,
     """
     import tomli_w
 
-    head = {"id": path.stem, "name": name, "source": IMPORTED, "as_of": as_of, "note": note}
+    head = {"id": path.stem, "name": name, "source": IMPORTED, "as_of": as_of, "basis": "published", "note": note}
     try:
         return tomli_w.dumps({**head, "config": _without_nulls(config)})
     except (TypeError, ValueError, RecursionError) as error:

@@ -126,11 +126,9 @@ def parse_figure(
     suffix, factor = _checked_unit(stated["unit"], rule, where)
     value = _number(stated["value"], factor, where, rule)
     low, high, note = _spread(stated, factor, where, rule, sources)
-    basis = _basis(stated["basis"], where)
+    basis = checked_basis(stated["basis"], note, where)
     if basis == "estimated" and (low is None or high is None):
         refuse(where, "is estimated and needs low and high")
-    if basis == "assumed" and not note:
-        refuse(where, "is assumed and needs a note that says why")
     return Figure(
         value=value,
         unit=suffix,
@@ -189,9 +187,12 @@ def _spread(
     return low, high, note
 
 
-def _basis(raw: Any, where: str) -> Basis:
+def checked_basis(raw: Any, note: str, where: str) -> Basis:
+    """Return the basis of a figure or a configuration; what is assumed says why in its note."""
     if raw not in BASES:
         refuse(where, f"basis {raw!r} is unknown; allowed are {', '.join(BASES)}")
+    if raw == "assumed" and not note:
+        refuse(where, "is assumed and needs a note that says why")
     return cast("Basis", raw)
 
 

@@ -121,7 +121,7 @@ def _collected(kind: str) -> Collected[Any]:
 
 
 def _facts(record: Any) -> dict[str, str]:
-    parts = ("vendor", "year", "licence", "source", "as_of", "note", "notes")
+    parts = ("vendor", "year", "licence", "source", "as_of", "basis", "note", "notes")
     facts = {part: str(getattr(record, part)) for part in parts if hasattr(record, part)}
     facts["aliases"] = ", ".join(record.aliases)
     if hasattr(record, "config"):

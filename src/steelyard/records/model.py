@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from steelyard.records.figure import Basis
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRecord:
@@ -17,6 +19,7 @@ class ModelRecord:
     config: Mapping[str, Any]
     source: str
     as_of: date
+    basis: Basis  # of the configuration: published, derived from another checkpoint's, or assumed (`note` says why)
     aliases: tuple[str, ...] = ()
     benchmark_names: tuple[str, ...] = ()  # names under which the quality tables hold it (instruct variants)
     licence: str = ""

@@ -150,9 +150,21 @@ def _evaluate(
 
 def overflow_ratio(case: Case, base_rate_per_s: Draw) -> Draw:
     """Return the share of answers [..., M] that exceed a base capacity, over the hours of a mean day."""
-    hourly = case.mean_rate_per_s[..., None] * case.hourly_shape_ratio
-    spilled = np.maximum(hourly - np.asarray(base_rate_per_s)[..., None], 0.0).mean(axis=-1)
-    result: Draw = spilled / case.mean_rate_per_s
+    return spilled_ratio(case.hourly_shape_ratio, np.asarray(base_rate_per_s) / case.mean_rate_per_s)
+
+
+def spilled_ratio(hourly_shape_ratio: Draw, level_ratio: Draw) -> Draw:
+    """Return the mean over the hours of what exceeds a level, both as shares of the mean rate.
+
+    It is straight between the rates of two hours, so those of all hours fix it.
+
+    Example:
+        >>> spilled_ratio(np.array([0.5, 1.5]), np.array([0.0, 1.0, 2.0])).tolist()
+        [1.0, 0.25, 0.0]
+    """
+    knots = np.unique(np.append(0.0, hourly_shape_ratio))
+    over = np.maximum(hourly_shape_ratio - knots[:, None], 0.0).mean(axis=1)
+    result: Draw = np.interp(level_ratio, knots, over)
     return result
 
 
@@ -169,9 +181,8 @@ def choose_base(case: Case, capacity_per_s: Draw, usd_per_replica: Draw, usd_per
     rate, capacity = known(case.mean_rate_per_s), known(capacity_per_s)
     most = np.ceil(rate * case.hourly_shape_ratio.max() / capacity)
     tried = np.ceil(most[..., None] * np.linspace(1 / SPLITS, 1.0, SPLITS) / step) * step  # [., M, SPLITS]
-    spilled = np.zeros_like(tried)
-    for share in case.hourly_shape_ratio:  # 24 hours: keeps the array at [., M, SPLITS]
-        spilled += np.maximum(rate[..., None] * share - tried * capacity[..., None], 0.0) / len(case.hourly_shape_ratio)
+    mean = rate[..., None]
+    spilled = mean * spilled_ratio(case.hourly_shape_ratio, tried * capacity[..., None] / mean)
     cost = tried * known(usd_per_replica)[..., None] + spilled * SECONDS_PER_MONTH * known(usd_per_request)[..., None]
     best = np.argmin(cost, axis=-1)[..., None]
     result: Draw = np.take_along_axis(tried, best, axis=-1)[..., 0]
