@@ -8,7 +8,7 @@ import pytest
 from steelyard import catalog
 from steelyard.measure.scaling_law import LossPoint, ScalingLaw
 from steelyard.report.scaling_law import law_json, law_row, law_source, law_table, with_row
-from steelyard.training import quality
+from steelyard.training import get_law, laws
 
 DRAWS = np.array([[1.5, 60.0, 200.0, 0.35, 0.4], [1.4, 50.0, 210.0, 0.33, 0.41], [1.6, 70.0, 190.0, 0.36, 0.39]])
 LAW = ScalingLaw(
@@ -24,7 +24,7 @@ def data(tmp_path, monkeypatch):
     yield tmp_path
     monkeypatch.undo()
     catalog.refresh()
-    quality.laws.cache_clear()
+    laws.cache_clear()
 
 
 def test_a_saved_law_is_one_of_the_catalogue(data):
@@ -37,11 +37,11 @@ def test_a_saved_law_is_one_of_the_catalogue(data):
     for name in ("older", "ours"):
         (data / "sources.d" / f"{name}.toml").write_text(law_source(name, 'my "texts"'))
     catalog.refresh()
-    quality.laws.cache_clear()
+    laws.cache_clear()
     assert not [issue for issue in catalog.check(date(2027, 1, 4)) if issue.level == "error"]
-    law = quality.get_law("ours")
+    law = get_law("ours")
     assert (law.E, law.A, law.B, law.alpha, law.beta) == (1.5, 60.0, 200.0, 0.35, 0.4)
-    assert "older" in quality.laws()
+    assert "older" in laws()
     assert len(table.splitlines()) == 3
 
 
