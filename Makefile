@@ -12,10 +12,10 @@ compare: $(VENV)/.installed
 	@$(BIN)/steelyard compare $(SCENARIO)
 
 test: lint
-	$(BIN)/python -m pytest --doctest-modules src/steelyard tests
+	$(BIN)/python -m pytest -n auto --doctest-modules src/steelyard tests
 
 test-all: lint
-	$(BIN)/python -m pytest --doctest-modules -m "" src/steelyard tests
+	$(BIN)/python -m pytest -n auto --doctest-modules -m "" src/steelyard tests
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -29,7 +29,7 @@ wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel --outdir dist .
 	$(PYTHON) -m venv $(VENV)-wheel
 	$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl pytest pytest-xdist hypothesis
-	$(VENV)-wheel/bin/python -m pytest tests
+	$(VENV)-wheel/bin/python -m pytest -n auto tests
 
 # Generated pages of the documentation.
 pages: $(VENV)/.installed
