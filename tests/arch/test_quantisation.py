@@ -134,3 +134,23 @@ def test_the_cache_that_a_checkpoint_asks_for():
         stated = json.loads(path.read_text())["quantization"].get("kv_cache_quant_algo")
         model = arch.load(path.with_name(path.name.replace("hf_quant_config", "config")))
         assert model.kv_dtype == ({"FP8": "fp8"}[stated] if stated else "bf16"), path.name
+
+
+def test_mlx_narrows_embeddings_too():
+    """MLX quantises every matrix in groups with a scale and an offset of 16 bits, unless it names one."""
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+    tiny = {"model_type": "llama", "vocab_size": 320, "max_position_embeddings": 64} | sizes
+    plain = arch.from_config(tiny, id="mine")
+    p = arch.count_params(plain)
+    matrices = p.total_params - p.vector_params
+    four, eight = 0.5 + 4 / 32, 1 + 4 / 32
+    stated = {"group_size": 32, "bits": 4}
+    model = arch.from_config(tiny | {"quantization": stated, "quantization_config": stated}, id="mine")
+    assert arch.weight_bytes(model) == pytest.approx(matrices * four + 2 * p.vector_params)
+    named = stated | {"lm_head": {"group_size": 32, "bits": 8}, "model.embed_tokens": False}
+    model = arch.from_config(tiny | {"quantization": named}, id="mine")
+    rest = matrices - p.head_params - p.embedding_params
+    expected = rest * four + p.head_params * eight + 2 * (p.embedding_params + p.vector_params)
+    assert arch.weight_bytes(model) == pytest.approx(expected)
+    with pytest.raises(InputError, match=r"quantization_config.bits is 3; known: 4, 8"):
+        arch.from_config(tiny | {"quantization": {"group_size": 32, "bits": 3}}, id="mine")

@@ -1,12 +1,13 @@
 """Against what `transformers` builds, live: parameters of every structure, FLOP as PyTorch counts them."""
 
+import dataclasses
 import json
 import logging
 from pathlib import Path
 
 import pytest
 
-from steelyard import arch
+from steelyard import arch, catalog
 
 torch = pytest.importorskip("torch")
 flop_counter = pytest.importorskip("torch.utils.flop_counter")
@@ -50,6 +51,16 @@ def test_parameters_are_those_of_transformers(model_type):
     params = arch.count_params(arch.from_config(config.to_dict(), id=model_type))
     assert params.total_params == sum(p.numel() for p in model.parameters())
     assert params.buffer_params == sum(b.numel() for name, b in model.named_buffers() if name.endswith(BUFFERS))
+
+
+def test_defaults_are_those_that_the_classes_declare():
+    """Not what a class works out from its other defaults (the width of a head): that follows from the sizes stated."""
+    for row in catalog.table("config_defaults").rows:
+        declared = {
+            field.name: field.default for field in dataclasses.fields(transformers.CONFIG_MAPPING[row["model_type"]])
+        }
+        if row["key"] in declared:
+            assert json.loads(row["default"]) == declared[row["key"]], row
 
 
 def counted(config):

@@ -32,6 +32,7 @@ class _Plan:
     """A scheme for all matrices that can be narrow, except in some layers, and schemes for named ones."""
 
     base: Scheme | None
+    everywhere: bool = False  # embeddings, head and routers are narrow too
     wide: dict[str, set[int]] = field(default_factory=dict)
     named: list[tuple[Scheme, dict[str, set[int]]]] = field(default_factory=list)
 
@@ -41,7 +42,7 @@ class _Plan:
         of_named = [(scheme, share) for scheme, share in of_named if share]
         rest = max(1.0 - sum(share for _, share in of_named), 0.0)
         narrow = 0.0
-        if self.base and linear.group in QUANTISED_GROUPS:
+        if self.base and (self.everywhere or linear.group in QUANTISED_GROUPS):
             narrow = rest * (1.0 - _share(self.wide.get(linear.name), occurs))
         return [*of_named, (self.base, narrow), (None, rest - narrow)]
 
@@ -112,18 +113,22 @@ def _plan(model: Model, config: Mapping[str, Any], names: frozenset[str], where:
         return found
 
     mixed = config.get("quant_algo") == "MIXED_PRECISION"
-    plan = _Plan(base=None if mixed and _method(config) == "modelopt" else _base(config, where))
+    method = _method(config)
+    plan = _Plan(base=None if mixed and method == "modelopt" else _base(config, where), everywhere=method == "mlx")
     plan.named = [(scheme, find("quantized_layers", modules)) for scheme, modules in _listed(config, where)]
     if config.get("expert_dtype") == "fp4" and not plan.named:
         plan.named = [(mxfp4(config, where), find("expert_dtype", ["mlp.experts"]))]
-    if not mixed:  # beside a list of layers, exclusions say nothing new
+    if method == "mlx":
+        plan.wide = find("quantization", [module for module, one in config.items() if one is False])
+    elif not mixed:  # beside a list of layers, exclusions say nothing new
         key, modules = next(((key, config[key]) for key in _KEPT_KEYS if config.get(key)), ("ignore", []))
         plan.wide = find(key, modules)
     return plan
 
 
 def _method(config: Mapping[str, Any]) -> Any:
-    return config.get("quant_method", "modelopt" if "quant_algo" in config else None)
+    unnamed = "modelopt" if "quant_algo" in config else "mlx" if {"bits", "group_size"} <= set(config) else None
+    return config.get("quant_method", unnamed)
 
 
 def _base(config: Mapping[str, Any], where: str) -> Scheme | None:
@@ -136,6 +141,10 @@ def _base(config: Mapping[str, Any], where: str) -> Scheme | None:
 
 def _listed(config: Mapping[str, Any], where: str) -> Iterator[tuple[Scheme, list[str]]]:
     """Yield schemes with the modules that are named for each."""
+    if _method(config) == "mlx":
+        own = ((module, one) for module, one in config.items() if isinstance(one, Mapping))
+        yield from ((METHODS["mlx"](one, where) or refuse(where, module, one, "bits"), [module]) for module, one in own)
+        return
     layers, groups = config.get("quantized_layers"), config.get("config_groups")
     if layers:
         if not isinstance(layers, Mapping) or not all(isinstance(one, Mapping) for one in layers.values()):

@@ -107,6 +107,20 @@ def _grouped_integers(config: Mapping[str, Any], where: str) -> Scheme:
     return Scheme(dtype=f"int{bits}", number_bytes=bits / 8, scale_bytes=scale, group=_group_size(config, where))
 
 
+def _affine(config: Mapping[str, Any], where: str) -> Scheme:
+    """Return MLX's own format: a scale and an offset in 16 bits per group."""
+    mode = config.get("mode", "affine")
+    if mode in ("mxfp4", "nvfp4"):
+        return _plain(mode)
+    bits = config.get("bits")
+    if mode != "affine":
+        refuse(where, "mode", mode, "affine, mxfp4, nvfp4")
+    if bits not in (4, 8) or isinstance(bits, float):
+        refuse(where, "bits", bits, "4, 8")
+    group = _number(config, "group_size", where)
+    return Scheme(dtype=f"int{bits}", number_bytes=bits / 8, scale_bytes=2 * _FP16_BYTES, group=group)
+
+
 def _bits_and_bytes(config: Mapping[str, Any], where: str) -> Scheme:
     if config.get("load_in_8bit") is True:
         return Scheme(dtype="int8", number_bytes=1.0, scale_bytes=_FP32_BYTES)
@@ -160,6 +174,7 @@ METHODS: dict[str, Callable[[Mapping[str, Any], str], Scheme | None]] = {
     "fbgemm_fp8": _rows_fp8,
     "fp8": _fp8,
     "gptq": _grouped_integers,
+    "mlx": _affine,
     "modelopt": of_algorithm,
     "mxfp4": mxfp4,
 }

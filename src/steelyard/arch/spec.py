@@ -33,6 +33,7 @@ class Attention:
     heads: int
     kv_heads: int
     head_dim: int
+    v_head_dim: int = 0  # of values, where it differs from that of queries and keys
     window: int = 0  # tokens a query sees, itself included; 0: all
     chunked: bool = False  # the window is a fixed chunk of positions, not a sliding one
     qkv_bias: bool = False
@@ -43,6 +44,10 @@ class Attention:
     key_is_value: bool = False  # one projection serves as keys and as values
     own_cache: bool = True  # False: reads the keys and values of an earlier layer
     index: Indexer | None = None
+
+    @property
+    def value_dim(self) -> int:
+        return self.v_head_dim or self.head_dim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,11 +42,14 @@ READERS: dict[str, Callable[[Fields], Model]] = {
     "hy_v3": mixture.shared_experts(output_bias="attention_bias", first_dense=1),
     "jamba": hybrid.jamba,
     "kimi_k2": latent.deepseek(),
+    "kimi_linear": latent.kimi_linear,
     "lfm2": hybrid.lfm2(experts=False),
     "lfm2_moe": hybrid.lfm2(experts=True),
     "llama4_text": mixture.llama4,
     "mamba": hybrid.mamba1,
     "mamba2": hybrid.mamba2_only,
+    "mimo_v2_flash": variants.mimo_v2_flash,
+    "minicpm3": latent.minicpm3,
     "minimax": hybrid.minimax,
     "minimax_m2": mixture.minimax_m2,
     "minimax_m3": mixture.minimax_m3,
@@ -56,6 +59,7 @@ READERS: dict[str, Callable[[Fields], Model]] = {
     "mpt": classic.mpt,
     "nemotron-nas": variants.nemotron_nas,
     "nemotron_h": hybrid.nemotron_h,
+    "olmo_hybrid": hybrid.olmo_hybrid,
     "olmoe": mixture.olmoe,
     "opt": classic.opt,
     "phimoe": mixture.phimoe,
@@ -74,6 +78,7 @@ READERS: dict[str, Callable[[Fields], Model]] = {
 TEXT_PARTS = {
     "gemma3": "gemma3_text",
     "gemma4": "gemma4_text",
+    "idefics3": "llama",
     "kimi_k25": "deepseek_v3",
     "llama4": "llama4_text",
     "llava": "llama",
@@ -85,8 +90,15 @@ TEXT_PARTS = {
     "qwen3_5_moe": "qwen3_5_moe_text",
     "qwen3_vl": "qwen3_vl_text",
     "qwen3_vl_moe": "qwen3_vl_moe_text",
+    "smolvlm": "llama",
 }
-"""`model_type`s whose language model stands in `text_config` -> its structure where it names none."""
+"""`model_type`s of larger models -> the structure of the language model where the file names none."""
+
+TEXT_KEYS = ("text_config", "llm_config", "language_config")
+"""Where a larger model keeps the configuration of its language model."""
+
+SAME_STRUCTURE = {"exaone4_5_text": "exaone4"}
+"""`model_type`s of language models in larger ones -> the structure that they share with models of their own."""
 
 _IGNORED = """
 identity and training:
@@ -133,4 +145,4 @@ text generation and other heads:
 IGNORED = frozenset(word for line in _IGNORED.splitlines() if not line.endswith(":") for word in line.split())
 """Keys that are known to change neither time nor memory."""
 
-IGNORED_ENDINGS = ("_id", "_token_ids", "_token_index", "dropout", "_dropout_prob", "_first_dropout")
+IGNORED_ENDINGS = ("_id", "_version", "_token_ids", "_token_index", "dropout", "_dropout_prob", "_first_dropout")

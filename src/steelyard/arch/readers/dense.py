@@ -85,6 +85,7 @@ _SOFTCAPS = ("attn_logit_softcapping", "final_logit_softcapping")
 FAMILIES: dict[str, Family] = {
     "apertus": Family(bias="attention_bias", gated=False, learned_activation=2, qk_norm="head"),
     "arcee": Family(bias="attention_bias", mlp_bias="mlp_bias", gated=False),
+    "baichuan": Family(also=("z_loss_weight",)),
     "cohere": Family(
         bias="attention_bias",
         norms=1,
@@ -103,7 +104,7 @@ FAMILIES: dict[str, Family] = {
         also=("logit_scale", "order_of_interleaved_layers"),
     ),
     "ernie4_5": Family(bias="use_bias", mlp_bias="use_bias", tied=True),
-    "exaone4": Family(qk_norm="head", period=4),
+    "exaone4": Family(qk_norm="head", period=4, predicts=("num_nextn_predict_layers",), also=("mtp_share_layers",)),
     "gemma": Family(bias="attention_bias", tied=True),
     "gemma2": Family(bias="attention_bias", norms=4, tied=True, period=2, also=_SOFTCAPS),
     "gemma3_text": Family(bias="attention_bias", norms=4, tied=True, qk_norm="head", period=6, also=_SOFTCAPS),
