@@ -81,9 +81,7 @@ class GatedDelta:
     heads: int  # of values
     value_dim: int
     kernel: int
-    rank: int = (
-        0  # decay per channel and output gate are read through so many numbers; 0: a decay per head, a full gate
-    )
+    rank: int = 0  # that decay (per channel) and gate are read through; 0: a decay per head, a full gate
     state_bytes: float = 4.0
     chunk: int = 64  # of the public kernels
 
