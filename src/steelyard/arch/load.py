@@ -111,14 +111,20 @@ def from_config(config: Mapping[str, Any], *, id: str, name: str = "") -> Model:
         model = replace(model, towers=beside, ignored=model.ignored + left_out)
     quantisation = config.get("quantization_config") or config.get("quantization")
     if not quantisation:
-        return model
+        return replace(model, tower_dtype=base)
     if not isinstance(quantisation, Mapping):
         fields.refuse("quantization_config", "a mapping with quant_method")
     if config.get("expert_dtype") and "expert_dtype" not in quantisation:
         quantisation = {**quantisation, "expert_dtype": config["expert_dtype"]}
     as_stored = quantised(model, quantisation, where)
-    kv_dtype = as_stored.kv_dtype or model.kv_dtype
-    return replace(model, weight_dtype=as_stored.weight_dtype, stored=as_stored.stored, kv_dtype=kv_dtype)
+    return replace(
+        model,
+        weight_dtype=as_stored.weight_dtype,
+        stored=as_stored.stored,
+        prediction_stored=as_stored.prediction,
+        tower_dtype=base if as_stored.towers_wide else None,
+        kv_dtype=as_stored.kv_dtype or model.kv_dtype,
+    )
 
 
 def _holds_text(config: Mapping[str, Any], model_type: str) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from steelyard.arch.dtypes import dtype_bytes
 from steelyard.arch.formats import QUANTISED_GROUPS
-from steelyard.arch.modules import ALL_LAYERS, layers_of
+from steelyard.arch.modules import ALL_LAYERS, layers_of, split
 from steelyard.arch.parts import Linear, parts
+from steelyard.arch.prediction import prediction_model
 from steelyard.arch.schemes import METHODS, Scheme, mxfp4, of_algorithm, of_weights, refuse
 from steelyard.arch.spec import Mlp, Model, Moe, Stored
 
@@ -24,6 +26,8 @@ class Quantised:
 
     weight_dtype: str
     stored: tuple[Stored, ...]
+    prediction: tuple[Stored, ...] | None  # of multi-token-prediction layers; None: not told
+    towers_wide: bool  # said to be left as they were
     kv_dtype: str | None
 
 
@@ -68,11 +72,26 @@ def quantised(model: Model, config: Mapping[str, Any], where: str) -> Quantised:
     if isinstance(inner, Mapping):  # hf_quant_config.json
         config = {"quant_method": "modelopt", **inner}
     matrices = list(_matrices(model))
+    plan = _plan(model, config, frozenset(linear.name for linear, _ in matrices), where)
+    stored, most = _stored(matrices, plan, model.base_dtype)
+    kept = [module for module in _kept(config)[1] if isinstance(module, str)]
+    return Quantised(
+        weight_dtype=most or model.base_dtype,
+        stored=stored,
+        prediction=_prediction(model, config, plan, kept),
+        towers_wide=any(_TOWER.search(module) for module in kept),
+        kv_dtype=_kv_dtype(config, where),
+    )
+
+
+def _stored(
+    matrices: Sequence[tuple[Linear, int]], plan: _Plan, base_dtype: str
+) -> tuple[tuple[Stored, ...], str | None]:
+    """Return how each narrow matrix is stored, and the format of most narrow parameters."""
     occurs: Counter[str] = Counter()
     for linear, count in matrices:
         occurs[linear.name] += count
-    plan = _plan(model, config, frozenset(occurs), where)
-    wide_bytes = dtype_bytes(model.base_dtype)
+    wide_bytes = dtype_bytes(base_dtype)
     of_dtype: Counter[str] = Counter()
     sums: dict[str, list[float]] = {}  # name -> parameters, bytes
     narrow: dict[str, Counter[str]] = {}
@@ -89,8 +108,34 @@ def quantised(model: Model, config: Mapping[str, Any], where: str) -> Quantised:
         Stored(name=name, dtype=dtypes.most_common(1)[0][0], param_bytes=sums[name][1] / sums[name][0])
         for name, dtypes in narrow.items()
     )
-    most = of_dtype.most_common(1)[0][0] if of_dtype else model.base_dtype
-    return Quantised(most, stored, _kv_dtype(config, where))
+    return stored, of_dtype.most_common(1)[0][0] if of_dtype else None
+
+
+_PREDICTION = re.compile(r"(?:^|\.)mtp(?:_block)?(?![a-z])[.*]*")
+_TOWER = re.compile("vision|visual|audio|projector")
+
+
+def _prediction(model: Model, config: Mapping[str, Any], plan: _Plan, kept: Sequence[str]) -> tuple[Stored, ...] | None:
+    """Return how the prediction layers are stored, where a list names them or the method holds for all layers."""
+    own = []
+    for module in kept:
+        found, (layer, rest) = _PREDICTION.search(module), split(module)
+        if found:
+            own.append(module[found.end() :] or "*")
+        elif layer >= model.num_layers:
+            own.append(f"layers.{layer - model.num_layers}.{rest}")
+    if not model.prediction:
+        return ()
+    if not own and _method(config) != "fp8":
+        return None
+    one = prediction_model(model)
+    matrices = list(parts(one).linears)
+    names = frozenset(linear.name for linear, _ in matrices)
+    everywhere = [
+        (scheme, {name: found for name, found in of.items() if ALL_LAYERS in found}) for scheme, of in plan.named
+    ]
+    wide, _ = layers_of(own, names, beside=False, num_layers=one.num_layers)
+    return _stored(matrices, _Plan(plan.base, plan.everywhere, wide, everywhere), model.base_dtype)[0]
 
 
 def _matrices(model: Model) -> Iterator[tuple[Linear, int]]:
@@ -121,9 +166,13 @@ def _plan(model: Model, config: Mapping[str, Any], names: frozenset[str], where:
     if method == "mlx":
         plan.wide = find("quantization", [module for module, one in config.items() if one is False])
     elif not mixed:  # beside a list of layers, exclusions say nothing new
-        key, modules = next(((key, config[key]) for key in _KEPT_KEYS if config.get(key)), ("ignore", []))
-        plan.wide = find(key, modules)
+        plan.wide = find(*_kept(config))
     return plan
+
+
+def _kept(config: Mapping[str, Any]) -> tuple[str, Any]:
+    """Return the key that lists the modules left as they were, and its list."""
+    return next(((key, config[key]) for key in _KEPT_KEYS if config.get(key)), ("ignore", []))
 
 
 def _method(config: Mapping[str, Any]) -> Any:

@@ -141,6 +141,8 @@ class Model:
     base_dtype: str = "bf16"  # as stored; of everything else
     kv_dtype: str = "bf16"  # of the cache, as the checkpoint asks for it
     stored: tuple[Stored, ...] = ()  # the quantised matrices
+    prediction_stored: tuple[Stored, ...] | None = ()  # those of the prediction layers; None: the file does not tell
+    tower_dtype: str | None = None  # as stored; None: the file does not tell
     tied_embeddings: bool = False
     head_bias: bool = False
     norm_vectors: int = 1  # of each norm: scale (1), scale and shift (2), none (0)
