@@ -123,6 +123,8 @@ BAD_FILES = {
     "deep objects": b'{"a":' * 100_000,
     "digits": b'{"hidden_size": ' + b"9" * 100_000 + b"}",
     "too large": b" " * (MAX_CONFIG_BYTES + 1),
+    "null": b"null",
+    "two values for a key": b'{"model_type": "llama", "hidden_size": 64, "hidden_size": 128}',
     "utf-16": json.dumps(TINY).encode("utf-16"),
 }
 
@@ -205,3 +207,8 @@ def test_longest_context_left_out_is_that_of_the_class_and_named():
     assert model.defaults == (f"max_position_embeddings = {model.max_context_tokens}",)
     own = arch.from_config(stated | {"model_type": "falcon", "seq_length": 77}, id="mine")
     assert (own.max_context_tokens, own.defaults) == (77, ())
+
+
+def test_a_key_stated_twice_with_one_value_is_no_question(tmp_path):
+    text = json.dumps(TINY).replace('"hidden_size": 64', '"hidden_size": 64, "hidden_size": 64')
+    assert arch.load(write(tmp_path, text)).hidden == 64

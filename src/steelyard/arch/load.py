@@ -113,7 +113,8 @@ def from_config(config: Mapping[str, Any], *, id: str, name: str = "") -> Model:
     if not quantisation:
         return replace(model, tower_dtype=base)
     if not isinstance(quantisation, Mapping):
-        fields.refuse("quantization_config", "a mapping with quant_method")
+        key = "quantization_config" if config.get("quantization_config") else "quantization"
+        fields.refuse(key, "a mapping that says how weights are stored")
     if config.get("expert_dtype") and "expert_dtype" not in quantisation:
         quantisation = {**quantisation, "expert_dtype": config["expert_dtype"]}
     as_stored = quantised(model, quantisation, where)
