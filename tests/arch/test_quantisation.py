@@ -152,7 +152,7 @@ def test_mlx_narrows_embeddings_too():
     rest = matrices - p.head_params - p.embedding_params
     expected = rest * four + p.head_params * eight + 2 * (p.embedding_params + p.vector_params)
     assert arch.weight_bytes(model) == pytest.approx(expected)
-    with pytest.raises(InputError, match=r"quantization_config.bits is 3; known: 4, 8"):
+    with pytest.raises(InputError, match=r"quantization_config\.bits is 3; known: 4, 8"):
         arch.from_config(tiny | {"quantization": {"group_size": 32, "bits": 3}}, id="mine")
 
 
@@ -204,3 +204,30 @@ def test_bytes_of_towers():
     ):
         model = arch.from_config(whole | {"quantization_config": quantisation}, id="mine")
         assert arch.beside_bytes(model).tower_bytes == size
+
+
+def test_quark_stores_fp8_and_mxfp4():
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+    tiny = {"model_type": "llama", "vocab_size": 320, "max_position_embeddings": 64} | sizes
+    p = arch.count_params(arch.from_config(tiny, id="mine"))
+    narrow = p.attention_params + p.mlp_params
+    four = {"dtype": "fp4", "group_size": 32, "qscheme": "per_group", "scale_format": "e8m0"}
+    eight = {"dtype": "fp8_e4m3", "qscheme": "per_tensor"}
+
+    def stored(weight, **more):
+        stated = {"quant_method": "quark", "global_quant_config": {"weight": weight}, "exclude": ["lm_head"]}
+        return arch.from_config(tiny | {"quantization_config": stated | more}, id="mine")
+
+    wide = 2 * (p.total_params - narrow)
+    assert arch.weight_bytes(stored(four)) == pytest.approx(wide + narrow * (0.5 + 1 / 32))
+    cached = stored(
+        eight,
+        layer_quant_config={"*k_proj": {"weight": eight, "output_tensors": eight}},
+        export={"kv_cache_group": ["*k_proj"]},
+    )
+    assert arch.weight_bytes(cached) == pytest.approx(wide + narrow)
+    assert cached.kv_dtype == "fp8"
+    with pytest.raises(InputError, match=r"quantization_config\.layer_quant_config"):
+        stored(eight, layer_quant_config={"*mlp*": {"weight": four}})
+    with pytest.raises(InputError, match=r"global_quant_config\.weight is 'fp6_e3m2 per_group'"):
+        stored(four | {"dtype": "fp6_e3m2"})

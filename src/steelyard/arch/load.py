@@ -28,7 +28,8 @@ _DTYPES = {
 }
 _BESIDE = ("vision_config", "audio_config")
 _NEXT_STEP = "docs/howto/add-a-model.md says how to add one"
-_OUTER_KEYS = ("torch_dtype", "dtype", "tie_word_embeddings", "quantization_config", "quantization")
+_OUTER_KEYS = ("torch_dtype", "dtype", "quantization_config", "quantization")
+_TIED = "tie_word_embeddings"
 
 
 def load(ref: str | Path) -> Model:
@@ -145,6 +146,8 @@ def _language_model(config: Mapping[str, Any], whole_type: str, where: str) -> t
     if not isinstance(inner, Mapping):
         Fields(config, where).refuse(key, "the configuration of the language model")
     text = {key: config[key] for key in _OUTER_KEYS if config.get(key) is not None} | dict(inner)
+    if config.get(_TIED) is not None:  # the head is the larger model's
+        text[_TIED] = config[_TIED]
     named = text.get("model_type", text_type)
     if not isinstance(named, str):
         Fields(inner, f"{where}: {key}").refuse("model_type", "the name of the language model's structure")

@@ -17,7 +17,14 @@ from steelyard.arch.schemes import METHODS, Scheme, mxfp4, of_algorithm, of_weig
 from steelyard.arch.spec import Mlp, Model, Moe, Stored
 
 _KV_ALGORITHMS = {"FP8": "fp8", "NVFP4": "nvfp4"}
-_KEPT_KEYS = ("ignore", "modules_to_not_convert", "exclude_modules", "ignored_layers", "llm_int8_skip_modules")
+_KEPT_KEYS = (
+    "ignore",
+    "modules_to_not_convert",
+    "exclude_modules",
+    "exclude",
+    "ignored_layers",
+    "llm_int8_skip_modules",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +224,9 @@ def _kv_dtype(config: Mapping[str, Any], where: str) -> str | None:
         if not isinstance(algorithm, str) or algorithm not in _KV_ALGORITHMS:
             refuse(where, "kv_cache_quant_algo", algorithm, ", ".join(_KV_ALGORITHMS))
         return _KV_ALGORITHMS[algorithm]
+    export = config.get("export")
+    if isinstance(export, Mapping) and export.get("kv_cache_group"):  # Quark's, in 8 bits
+        return "fp8"
     if isinstance(scheme, Mapping):
         return "fp8" if scheme.get("num_bits") == 8 else "nvfp4" if scheme.get("num_bits") == 4 else None
     return None

@@ -131,6 +131,26 @@ def _bits_and_bytes(config: Mapping[str, Any], where: str) -> Scheme:
     return Scheme(dtype="int4", number_bytes=0.5, scale_bytes=scale, group=block)
 
 
+def _quark(config: Mapping[str, Any], where: str) -> Scheme:
+    """Return the format of Quark's `global_quant_config`; layers of their own may differ in their outputs only."""
+    stated = config.get("global_quant_config")
+    weight = stated.get("weight") if isinstance(stated, Mapping) else None
+    if not isinstance(weight, Mapping):
+        refuse(where, "global_quant_config", stated, "a mapping with weight")
+    for key in ("layer_quant_config", "layer_type_quant_config"):
+        own = config.get(key) or {}
+        parts = own.values() if isinstance(own, Mapping) else [own]
+        if any(not isinstance(part, Mapping) or part.get("weight") != weight for part in parts):
+            refuse(where, key, own, "layers whose weights are stored like all others")
+    dtype, group = str(weight.get("dtype")), weight.get("group_size")
+    if dtype.startswith("fp4") and group == 32:
+        return _plain("mxfp4")
+    if not dtype.startswith("fp8_e4m3") or weight.get("qscheme") not in ("per_tensor", "per_channel"):
+        kind = f"{dtype} {weight.get('qscheme')}"[:40]
+        refuse(where, "global_quant_config.weight", kind, "fp8_e4m3 per_tensor or per_channel, fp4 in groups of 32")
+    return _plain("fp8") if weight["qscheme"] == "per_tensor" else _rows_fp8(config, where)
+
+
 def of_weights(weights: Any, where: str) -> Scheme:
     """Return the format of the `weights` of a group of `config_groups` (compressed-tensors, ModelOpt)."""
     if not isinstance(weights, Mapping):
@@ -177,5 +197,6 @@ METHODS: dict[str, Callable[[Mapping[str, Any], str], Scheme | None]] = {
     "mlx": _affine,
     "modelopt": of_algorithm,
     "mxfp4": mxfp4,
+    "quark": _quark,
 }
 """`quant_method` -> the format of the matrices that no list singles out."""

@@ -28,6 +28,7 @@ READERS: dict[str, Callable[[Fields], Model]] = {
     "falcon_mamba": hybrid.mamba1,
     "gemma4_text": variants.gemma4,
     "glm4_moe": mixture.shared_experts(qk_norm="use_qk_norm", first_dense=1),
+    "glm4v_moe_text": mixture.shared_experts(qk_norm=False, bias=("attention_bias", True), first_dense=1),
     "glm4_moe_lite": latent.deepseek(),
     "glm_moe_dsa": latent.deepseek(indexed=True),
     "gpt2": classic.gpt2,
@@ -49,7 +50,7 @@ READERS: dict[str, Callable[[Fields], Model]] = {
     "mamba": hybrid.mamba1,
     "mamba2": hybrid.mamba2_only,
     "mimo_v2_flash": variants.mimo_v2_flash,
-    "minicpm3": latent.minicpm3,
+    "minicpm3": latent.dense,
     "minimax": hybrid.minimax,
     "minimax_m2": mixture.minimax_m2,
     "minimax_m3": mixture.minimax_m3,
@@ -68,10 +69,12 @@ READERS: dict[str, Callable[[Fields], Model]] = {
     "qwen3_5_text": hybrid.qwen_hybrid(experts=False),
     "qwen3_moe": mixture.qwen3_moe,
     "qwen3_next": hybrid.qwen_hybrid(experts=True),
+    "qwen3_omni_moe_text": mixture.qwen3_moe,
     "qwen3_vl_moe_text": mixture.qwen3_moe,
     "solar_open": mixture.shared_experts(qk_norm=False),
     "step3p5": mixture.step3,
     "step3p7": mixture.step3,
+    "youtu": latent.dense,
 }
 """`model_type` -> the structure it stands for."""
 
@@ -97,7 +100,12 @@ TEXT_PARTS = {
 TEXT_KEYS = ("text_config", "llm_config", "language_config")
 """Where a larger model keeps the configuration of its language model."""
 
-SAME_STRUCTURE = {"exaone4_5_text": "exaone4"}
+SAME_STRUCTURE = {
+    "emu3_text_model": "llama",
+    "exaone4_5_text": "exaone4",
+    "hunyuan_vl_text": "hunyuan_v1_dense",
+    "paddleocr_vl_text": "ernie4_5",
+}
 """`model_type`s of language models in larger ones -> the structure that they share with models of their own."""
 
 _IGNORED = """

@@ -11,6 +11,9 @@ from steelyard.arch.spec import Attention, Layer, Mlp, Model, Moe
 
 FULL, SLIDING, CHUNKED, LINEAR = "full_attention", "sliding_attention", "chunked_attention", "linear_attention"
 
+UNBOUNDED_TOKENS = 2**34
+"""The longest context of structures that have no position to run out of: states, biases by distance."""
+
 Fact = bool | str | tuple[str, bool]
 """True or false for all models of a structure, or the key that says so (with what holds where it does not)."""
 

@@ -9,6 +9,7 @@ from steelyard.arch.fields import Fields
 from steelyard.arch.readers.common import (
     FULL,
     LINEAR,
+    UNBOUNDED_TOKENS,
     attention,
     decoder,
     hidden_size,
@@ -261,7 +262,7 @@ def mamba1(fields: Fields) -> Model:
         ),
         norms=1,
     )
-    fields.values.setdefault("max_position_embeddings", _UNBOUNDED_TOKENS)
+    fields.values.setdefault("max_position_embeddings", UNBOUNDED_TOKENS)
     return decoder(fields, [layer] * num_layers(fields), tied=True)
 
 
@@ -287,11 +288,8 @@ def mamba2_only(fields: Fields) -> Model:
         norms=1,
     )
     fields.ignore("norm_before_gate", "rms_norm", "time_step_rank")
-    fields.values.setdefault("max_position_embeddings", _UNBOUNDED_TOKENS)
+    fields.values.setdefault("max_position_embeddings", UNBOUNDED_TOKENS)
     return decoder(fields, [layer] * num_layers(fields))
-
-
-_UNBOUNDED_TOKENS = 2**34  # a state has no position to run out of
 
 
 def lfm2(*, experts: bool) -> Callable[[Fields], Model]:

@@ -78,13 +78,13 @@ def deepseek(*, balanced: bool = True, indexed: bool = False) -> Callable[[Field
     return read
 
 
-def minicpm3(fields: Fields) -> Model:
-    """Return MiniCPM3: latent attention with dense layers."""
+def dense(fields: Fields) -> Model:
+    """Return MiniCPM3 and Youtu: latent attention with dense layers."""
     heads = fields.count("num_attention_heads", "heads")
     if not fields.has("v_head_dim"):
         fields.values["v_head_dim"] = hidden_size(fields) // heads
     layer = sequential(_attention(fields), mlp(fields, bias=fields.flag("mlp_bias")))
-    fields.ignore("scale_emb", "scale_depth", "dim_model_base")
+    fields.ignore("scale_emb", "scale_depth", "dim_model_base", "embedding_initializer_range")
     return decoder(fields, [layer] * num_layers(fields), tied=True)
 
 
