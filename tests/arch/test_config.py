@@ -185,6 +185,8 @@ def test_language_model_of_a_larger_model_nobody_registered(key):
     model = arch.from_config(whole, id="mine")
     assert arch.count_params(model) == arch.count_params(arch.from_config(TINY, id="mine"))
     assert model.ignored == ("the part for images (not counted)", "the part for sound (not counted)")
+    more = arch.from_config(whole | {"memory_tokens": 5, "image_token_id": 7, "_name": "x"}, id="mine").ignored
+    assert more[2:] == ("what made-up-vl states around its language model (memory_tokens)",)
     assert "unknown model_type 'made-up'" in refusal(whole | {key: TINY | {"model_type": "made-up"}})
     nameless = {name: value for name, value in TINY.items() if name != "model_type"}
     assert f"{key}: model_type is missing" in refusal(whole | {key: nameless})

@@ -109,7 +109,7 @@ def from_config(config: Mapping[str, Any], *, id: str, name: str = "") -> Model:
     model = replace(model, defaults=taken)
     if whole_type:
         beside, left_out = towers(outer, whole_type, model.hidden, where)
-        model = replace(model, towers=beside, ignored=model.ignored + left_out)
+        model = replace(model, towers=beside, ignored=model.ignored + left_out + _around(outer, config, whole_type))
     quantisation = config.get("quantization_config") or config.get("quantization")
     if not quantisation:
         return replace(model, tower_dtype=base)
@@ -155,6 +155,16 @@ def _language_model(config: Mapping[str, Any], whole_type: str, where: str) -> t
     stated = set(text) | {other for group in SYNONYMS if not group.isdisjoint(text) for other in group}
     defaults = {key: value for key, value in _class_defaults(text["model_type"]).items() if key not in stated}
     return text | defaults, defaults
+
+
+def _around(whole: Mapping[str, Any], text: Mapping[str, Any], whole_type: str) -> tuple[str, ...]:
+    """Return in words what a larger model that nobody registered has beside its language model and its towers."""
+    if whole_type in TEXT_PARTS:
+        return ()
+    read = {*TEXT_KEYS, *_OUTER_KEYS, *_BESIDE, _TIED, *IGNORED}
+    left = [key for key in whole if key not in read and whole[key] not in (None, False, 0, "", text.get(key))]
+    left = sorted(key for key in left if not key.startswith("_") and not key.endswith(IGNORED_ENDINGS))
+    return (f"what {whole_type} states around its language model ({', '.join(left)})",) if left else ()
 
 
 def _context_default(config: Mapping[str, Any], model_type: str) -> dict[str, Any]:
