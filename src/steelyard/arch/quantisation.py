@@ -141,7 +141,10 @@ def _prediction(model: Model, config: Mapping[str, Any], plan: _Plan, kept: Sequ
     everywhere = [
         (scheme, {name: found for name, found in of.items() if ALL_LAYERS in found}) for scheme, of in plan.named
     ]
-    wide, _ = layers_of(own, names, beside=False, num_layers=one.num_layers)
+    wide: dict[str, set[int]] = {}
+    for module in own:  # one by one: names of matrices that stay wide anyway need not be known
+        for name, layers in layers_of([module], names, beside=False, num_layers=one.num_layers)[0].items():
+            wide.setdefault(name, set()).update(layers)
     return _stored(matrices, _Plan(plan.base, plan.everywhere, wide, everywhere), model.base_dtype)[0]
 
 

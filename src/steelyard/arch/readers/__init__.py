@@ -26,6 +26,7 @@ READERS: dict[str, Callable[[Fields], Model]] = {
     "falcon": classic.falcon,
     "falcon_h1": hybrid.falcon_h1,
     "falcon_mamba": hybrid.mamba1,
+    "flex_olmo": mixture.olmoe,
     "gemma4_text": variants.gemma4,
     "glm4_moe": mixture.shared_experts(qk_norm="use_qk_norm", first_dense=1),
     "glm4v_moe_text": mixture.shared_experts(qk_norm=False, bias=("attention_bias", True), first_dense=1),
