@@ -110,21 +110,26 @@ def from_config(config: Mapping[str, Any], *, id: str, name: str = "") -> Model:
     if whole_type:
         beside, left_out = towers(outer, whole_type, model.hidden, where)
         model = replace(model, towers=beside, ignored=model.ignored + left_out + _around(outer, config, whole_type))
+    return _as_stored(model, config, fields)
+
+
+def _as_stored(model: Model, config: Mapping[str, Any], fields: Fields) -> Model:
+    """Return a model with the formats that its checkpoint stores it in."""
     quantisation = config.get("quantization_config") or config.get("quantization")
     if not quantisation:
-        return replace(model, tower_dtype=base)
+        return replace(model, tower_dtype=model.base_dtype)
     if not isinstance(quantisation, Mapping):
         key = "quantization_config" if config.get("quantization_config") else "quantization"
         fields.refuse(key, "a mapping that says how weights are stored")
     if config.get("expert_dtype") and "expert_dtype" not in quantisation:
         quantisation = {**quantisation, "expert_dtype": config["expert_dtype"]}
-    as_stored = quantised(model, quantisation, where)
+    as_stored = quantised(model, quantisation, fields.where)
     return replace(
         model,
         weight_dtype=as_stored.weight_dtype,
         stored=as_stored.stored,
         prediction_stored=as_stored.prediction,
-        tower_dtype=base if as_stored.towers_wide else None,
+        tower_dtype=model.base_dtype if as_stored.towers_wide else None,
         kv_dtype=as_stored.kv_dtype or model.kv_dtype,
     )
 

@@ -50,6 +50,7 @@ def facts(model: arch.Model) -> dict[str, Any]:
         "layers": [_layer_facts(layer) for layer in found.layers],
         "prediction": [_layer_facts(layer) for layer in found.prediction],
         "towers": [dataclasses.asdict(tower) for tower in found.towers],
+        "defaults": list(found.defaults),
         "ignored_keys": list(found.harmless_keys),
         "left_out": list(found.left_out),
     }
@@ -81,6 +82,8 @@ def render(model: arch.Model, *, width: int | None = None) -> str:
         f"weights as stored: {format_quantity(float(arch.weight_bytes(model)), 'bytes')} in {_formats(model)}",
         *_cache(model, growth),
     ]
+    if found.defaults:
+        lines.append("not stated, as its class has it by default: " + clean(", ".join(found.defaults)))
     if found.harmless_keys:
         lines.append("stated, changes neither time nor memory: " + clean(", ".join(found.harmless_keys)))
     lines += [f"left out: {clean(text)}" for text in found.left_out]
