@@ -123,6 +123,8 @@ BAD_FILES = {
     "deep objects": b'{"a":' * 100_000,
     "digits": b'{"hidden_size": ' + b"9" * 100_000 + b"}",
     "too large": b" " * (MAX_CONFIG_BYTES + 1),
+    "null": b"null",
+    "two values for a key": b'{"model_type": "llama", "hidden_size": 64, "hidden_size": 128}',
     "utf-16": json.dumps(TINY).encode("utf-16"),
 }
 
@@ -130,12 +132,12 @@ BAD_FILES = {
 @pytest.mark.parametrize("kind", BAD_FILES)
 def test_bad_files(tmp_path, kind):
     path = write(tmp_path, BAD_FILES[kind])
-    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputError) as caught:
         arch.load(path)
     assert "\n" not in str(caught.value)
     assert "config.json" in str(caught.value)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 10  # bounded, not tuned
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
 
 
@@ -173,3 +175,42 @@ def test_infinity_in_a_file_is_read_and_refused_where_it_matters(tmp_path):
     wrong = write(tmp_path, json.dumps(TINY | {"hidden_size": math.nan}))
     with pytest.raises(InputError, match="hidden_size is not a finite number"):
         arch.load(wrong)
+
+
+@pytest.mark.parametrize("key", ["text_config", "llm_config", "language_config"])
+def test_language_model_of_a_larger_model_nobody_registered(key):
+    """Whatever stands around it: a language model of a known structure is read where larger models keep it."""
+    # heads of another width than its class has: what follows from other sizes is no default
+    whole = {"model_type": "made-up-vl", key: TINY, "vision_config": {"hidden_size": 32}, "audio_config": {"depth": 2}}
+    model = arch.from_config(whole, id="mine")
+    assert arch.count_params(model) == arch.count_params(arch.from_config(TINY, id="mine"))
+    assert model.ignored == ("the part for images (not counted)", "the part for sound (not counted)")
+    more = arch.from_config(whole | {"memory_tokens": 5, "image_token_id": 7, "_name": "x"}, id="mine").ignored
+    assert more[2:] == ("what made-up-vl states around its language model (memory_tokens)",)
+    assert "unknown model_type 'made-up'" in refusal(whole | {key: TINY | {"model_type": "made-up"}})
+    nameless = {name: value for name, value in TINY.items() if name != "model_type"}
+    assert f"{key}: model_type is missing" in refusal(whole | {key: nameless})
+    assert f"{key} is 3; allowed: the configuration of the language model" in refusal(whole | {key: 3})
+    assert "text_config" in refusal({"model_type": "made-up-vl", "text_config": None})
+
+
+def test_no_model_type_is_said_so():
+    assert "model_type is missing" in refusal({"dim": 2048, "n_layers": 16})
+    assert "model_type is 7" in refusal(TINY | {"model_type": 7})
+
+
+def test_a_version_of_anything_does_not_matter():
+    assert "internal_version" in arch.from_config(TINY | {"internal_version": "7b-alpha"}, id="mine").harmless_keys
+
+
+def test_longest_context_left_out_is_that_of_the_class_and_named():
+    stated = {"vocab_size": 96, "hidden_size": 64, "n_layer": 2, "n_head": 4}
+    model = arch.from_config(stated | {"model_type": "falcon"}, id="mine")
+    assert model.defaults == (f"max_position_embeddings = {model.max_context_tokens}",)
+    own = arch.from_config(stated | {"model_type": "falcon", "seq_length": 77}, id="mine")
+    assert (own.max_context_tokens, own.defaults) == (77, ())
+
+
+def test_a_key_stated_twice_with_one_value_is_no_question(tmp_path):
+    text = json.dumps(TINY).replace('"hidden_size": 64', '"hidden_size": 64, "hidden_size": 64')
+    assert arch.load(write(tmp_path, text)).hidden == 64

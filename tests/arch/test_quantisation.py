@@ -134,3 +134,100 @@ def test_the_cache_that_a_checkpoint_asks_for():
         stated = json.loads(path.read_text())["quantization"].get("kv_cache_quant_algo")
         model = arch.load(path.with_name(path.name.replace("hf_quant_config", "config")))
         assert model.kv_dtype == ({"FP8": "fp8"}[stated] if stated else "bf16"), path.name
+
+
+def test_mlx_narrows_embeddings_too():
+    """MLX quantises every matrix in groups with a scale and an offset of 16 bits, unless it names one."""
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+    tiny = {"model_type": "llama", "vocab_size": 320, "max_position_embeddings": 64} | sizes
+    plain = arch.from_config(tiny, id="mine")
+    p = arch.count_params(plain)
+    matrices = p.total_params - p.vector_params
+    four, eight = 0.5 + 4 / 32, 1 + 4 / 32
+    stated = {"group_size": 32, "bits": 4}
+    model = arch.from_config(tiny | {"quantization": stated, "quantization_config": stated}, id="mine")
+    assert arch.weight_bytes(model) == pytest.approx(matrices * four + 2 * p.vector_params)
+    named = stated | {"lm_head": {"group_size": 32, "bits": 8}, "model.embed_tokens": False}
+    model = arch.from_config(tiny | {"quantization": named}, id="mine")
+    rest = matrices - p.head_params - p.embedding_params
+    expected = rest * four + p.head_params * eight + 2 * (p.embedding_params + p.vector_params)
+    assert arch.weight_bytes(model) == pytest.approx(expected)
+    with pytest.raises(InputError, match=r"quantization_config\.bits is 3; known: 4, 8"):
+        arch.from_config(tiny | {"quantization": {"group_size": 32, "bits": 3}}, id="mine")
+
+
+def test_the_files_of_deepseek_v3_are_explained():
+    """Weights, prediction layer, and the copies of embedding and head that the checkpoint keeps beside it.
+
+    All files of the repository have 688,586,727,753 bytes (its listing on Hugging Face): headers and text included.
+    """
+    model = arch.load("deepseek-v3")
+    copies = 2 * 2 * model.vocab * model.hidden
+    explained = arch.weight_bytes(model) + arch.beside_bytes(model).prediction_bytes + copies
+    assert explained == pytest.approx(688_586_727_753, rel=1e-4)
+
+
+def test_bytes_beside_a_quantised_model():
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+    text = {"model_type": "mimo", "vocab_size": 320, "max_position_embeddings": 64, "num_nextn_predict_layers": 1}
+    plain = arch.from_config(text | sizes, id="mine")
+    params = arch.count_params(plain).prediction_params
+    assert arch.beside_bytes(plain).prediction_bytes == 2 * params
+    four = {"quant_method": "awq", "bits": 4, "group_size": 32}
+    for kept in (["mtp*"], ["model.mtp_block"], ["mtp.layers.0*", "mtp.fc"], ["model.layers.2"]):
+        model = arch.from_config(text | sizes | {"quantization_config": four | {"ignore": kept}}, id="mine")
+        assert arch.beside_bytes(model).prediction_bytes == 2 * params, kept
+    untold = arch.from_config(text | sizes | {"quantization_config": four | {"ignore": ["lm_head"]}}, id="mine")
+    assert arch.beside_bytes(untold).prediction_bytes is None
+    # the joining matrix stays wide; attention and feed-forward are narrow in every layer
+    eight = arch.from_config(text | sizes | {"quantization_config": {"quant_method": "fp8"}}, id="mine")
+    narrow = 64 * 64 * 4 + 3 * 64 * 96
+    assert arch.beside_bytes(eight).prediction_bytes == 2 * params - narrow - 3 * 64
+    half = {"quant_method": "fp8", "ignore": ["model.layers.2.self_attn"]}
+    assert (
+        arch.beside_bytes(arch.from_config(text | sizes | {"quantization_config": half}, id="mine")).prediction_bytes
+        == 2 * params - 3 * 64 * 96
+    )
+
+
+def test_bytes_of_towers():
+    tower = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "image_size": 56, "patch_size": 14}
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+    text = {"model_type": "mistral", "vocab_size": 320, "max_position_embeddings": 64, "head_dim": 16} | sizes
+    whole = {"model_type": "mistral3", "text_config": text | {"num_key_value_heads": 4}, "vision_config": tower}
+    params = arch.count_params(arch.from_config(whole, id="mine")).tower_params
+    assert params > 0
+    for quantisation, size in (
+        (None, 2 * params),
+        ({"quant_method": "fp8", "modules_to_not_convert": ["model.vision_tower", "lm_head"]}, 2 * params),
+        ({"quant_method": "fp8"}, None),
+    ):
+        model = arch.from_config(whole | {"quantization_config": quantisation}, id="mine")
+        assert arch.beside_bytes(model).tower_bytes == size
+
+
+def test_quark_stores_fp8_and_mxfp4():
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+    tiny = {"model_type": "llama", "vocab_size": 320, "max_position_embeddings": 64} | sizes
+    p = arch.count_params(arch.from_config(tiny, id="mine"))
+    narrow = p.attention_params + p.mlp_params
+    four = {"dtype": "fp4", "group_size": 32, "qscheme": "per_group", "scale_format": "e8m0"}
+    eight = {"dtype": "fp8_e4m3", "qscheme": "per_tensor"}
+
+    def stored(weight, **more):
+        stated = {"quant_method": "quark", "global_quant_config": {"weight": weight}, "exclude": ["lm_head"]}
+        return arch.from_config(tiny | {"quantization_config": stated | more}, id="mine")
+
+    wide = 2 * (p.total_params - narrow)
+    assert arch.weight_bytes(stored(four)) == pytest.approx(wide + narrow * (0.5 + 1 / 32))
+    cached = stored(
+        eight,
+        layer_quant_config={"*k_proj": {"weight": eight, "output_tensors": eight}},
+        export={"kv_cache_group": ["*k_proj"]},
+    )
+    assert arch.weight_bytes(cached) == pytest.approx(wide + narrow)
+    assert cached.kv_dtype == "fp8"
+    with pytest.raises(InputError, match=r"quantization_config\.layer_quant_config"):
+        stored(eight, layer_quant_config={"*mlp*": {"weight": four}})
+    with pytest.raises(InputError, match=r"global_quant_config\.weight is 'fp6_e3m2 per_group'"):
+        stored(four | {"dtype": "fp6_e3m2"})

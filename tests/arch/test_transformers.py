@@ -1,12 +1,13 @@
 """Against what `transformers` builds, live: parameters of every structure, FLOP as PyTorch counts them."""
 
+import dataclasses
 import json
 import logging
 from pathlib import Path
 
 import pytest
 
-from steelyard import arch
+from steelyard import arch, catalog
 
 torch = pytest.importorskip("torch")
 flop_counter = pytest.importorskip("torch.utils.flop_counter")
@@ -21,6 +22,7 @@ DENSE, MIXTURES, HYBRIDS = TINY["dense"], TINY["mixtures"], TINY["hybrids"]
 ALL = DENSE | MIXTURES | HYBRIDS | TINY["compressed"]
 QUICK = {"llama", "qwen2", "gpt2", "gpt_neox", "falcon", "bloom", "opt", "gemma2", "gemma4_text", "phi", "cohere"}
 QUICK |= {"mixtral", "deepseek_v3", "deepseek_v32", "gpt_oss", "qwen2_moe", "glm4_moe", "nemotron_h", "qwen3_next"}
+TOWERS = ("visual", "vision", "audio", "vqmodel", "projector", "image_newline")
 SEQ = 12  # shorter than every window, so that masks leave all pairs to a plain implementation
 BUFFERS = ("e_score_correction_bias", "expert_bias")  # stored with the weights, but not parameters to PyTorch
 
@@ -50,6 +52,51 @@ def test_parameters_are_those_of_transformers(model_type):
     params = arch.count_params(arch.from_config(config.to_dict(), id=model_type))
     assert params.total_params == sum(p.numel() for p in model.parameters())
     assert params.buffer_params == sum(b.numel() for name, b in model.named_buffers() if name.endswith(BUFFERS))
+
+
+LARGER = {
+    "cohere2_vision": {"sliding_window": 32},
+    "exaone4_5": {"model_type": "exaone4", "sliding_window": 32},
+    "glm4v": {"head_dim": 8},
+    "glm4v_moe": {"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 48, "head_dim": 8},
+    "glm_ocr": {"head_dim": 8},
+    "got_ocr2": {},
+    "hunyuan_vl": {"head_dim": 8},
+    "internvl": {"model_type": "qwen2"},
+    "lfm2_vl": {"model_type": "lfm2", "layer_types": ["conv", "full_attention"] * 2},
+    "llava_onevision": {"model_type": "qwen2"},
+    "paddleocr_vl": {"head_dim": 8},
+    "qwen2_5_omni_thinker": {},
+    "qwen2_5_vl": {},
+    "qwen3_omni_moe_thinker": {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 48, "head_dim": 8},
+    "qwen3_vl": {"head_dim": 8},
+}
+"""Models with towers -> keys of their language model, beside the shared sizes."""
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("model_type", LARGER)
+def test_language_models_of_larger_models_are_those_of_transformers(model_type, tied):
+    """All but the towers, and the head is tied as the larger model says, whatever stands inside."""
+    if model_type not in transformers.CONFIG_MAPPING:
+        pytest.skip(f"this transformers has no {model_type}")
+    own = {"tie_word_embeddings": not tied} | LARGER[model_type]
+    config = transformers.CONFIG_MAPPING[model_type](text_config=TINY["sizes"] | own, tie_word_embeddings=tied)
+    with torch.device("meta"):
+        model = transformers.AutoModelForImageTextToText.from_config(config)
+    beside = [part for part in (name for name, _ in model.named_parameters()) if any(word in part for word in TOWERS)]
+    built = sum(p.numel() for name, p in model.named_parameters() if name not in set(beside))
+    assert arch.count_params(arch.from_config(config.to_dict(), id=model_type)).total_params == built
+
+
+def test_defaults_are_those_that_the_classes_declare():
+    """Not what a class works out from its other defaults (the width of a head): that follows from the sizes stated."""
+    for row in catalog.table("config_defaults").rows:
+        declared = {
+            field.name: field.default for field in dataclasses.fields(transformers.CONFIG_MAPPING[row["model_type"]])
+        }
+        if row["key"] in declared:
+            assert json.loads(row["default"]) == declared[row["key"]], row
 
 
 def counted(config):

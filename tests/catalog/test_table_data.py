@@ -15,7 +15,7 @@ from steelyard.units import DAYS_PER_YEAR
 
 ROWS = {
     "engines": 7,
-    "config_defaults": 104,
+    "config_defaults": 101,
     "api_prices": 96,  # one a current price
     "api_price_history": 36,
     "benchmarks": 515,  # 347 Arena, 46 LiveBench, 122 Epoch AI

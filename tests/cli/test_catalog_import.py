@@ -152,3 +152,19 @@ def test_show_tells_a_models_parameters_and_bytes(capsys: pytest.CaptureFixture[
     out = _answer(capsys, "show", "qwen3.5-35b-a3b")
     for words in ("gated delta (", "beside them: multi-token-prediction layers", "state of a sequence", "34.7B"):
         assert words in out
+
+
+def test_what_a_class_has_by_default_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    falcon = {
+        "model_type": "falcon",
+        "vocab_size": 96,
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
+    file = _written(tmp_path / "f" / "config.json", falcon)
+    assert "not stated, as its class has it by default: max_position_embeddings = 2048" in _answer(
+        capsys, "import", str(file)
+    )
+    result = json.loads(_answer(capsys, "import", str(file), "--json"))["result"]
+    assert result["defaults"] == ["max_position_embeddings = 2048"]

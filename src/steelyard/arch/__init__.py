@@ -1,7 +1,7 @@
 """From a model record or config.json to parameters and operators.
 
     load, from_config, read_config        -> Model (layers of blocks: shapes only)
-    count_params, weight_bytes, cache_bytes, cache_growth
+    count_params, weight_bytes, beside_bytes, cache_bytes, cache_growth
     forward_operators, backward_operators -> Operator records that `device` times
     flop_per_token, training_flop_per_token, activation_bytes_per_token_layer
     describe                              -> what was understood, layer by layer
@@ -19,7 +19,7 @@ from steelyard.arch.backward import backward_operators
 from steelyard.arch.cache import CacheGrowth, cache_growth
 from steelyard.arch.config import read_config
 from steelyard.arch.conventions import CONVENTIONS, Convention, training_flop_per_token
-from steelyard.arch.counts import Params, cache_bytes, count_params, weight_bytes
+from steelyard.arch.counts import BesideBytes, Params, beside_bytes, cache_bytes, count_params, weight_bytes
 from steelyard.arch.describe import BlockFacts, Description, LayerFacts, describe
 from steelyard.arch.dtypes import dtype_bytes
 from steelyard.arch.flop import activation_bytes_per_token_layer, flop_per_token
@@ -43,6 +43,7 @@ __all__ = [
     "CONVENTIONS",
     "NOT_MODELLED",
     "Attention",
+    "BesideBytes",
     "BlockFacts",
     "CacheGrowth",
     "Convention",
@@ -56,6 +57,7 @@ __all__ = [
     "Params",
     "activation_bytes_per_token_layer",
     "backward_operators",
+    "beside_bytes",
     "cache_bytes",
     "cache_growth",
     "count_params",

@@ -20,7 +20,8 @@ class SoftmaxCore(Core):
     name: str
     heads: int
     kv_heads: int
-    head_dim: int
+    head_dim: int  # of queries and keys
+    value_dim: int
     window: int = 0
     chunked: bool = False
     selected: int = 0  # keys that an indexer leaves of all that are cached; 0: all
@@ -34,7 +35,8 @@ class SoftmaxCore(Core):
     def work(self, new_tokens: Array, context_tokens: Array, tp: Array, cp: Array) -> Work:
         """Return the work: every cached token that a query sees is read once per sequence, new ones are written."""
         heads = share(((self.heads, 1),), tp)
-        kv = share(((self.kv_heads, 2 * self.head_dim),), tp)
+        both = self.head_dim + self.value_dim
+        kv = share(((self.kv_heads, both),), tp)
         pairs = causal_pairs(new_tokens, context_tokens, self.seen, chunked=self.chunked)
         read = context_tokens
         if self.window:
@@ -43,22 +45,22 @@ class SoftmaxCore(Core):
             read = np.minimum(read, self.selected * new_tokens)
         written = new_tokens if self.own_cache else 0.0
         return Work(
-            flop=pairs * (4 * self.head_dim * heads / cp),
+            flop=pairs * (2 * both * heads / cp),
             cache_elements=(read + written) * (kv / cp),
-            activation_elements=new_tokens * ((2 * self.head_dim * heads + kv) / cp),
+            activation_elements=new_tokens * ((both * heads + kv) / cp),
         )
 
     def full_flop(self, seq_tokens: Array) -> Array:
         """Return the FLOP without a causal mask; a window still limits it."""
         seen = np.minimum(seq_tokens, self.seen) if self.seen else seq_tokens
-        return 4 * self.heads * self.head_dim * seq_tokens * seen
+        return 2 * self.heads * (self.head_dim + self.value_dim) * seq_tokens * seen
 
     def cache_elements(self, context_tokens: Array, tp: Array) -> Array:
         """Return keys and values of the tokens that a later query can still see."""
         if not self.own_cache:
             return 0.0 * context_tokens * tp
         held = np.minimum(context_tokens, self.window) if self.window else context_tokens
-        return share(((self.kv_heads, 2 * self.head_dim),), tp) * held
+        return share(((self.kv_heads, self.head_dim + self.value_dim),), tp) * held
 
 
 def _core_name(spec: Attention) -> str:
@@ -70,13 +72,14 @@ def _core_name(spec: Attention) -> str:
 
 def grouped_query(spec: Attention, hidden: int) -> Block:
     """Return the parts of softmax attention (multi-head, grouped-query, multi-query)."""
-    heads, kv_heads, dim = spec.heads, spec.kv_heads, spec.head_dim
-    queries, keys_values = heads * dim, 2 * kv_heads * dim
-    kept = hidden + 2 * queries + keys_values + 2 * heads  # input, q, k, v, output, the softmax's fp32 sums
+    heads, kv_heads, dim, value = spec.heads, spec.kv_heads, spec.head_dim, spec.value_dim
+    queries, outputs, keys = heads * dim, heads * value, kv_heads * dim
+    # input, q, k, v, output, the softmax's fp32 sums
+    kept = hidden + queries + outputs + keys + kv_heads * value + 2 * heads
     if spec.norm_params:
-        kept += queries + keys_values // 2  # queries and keys before their norms
-    gate = {"": (), "element": ((heads, dim),), "head": ((heads, 1),)}[spec.gate]
-    projected = ((kv_heads, dim if spec.key_is_value else 2 * dim),) if spec.own_cache else ()
+        kept += queries + keys  # queries and keys before their norms
+    gate = {"": (), "element": ((heads, value),), "head": ((heads, 1),)}[spec.gate]
+    projected = ((kv_heads, dim if spec.key_is_value else dim + value),) if spec.own_cache else ()
     linears, cores, index_params = index_parts(spec.index, hidden) if spec.index else ((), (), 0)
     return Block(
         linears=(
@@ -91,7 +94,7 @@ def grouped_query(spec: Attention, hidden: int) -> Block:
                 name="attention.output",
                 group="attention",
                 out=((1, hidden),),
-                into=((heads, dim),),
+                into=((heads, value),),
                 bias=spec.output_bias,
             ),
             *linears,
@@ -103,6 +106,7 @@ def grouped_query(spec: Attention, hidden: int) -> Block:
                 heads=heads,
                 kv_heads=kv_heads,
                 head_dim=dim,
+                value_dim=value,
                 window=spec.window,
                 chunked=spec.chunked,
                 selected=spec.index.selected if spec.index else 0,
@@ -111,8 +115,8 @@ def grouped_query(spec: Attention, hidden: int) -> Block:
             *cores,
         ),
         # positions and norms read and write queries and keys; a gate reads itself and the output it scales
-        moved=((heads, 2 * dim), (kv_heads, 2 * dim), *(((heads, 3 * dim),) if spec.gate else ())),
-        kept_elements=kept + whole(gate) + (queries if gate else 0),
+        moved=((heads, 2 * dim), (kv_heads, 2 * dim), *(((heads, 3 * value),) if spec.gate else ())),
+        kept_elements=kept + whole(gate) + (outputs if gate else 0),
         cheap_elements=hidden,
     )
 

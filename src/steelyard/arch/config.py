@@ -53,6 +53,16 @@ def _probe(path: Path, check: Callable[[Path], bool]) -> bool:
         return False
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object whose keys are stated once, or with one value: which of two holds would be a guess."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for key, value in pairs:
+            if found[key] != value:
+                raise ValueError(f"{key[:80]!r} is stated twice, with two values")
+    return found
+
+
 def _read_object(path: Path) -> dict[str, Any]:
     shown = str(path)[-200:]
     if not _probe(path, Path.is_file):
@@ -63,7 +73,7 @@ def _read_object(path: Path) -> dict[str, Any]:
             limit = f"at most {MAX_CONFIG_BYTES // 2**20} MiB"
             raise InputError(f"{shown}: {size / 2**20:,.0f} MiB is too large for a config.json ({limit})")
         text = path.read_bytes().decode("utf-8-sig")
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_once)
     except OSError as error:
         raise InputError(f"{shown}: cannot be read ({error.strerror or error})") from None
     except UnicodeDecodeError:
@@ -76,5 +86,6 @@ def _read_object(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{shown}: is not valid JSON ({str(error)[:100]})") from None
     if not isinstance(value, dict):
-        raise InputError(f"{shown}: holds a {type(value).__name__}, not an object with keys")
+        kind = "null" if value is None else f"a {type(value).__name__}"
+        raise InputError(f"{shown}: holds {kind}, not an object with keys")
     return value

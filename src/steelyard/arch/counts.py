@@ -152,6 +152,40 @@ def weight_bytes(model: Model, weight_dtype: str | None = None, *, tp: Array = 1
     return total
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BesideBytes:
+    """Bytes that a checkpoint holds beside the weights of the model (None: its configuration does not tell)."""
+
+    prediction_bytes: float | None = term(
+        "stored weights of multi-token-prediction layers, without copies of the embedding and the head", "bytes"
+    )
+    tower_bytes: float | None = term("stored weights of towers for images and sound whose shape is known", "bytes")
+
+
+def beside_bytes(model: Model) -> BesideBytes:
+    """Return what a checkpoint stores beside the weights of the model itself (bytes), where its format is known.
+
+    With `weight_bytes` this explains the size of the files on disk. Some checkpoints repeat the embedding and the
+    head beside their prediction layers.
+
+    Example:
+        >>> from steelyard import arch
+        >>> beside_bytes(arch.load("qwen3.5-35b-a3b")).prediction_bytes  # 2 bytes of 844,640,768 parameters
+        1689281536.0
+    """
+    one = prediction_model(model)
+    listed, held = parts(one), formats(one, None)
+    params = {linear: linear.params * linear.experts * count for linear, count in listed.linears}
+    prediction = (listed.vector_params + listed.buffers) * held.base_bytes
+    prediction += sum(count * held.param_bytes(linear.name, linear.group) for linear, count in params.items())
+    towers = sum(tower.params for tower in model.towers)
+    known = model.prediction_stored is not None
+    return BesideBytes(
+        prediction_bytes=float(prediction) if known else None,
+        tower_bytes=towers * dtype_bytes(model.tower_dtype) if model.tower_dtype else None if towers else 0.0,
+    )
+
+
 def cache_bytes(model: Model, context_tokens: Array, *, kv_dtype: str = "bf16", tp: Array = 1.0) -> Array:
     """Return the bytes of keys and values (or latents) that one sequence keeps.
 

@@ -61,9 +61,16 @@ def prediction_model(model: Model) -> Model:
         >>> prediction_model(arch.load("deepseek-v3")).num_layers
         1
     """
-    layers, order = model.prediction, tuple(range(len(model.prediction)))
     return replace(
-        model, layers=layers, order=order, prediction=(), towers=(), outer_norms=0, outer_params=0, layer_embedding=0
+        model,
+        layers=model.prediction,
+        order=tuple(range(len(model.prediction))),
+        stored=model.stored if model.prediction_stored is None else model.prediction_stored,
+        prediction=(),
+        towers=(),
+        outer_norms=0,
+        outer_params=0,
+        layer_embedding=0,
     )
 
 

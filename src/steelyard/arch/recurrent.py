@@ -71,13 +71,17 @@ def _convolved(width: Width, kernel: int) -> Width:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatedDelta:
-    """Linear attention with the gated delta rule (Qwen3-Next)."""
+    """Linear attention with the gated delta rule (Qwen3-Next), or with a decay per channel (Kimi delta attention).
+
+    Source: gated delta rule, arXiv 2412.06464; Kimi Linear, arXiv 2510.26692, section 3.
+    """
 
     key_heads: int
     key_dim: int
     heads: int  # of values
     value_dim: int
     kernel: int
+    rank: int = 0  # that decay (per channel) and gate are read through; 0: a decay per head, a full gate
     state_bytes: float = 4.0
     chunk: int = 64  # of the public kernels
 
@@ -91,11 +95,10 @@ def gated_delta(spec: GatedDelta, hidden: int) -> Block:
     return Block(
         linears=(
             Linear(name="delta.query_key_value", group="attention", out=mixed, into=((1, hidden),)),
-            Linear(name="delta.gate", group="attention", out=values, into=((1, hidden),)),
-            Linear(name="delta.decay", group="connection", out=((spec.heads, 2),), into=((1, hidden),)),
+            *_delta_gates(spec, hidden),
             Linear(name="delta.output", group="attention", out=((1, hidden),), into=values),
         ),
-        vector_params=whole(mixed) * spec.kernel + 2 * spec.heads + value,
+        vector_params=whole(mixed) * spec.kernel + spec.heads * (1 + (keys if spec.rank else 1)) + value,
         cores=(
             StateCore(
                 name="delta.scan",
@@ -112,6 +115,24 @@ def gated_delta(spec: GatedDelta, hidden: int) -> Block:
         moved=(*((units, 2 * size) for units, size in mixed), (spec.heads, 4 * value)),
         kept_elements=hidden + whole(mixed) + inner,
         cheap_elements=hidden + whole(mixed),
+    )
+
+
+def _delta_gates(spec: GatedDelta, hidden: int) -> tuple[Linear, ...]:
+    """Return the matrices that decide what a state forgets and takes in, and how its output is gated."""
+    values: Width = ((spec.heads, spec.value_dim),)
+    if not spec.rank:
+        return (
+            Linear(name="delta.gate", group="attention", out=values, into=((1, hidden),)),
+            Linear(name="delta.decay", group="connection", out=((spec.heads, 2),), into=((1, hidden),)),
+        )
+    low: Width = ((1, spec.rank),)
+    return (
+        Linear(name="delta.gate_down", group="attention", out=low, into=((1, hidden),)),
+        Linear(name="delta.gate_up", group="attention", out=values, into=low),
+        Linear(name="delta.decay_down", group="connection", out=low, into=((1, hidden),)),
+        Linear(name="delta.decay_up", group="connection", out=((spec.heads, spec.key_dim),), into=low),
+        Linear(name="delta.rate", group="connection", out=((spec.heads, 1),), into=((1, hidden),)),
     )
 
 

@@ -107,6 +107,20 @@ def _grouped_integers(config: Mapping[str, Any], where: str) -> Scheme:
     return Scheme(dtype=f"int{bits}", number_bytes=bits / 8, scale_bytes=scale, group=_group_size(config, where))
 
 
+def _affine(config: Mapping[str, Any], where: str) -> Scheme:
+    """Return MLX's own format: a scale and an offset in 16 bits per group."""
+    mode = config.get("mode", "affine")
+    if mode in ("mxfp4", "nvfp4"):
+        return _plain(mode)
+    bits = config.get("bits")
+    if mode != "affine":
+        refuse(where, "mode", mode, "affine, mxfp4, nvfp4")
+    if bits not in (4, 8) or isinstance(bits, float):
+        refuse(where, "bits", bits, "4, 8")
+    group = _number(config, "group_size", where)
+    return Scheme(dtype=f"int{bits}", number_bytes=bits / 8, scale_bytes=2 * _FP16_BYTES, group=group)
+
+
 def _bits_and_bytes(config: Mapping[str, Any], where: str) -> Scheme:
     if config.get("load_in_8bit") is True:
         return Scheme(dtype="int8", number_bytes=1.0, scale_bytes=_FP32_BYTES)
@@ -115,6 +129,26 @@ def _bits_and_bytes(config: Mapping[str, Any], where: str) -> Scheme:
     block, blocks_per_scale = 64, 256  # the library's own; nested scales are 8 bits with an fp32 per 256 of them
     scale = 1.0 + _FP32_BYTES / blocks_per_scale if config.get("bnb_4bit_use_double_quant") is True else _FP32_BYTES
     return Scheme(dtype="int4", number_bytes=0.5, scale_bytes=scale, group=block)
+
+
+def _quark(config: Mapping[str, Any], where: str) -> Scheme:
+    """Return the format of Quark's `global_quant_config`; layers of their own may differ in their outputs only."""
+    stated = config.get("global_quant_config")
+    weight = stated.get("weight") if isinstance(stated, Mapping) else None
+    if not isinstance(weight, Mapping):
+        refuse(where, "global_quant_config", stated, "a mapping with weight")
+    for key in ("layer_quant_config", "layer_type_quant_config"):
+        own = config.get(key) or {}
+        parts = own.values() if isinstance(own, Mapping) else [own]
+        if any(not isinstance(part, Mapping) or part.get("weight") != weight for part in parts):
+            refuse(where, key, own, "layers whose weights are stored like all others")
+    dtype, group = str(weight.get("dtype")), weight.get("group_size")
+    if dtype.startswith("fp4") and group == 32:
+        return _plain("mxfp4")
+    if not dtype.startswith("fp8_e4m3") or weight.get("qscheme") not in ("per_tensor", "per_channel"):
+        kind = f"{dtype} {weight.get('qscheme')}"[:40]
+        refuse(where, "global_quant_config.weight", kind, "fp8_e4m3 per_tensor or per_channel, fp4 in groups of 32")
+    return _plain("fp8") if weight["qscheme"] == "per_tensor" else _rows_fp8(config, where)
 
 
 def of_weights(weights: Any, where: str) -> Scheme:
@@ -160,7 +194,9 @@ METHODS: dict[str, Callable[[Mapping[str, Any], str], Scheme | None]] = {
     "fbgemm_fp8": _rows_fp8,
     "fp8": _fp8,
     "gptq": _grouped_integers,
+    "mlx": _affine,
     "modelopt": of_algorithm,
     "mxfp4": mxfp4,
+    "quark": _quark,
 }
 """`quant_method` -> the format of the matrices that no list singles out."""

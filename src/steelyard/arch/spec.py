@@ -33,6 +33,7 @@ class Attention:
     heads: int
     kv_heads: int
     head_dim: int
+    v_head_dim: int = 0  # of values, where it differs from that of queries and keys
     window: int = 0  # tokens a query sees, itself included; 0: all
     chunked: bool = False  # the window is a fixed chunk of positions, not a sliding one
     qkv_bias: bool = False
@@ -43,6 +44,10 @@ class Attention:
     key_is_value: bool = False  # one projection serves as keys and as values
     own_cache: bool = True  # False: reads the keys and values of an earlier layer
     index: Indexer | None = None
+
+    @property
+    def value_dim(self) -> int:
+        return self.v_head_dim or self.head_dim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +141,8 @@ class Model:
     base_dtype: str = "bf16"  # as stored; of everything else
     kv_dtype: str = "bf16"  # of the cache, as the checkpoint asks for it
     stored: tuple[Stored, ...] = ()  # the quantised matrices
+    prediction_stored: tuple[Stored, ...] | None = ()  # those of the prediction layers; None: the file does not tell
+    tower_dtype: str | None = None  # as stored; None: the file does not tell
     tied_embeddings: bool = False
     head_bias: bool = False
     norm_vectors: int = 1  # of each norm: scale (1), scale and shift (2), none (0)

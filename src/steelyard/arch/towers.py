@@ -140,6 +140,6 @@ def towers(
         with suppress(InputError):  # beside the question: the language model stands without it
             fields = Fields(stated, f"{where}: vision_config")
             found.append(Tower(name="vision", params=count(fields, Fields(config, where), hidden)))
-    if not found:
+    if not found and (stated or not left_out):
         left_out.insert(0, "images")
     return tuple(found), tuple(f"the part for {name} (not counted)" for name in left_out)

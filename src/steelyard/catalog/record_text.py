@@ -33,7 +33,8 @@ def user_model_file(name: str, *, replace: bool = False) -> Path:
     """
     if not _ID.fullmatch(name):
         raise InputError(
-            f"{name[:80]!r} cannot name a record; allowed: lower-case letters, digits, and . _ - after the first"
+            f"{name[:80]!r} cannot name a record; allowed: at most 100 lower-case letters, digits, and . _ - after the"
+            " first"
         )
     own = [root for root, origin in roots(overlay()) if origin == "user"]
     if not own:

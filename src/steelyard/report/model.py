@@ -44,11 +44,13 @@ def facts(model: arch.Model) -> dict[str, Any]:
         "base_dtype": model.base_dtype,
         "kv_dtype": model.kv_dtype,
         "weight_bytes": float(arch.weight_bytes(model)),
+        **dataclasses.asdict(arch.beside_bytes(model)),
         **dataclasses.asdict(growth),
         "sequence_bytes": {str(context): size for context, size in _sequences(model)},
         "layers": [_layer_facts(layer) for layer in found.layers],
         "prediction": [_layer_facts(layer) for layer in found.prediction],
         "towers": [dataclasses.asdict(tower) for tower in found.towers],
+        "defaults": list(found.defaults),
         "ignored_keys": list(found.harmless_keys),
         "left_out": list(found.left_out),
     }
@@ -76,10 +78,12 @@ def render(model: arch.Model, *, width: int | None = None) -> str:
         listing.table(rows, width=width),
         f"parameters: {compact(params.total_params)} ({params.total_params:,}), {_active(params)} for a token",
         "  " + ", ".join(_named(params, _PARTS)),
-        *(f"  beside them: {text}" for text in _named(params, _BESIDE)),
+        *_beside(model, params),
         f"weights as stored: {format_quantity(float(arch.weight_bytes(model)), 'bytes')} in {_formats(model)}",
         *_cache(model, growth),
     ]
+    if found.defaults:
+        lines.append("not stated, as its class has it by default: " + clean(", ".join(found.defaults)))
     if found.harmless_keys:
         lines.append("stated, changes neither time nor memory: " + clean(", ".join(found.harmless_keys)))
     lines += [f"left out: {clean(text)}" for text in found.left_out]
@@ -104,6 +108,19 @@ def _words(block: arch.BlockFacts) -> str:
 def _fact(name: str, value: Any) -> str:
     words = name.replace("_", " ")
     return words if value is True else f"{words} {value:,}" if isinstance(value, int) else f"{words} {value}"
+
+
+def _beside(model: arch.Model, params: arch.Params) -> list[str]:
+    """Return the lines of what stands beside the model, with its bytes as stored."""
+    stored = arch.beside_bytes(model)
+    sizes = {"prediction_params": stored.prediction_bytes, "tower_params": stored.tower_bytes}
+    lines = []
+    for name, words in _BESIDE.items():
+        count, size = getattr(params, name), sizes.get(name)
+        told = format_quantity(size, "bytes") + " stored" if size is not None else "stored in a format not told"
+        if count:
+            lines.append(f"  beside them: {words} {compact(count)}" + (f", {told}" if name in sizes else ""))
+    return lines
 
 
 def _active(params: arch.Params) -> str:

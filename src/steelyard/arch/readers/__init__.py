@@ -26,8 +26,10 @@ READERS: dict[str, Callable[[Fields], Model]] = {
     "falcon": classic.falcon,
     "falcon_h1": hybrid.falcon_h1,
     "falcon_mamba": hybrid.mamba1,
+    "flex_olmo": mixture.olmoe,
     "gemma4_text": variants.gemma4,
     "glm4_moe": mixture.shared_experts(qk_norm="use_qk_norm", first_dense=1),
+    "glm4v_moe_text": mixture.shared_experts(qk_norm=False, bias=("attention_bias", True), first_dense=1),
     "glm4_moe_lite": latent.deepseek(),
     "glm_moe_dsa": latent.deepseek(indexed=True),
     "gpt2": classic.gpt2,
@@ -42,11 +44,14 @@ READERS: dict[str, Callable[[Fields], Model]] = {
     "hy_v3": mixture.shared_experts(output_bias="attention_bias", first_dense=1),
     "jamba": hybrid.jamba,
     "kimi_k2": latent.deepseek(),
+    "kimi_linear": latent.kimi_linear,
     "lfm2": hybrid.lfm2(experts=False),
     "lfm2_moe": hybrid.lfm2(experts=True),
     "llama4_text": mixture.llama4,
     "mamba": hybrid.mamba1,
     "mamba2": hybrid.mamba2_only,
+    "mimo_v2_flash": variants.mimo_v2_flash,
+    "minicpm3": latent.dense,
     "minimax": hybrid.minimax,
     "minimax_m2": mixture.minimax_m2,
     "minimax_m3": mixture.minimax_m3,
@@ -56,6 +61,7 @@ READERS: dict[str, Callable[[Fields], Model]] = {
     "mpt": classic.mpt,
     "nemotron-nas": variants.nemotron_nas,
     "nemotron_h": hybrid.nemotron_h,
+    "olmo_hybrid": hybrid.olmo_hybrid,
     "olmoe": mixture.olmoe,
     "opt": classic.opt,
     "phimoe": mixture.phimoe,
@@ -64,16 +70,19 @@ READERS: dict[str, Callable[[Fields], Model]] = {
     "qwen3_5_text": hybrid.qwen_hybrid(experts=False),
     "qwen3_moe": mixture.qwen3_moe,
     "qwen3_next": hybrid.qwen_hybrid(experts=True),
+    "qwen3_omni_moe_text": mixture.qwen3_moe,
     "qwen3_vl_moe_text": mixture.qwen3_moe,
     "solar_open": mixture.shared_experts(qk_norm=False),
     "step3p5": mixture.step3,
     "step3p7": mixture.step3,
+    "youtu": latent.dense,
 }
 """`model_type` -> the structure it stands for."""
 
 TEXT_PARTS = {
     "gemma3": "gemma3_text",
     "gemma4": "gemma4_text",
+    "idefics3": "llama",
     "kimi_k25": "deepseek_v3",
     "llama4": "llama4_text",
     "llava": "llama",
@@ -85,8 +94,20 @@ TEXT_PARTS = {
     "qwen3_5_moe": "qwen3_5_moe_text",
     "qwen3_vl": "qwen3_vl_text",
     "qwen3_vl_moe": "qwen3_vl_moe_text",
+    "smolvlm": "llama",
 }
-"""`model_type`s whose language model stands in `text_config` -> its structure where it names none."""
+"""`model_type`s of larger models -> the structure of the language model where the file names none."""
+
+TEXT_KEYS = ("text_config", "llm_config", "language_config")
+"""Where a larger model keeps the configuration of its language model."""
+
+SAME_STRUCTURE = {
+    "emu3_text_model": "llama",
+    "exaone4_5_text": "exaone4",
+    "hunyuan_vl_text": "hunyuan_v1_dense",
+    "paddleocr_vl_text": "ernie4_5",
+}
+"""`model_type`s of language models in larger ones -> the structure that they share with models of their own."""
 
 _IGNORED = """
 identity and training:
@@ -133,4 +154,4 @@ text generation and other heads:
 IGNORED = frozenset(word for line in _IGNORED.splitlines() if not line.endswith(":") for word in line.split())
 """Keys that are known to change neither time nor memory."""
 
-IGNORED_ENDINGS = ("_id", "_token_ids", "_token_index", "dropout", "_dropout_prob", "_first_dropout")
+IGNORED_ENDINGS = ("_id", "_version", "_token_ids", "_token_index", "dropout", "_dropout_prob", "_first_dropout")

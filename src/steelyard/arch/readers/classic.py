@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from steelyard.arch.fields import Fields
-from steelyard.arch.readers.common import attention, decoder, hidden_size, num_layers, sequential
+from steelyard.arch.readers.common import UNBOUNDED_TOKENS, attention, decoder, hidden_size, num_layers, sequential
 from steelyard.arch.spec import Attention, Layer, Mlp, Model
 
 
@@ -112,6 +112,7 @@ def opt(fields: Fields) -> Model:
 def bloom(fields: Fields) -> Model:
     fields.ignore("alibi", "apply_residual_connection_post_layernorm", "slow_but_exact")
     layer = sequential(attention(fields, qkv_bias=True, output_bias=True), _plain_mlp(fields))
+    fields.values.setdefault("max_position_embeddings", UNBOUNDED_TOKENS)
     return _decoder(fields, [layer] * num_layers(fields), tied=True, outer_norms=2)
 
 

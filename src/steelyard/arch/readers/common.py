@@ -11,6 +11,9 @@ from steelyard.arch.spec import Attention, Layer, Mlp, Model, Moe
 
 FULL, SLIDING, CHUNKED, LINEAR = "full_attention", "sliding_attention", "chunked_attention", "linear_attention"
 
+UNBOUNDED_TOKENS = 2**34
+"""The longest context of structures that have no position to run out of: states, biases by distance."""
+
 Fact = bool | str | tuple[str, bool]
 """True or false for all models of a structure, or the key that says so (with what holds where it does not)."""
 
@@ -131,6 +134,8 @@ def sparse_layers(fields: Fields, *, first_dense: int = 0) -> list[bool]:
             fields.refuse("moe_layer_freq", f"a number, or a list of {count}, one per layer")
         return [bool(mark) for mark in marks]
     step = fields.count("moe_layer_freq", "layers", default=1)
+    if fields.count("decoder_sparse_step", "layers", default=1) != 1:
+        fields.refuse("decoder_sparse_step", "1 (state mlp_layer_types or moe_layer_freq)")
     if listed:
         return [kind == "sparse" for kind in listed]
     return [index >= dense and index % step == 0 for index in range(count)]

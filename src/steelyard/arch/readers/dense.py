@@ -85,6 +85,7 @@ _SOFTCAPS = ("attn_logit_softcapping", "final_logit_softcapping")
 FAMILIES: dict[str, Family] = {
     "apertus": Family(bias="attention_bias", gated=False, learned_activation=2, qk_norm="head"),
     "arcee": Family(bias="attention_bias", mlp_bias="mlp_bias", gated=False),
+    "baichuan": Family(also=("z_loss_weight",)),
     "cohere": Family(
         bias="attention_bias",
         norms=1,
@@ -103,12 +104,15 @@ FAMILIES: dict[str, Family] = {
         also=("logit_scale", "order_of_interleaved_layers"),
     ),
     "ernie4_5": Family(bias="use_bias", mlp_bias="use_bias", tied=True),
-    "exaone4": Family(qk_norm="head", period=4),
+    "exaone": Family(bias="attention_bias", mlp_bias="mlp_bias"),
+    "exaone4": Family(qk_norm="head", period=4, predicts=("num_nextn_predict_layers",), also=("mtp_share_layers",)),
     "gemma": Family(bias="attention_bias", tied=True),
     "gemma2": Family(bias="attention_bias", norms=4, tied=True, period=2, also=_SOFTCAPS),
     "gemma3_text": Family(bias="attention_bias", norms=4, tied=True, qk_norm="head", period=6, also=_SOFTCAPS),
     "glm": Family(qkv_bias="attention_bias"),
     "glm4": Family(qkv_bias="attention_bias", norms=4),
+    "glm4v_text": Family(qkv_bias=True, norms=4, also=("attention_bias",)),
+    "glm_ocr_text": Family(norms=4, also=("attention_bias",)),
     "gpt_neox": Family(
         bias=("attention_bias", True),
         mlp_bias=True,
@@ -121,6 +125,7 @@ FAMILIES: dict[str, Family] = {
     "hunyuan_v1_dense": Family(bias="attention_bias", qk_norm="head", qk_norm_key=("use_qk_norm", True)),
     "internlm2": Family(bias="bias", also=("attn_implementation",)),
     "internlm3": Family(qkv_bias="qkv_bias", output_bias="bias", mlp_bias="bias"),
+    "jais2": Family(bias=("attention_bias", True), mlp_bias=("mlp_bias", True), gated=False, norm_vectors=2),
     "llama": Family(bias="attention_bias", mlp_bias="mlp_bias"),
     "mimo": Family(qkv_bias=("attention_bias", True), switched=True, predicts=("num_nextn_predict_layers",)),
     "ministral": Family(),
@@ -152,6 +157,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "phi3": Family(),
     "qwen2": Family(qkv_bias=("attention_bias", True), switched=True),
+    "qwen2_5_omni_text": Family(qkv_bias=True, switched=True),
     "qwen2_5_vl_text": Family(qkv_bias=True, switched=True),
     "qwen2_vl_text": Family(qkv_bias=True, switched=True),
     "qwen3": Family(bias="attention_bias", qk_norm="head", switched=True),
@@ -172,5 +178,6 @@ FAMILIES: dict[str, Family] = {
         norm_vectors=2,
         tied=True,
     ),
+    "vaultgemma": Family(bias="attention_bias", tied=True, period=2, also=_SOFTCAPS),
 }
 """`model_type` -> its facts."""

@@ -9,6 +9,7 @@ from steelyard.arch.fields import Fields
 from steelyard.arch.readers.common import (
     FULL,
     LINEAR,
+    UNBOUNDED_TOKENS,
     attention,
     decoder,
     hidden_size,
@@ -34,16 +35,7 @@ def qwen_hybrid(*, experts: bool) -> Callable[[Fields], Model]:
         gate = "element" if fields.flag("attn_output_gate", default=True) else ""
         period = fields.count("full_attention_interval", "layers", default=4)
         full = attention(fields, norms="head", gate=gate, qkv_bias=bias, output_bias=bias)
-        delta = GatedDelta(
-            key_heads=fields.count("linear_num_key_heads", "heads"),
-            key_dim=fields.count("linear_key_head_dim", "head_dim"),
-            heads=fields.count("linear_num_value_heads", "heads"),
-            value_dim=fields.count("linear_value_head_dim", "head_dim"),
-            kernel=fields.count("linear_conv_kernel_dim", "tokens"),
-            state_bytes=_state_bytes(fields, "mamba_ssm_dtype"),
-        )
-        if delta.heads % delta.key_heads:
-            fields.refuse("linear_num_value_heads", f"a multiple of linear_num_key_heads ({delta.key_heads})")
+        delta = _gated_delta(fields)
         pattern = kinds(fields, (FULL, LINEAR), lambda i: LINEAR if (i + 1) % period else FULL)
         dense = mlp(fields) if fields.has("intermediate_size") or not experts else None
         sparse = qwen_experts(fields, shared_gate=True) if experts else [None] * len(pattern)
@@ -56,6 +48,31 @@ def qwen_hybrid(*, experts: bool) -> Callable[[Fields], Model]:
         return decoder(fields, layers, prediction=prediction(fields, last, "mtp_num_hidden_layers"))
 
     return read
+
+
+def olmo_hybrid(fields: Fields) -> Model:
+    """Return OLMo Hybrid: gated delta rule layers, every fourth layer attends (the last, where there are fewer)."""
+    bias, count = fields.flag("attention_bias"), num_layers(fields)
+    full = attention(fields, norms="width", qkv_bias=bias, output_bias=bias)
+    pattern = kinds(fields, (FULL, LINEAR), lambda i: LINEAR if (i + 1) % min(count, 4) else FULL)
+    delta, feed_forward = _gated_delta(fields), mlp(fields)
+    fields.ignore("linear_a_log_min", "linear_a_log_max", "linear_dt_min", "linear_dt_max", "linear_dt_init_floor")
+    fields.ignore("linear_allow_neg_eigval", "linear_use_gate")
+    return decoder(fields, [sequential(full if kind == FULL else delta, feed_forward) for kind in pattern])
+
+
+def _gated_delta(fields: Fields) -> GatedDelta:
+    delta = GatedDelta(
+        key_heads=fields.count("linear_num_key_heads", "heads"),
+        key_dim=fields.count("linear_key_head_dim", "head_dim"),
+        heads=fields.count("linear_num_value_heads", "heads"),
+        value_dim=fields.count("linear_value_head_dim", "head_dim"),
+        kernel=fields.count("linear_conv_kernel_dim", "tokens"),
+        state_bytes=_state_bytes(fields, "mamba_ssm_dtype"),
+    )
+    if delta.heads % delta.key_heads:
+        fields.refuse("linear_num_value_heads", f"a multiple of linear_num_key_heads ({delta.key_heads})")
+    return delta
 
 
 def _state_bytes(fields: Fields, key: str) -> float:
@@ -245,7 +262,7 @@ def mamba1(fields: Fields) -> Model:
         ),
         norms=1,
     )
-    fields.values.setdefault("max_position_embeddings", _UNBOUNDED_TOKENS)
+    fields.values.setdefault("max_position_embeddings", UNBOUNDED_TOKENS)
     return decoder(fields, [layer] * num_layers(fields), tied=True)
 
 
@@ -271,11 +288,8 @@ def mamba2_only(fields: Fields) -> Model:
         norms=1,
     )
     fields.ignore("norm_before_gate", "rms_norm", "time_step_rank")
-    fields.values.setdefault("max_position_embeddings", _UNBOUNDED_TOKENS)
+    fields.values.setdefault("max_position_embeddings", UNBOUNDED_TOKENS)
     return decoder(fields, [layer] * num_layers(fields))
-
-
-_UNBOUNDED_TOKENS = 2**34  # a state has no position to run out of
 
 
 def lfm2(*, experts: bool) -> Callable[[Fields], Model]:

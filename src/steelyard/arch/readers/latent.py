@@ -8,9 +8,12 @@ from dataclasses import replace
 from steelyard.arch.compressed import CompressedAttention
 from steelyard.arch.fields import Fields
 from steelyard.arch.readers.common import (
+    FULL,
+    LINEAR,
     SLIDING,
     decoder,
     hidden_size,
+    kinds,
     mlp,
     moe,
     num_layers,
@@ -18,6 +21,7 @@ from steelyard.arch.readers.common import (
     sequential,
     sparse_layers,
 )
+from steelyard.arch.recurrent import GatedDelta
 from steelyard.arch.spec import Indexer, LatentAttention, Layer, Model, Moe
 
 _SPARSE, _HEAVY = "compressed_sparse_attention", "heavily_compressed_attention"
@@ -72,6 +76,55 @@ def deepseek(*, balanced: bool = True, indexed: bool = False) -> Callable[[Field
         return decoder(fields, layers, prediction=prediction(fields, last, "num_nextn_predict_layers"))
 
     return read
+
+
+def dense(fields: Fields) -> Model:
+    """Return MiniCPM3 and Youtu: latent attention with dense layers."""
+    heads = fields.count("num_attention_heads", "heads")
+    if not fields.has("v_head_dim"):
+        fields.values["v_head_dim"] = hidden_size(fields) // heads
+    layer = sequential(_attention(fields), mlp(fields, bias=fields.flag("mlp_bias")))
+    fields.ignore("scale_emb", "scale_depth", "dim_model_base", "embedding_initializer_range")
+    return decoder(fields, [layer] * num_layers(fields), tied=True)
+
+
+def kimi_linear(fields: Fields) -> Model:
+    """Return Kimi Linear: layers of delta attention with a decay per channel, some with latent attention."""
+    count, part = num_layers(fields), fields.part("linear_attn_config")
+    fields.ignore("mla_use_nope", "moe_router_activation_func", "num_expert_group", "use_grouped_topk")
+    stated = part if part.values else fields
+    dim = stated.count(stated.stated("linear_head_dim", "head_dim"), "head_dim")
+    heads = stated.count(stated.stated("linear_num_heads", "num_attention_heads"), "heads")
+    delta = GatedDelta(
+        key_heads=heads,
+        key_dim=dim,
+        heads=heads,
+        value_dim=dim,
+        kernel=stated.count(stated.stated("linear_conv_kernel_dim", "short_conv_kernel_size"), "tokens"),
+        rank=dim,
+    )
+    attends = {number - 1 for number in part.numbers("full_attn_layers")}
+    pattern = kinds(fields, (FULL, LINEAR), lambda i: FULL if i in attends else LINEAR)
+    if part.values and len(attends) + len(set(part.numbers("kda_layers"))) != count:
+        fields.refuse("linear_attn_config", f"full_attn_layers and kda_layers with {count} numbers together")
+    ffn = fields.count("moe_intermediate_size", "width")
+    shared = fields.count(fields.stated("num_shared_experts", "n_shared_experts"), "experts", default=0, minimum=0)
+    experts = moe(
+        fields,
+        fields.stated("num_experts", "num_local_experts"),
+        "moe_intermediate_size",
+        top_k_key=fields.stated("num_experts_per_token", "num_experts_per_tok"),
+        shared_ffn=ffn * shared,
+    )
+    experts = replace(experts, router_buffers=experts.experts)
+    sparse, dense, full = sparse_layers(fields, first_dense=1), mlp(fields), _attention(fields)
+    return decoder(
+        fields,
+        [
+            sequential(full if kind == FULL else delta, experts if one else dense)
+            for kind, one in zip(pattern, sparse, strict=True)
+        ],
+    )
 
 
 def _indexer(fields: Fields) -> Indexer:
@@ -129,11 +182,11 @@ def deepseek_v4(fields: Fields) -> Model:
 def _rates(fields: Fields) -> list[tuple[int, bool]]:
     """Return for each layer the tokens per compressed entry, and whether an indexer selects among the entries."""
     count = num_layers(fields)
-    kinds = fields.words("layer_types", (SLIDING, _SPARSE, _HEAVY), count)
-    if kinds:
+    words = fields.words("layer_types", (SLIDING, _SPARSE, _HEAVY), count)
+    if words:
         rates = fields.part("compress_rates")
-        of_kind = {SLIDING: 0} | {kind: rates.count(kind, "tokens") for kind in (_SPARSE, _HEAVY) if kind in kinds}
-        return [(of_kind[kind], kind == _SPARSE) for kind in kinds]
+        of_kind = {SLIDING: 0} | {kind: rates.count(kind, "tokens") for kind in (_SPARSE, _HEAVY) if kind in words}
+        return [(of_kind[kind], kind == _SPARSE) for kind in words]
     ratios = fields.numbers("compress_ratios")[:count]
     if len(ratios) < count or not set(ratios) <= {0, _SPARSE_RATIO, _HEAVY_RATIO}:
         known = f"0, {_SPARSE_RATIO}, {_HEAVY_RATIO}"

@@ -136,7 +136,12 @@ def llama4(fields: Fields) -> Model:
 
 
 def shared_experts(
-    *, qk_norm: Fact = True, output_bias: Fact = False, first_dense: int = 0, period: int = 0
+    *,
+    qk_norm: Fact = True,
+    bias: Fact = "attention_bias",
+    output_bias: Fact = False,
+    first_dense: int = 0,
+    period: int = 0,
 ) -> Callable[[Fields], Model]:
     """Return the reader of structures with grouped queries, shared experts and a few dense layers first."""
 
@@ -155,7 +160,7 @@ def shared_experts(
         dense = mlp(fields) if not all(sparse) else experts
         fields.ignore("intermediate_size")
         norms = "head" if said(fields, qk_norm) else ""
-        qkv, out = fields.flag("attention_bias"), said(fields, output_bias)
+        qkv, out = said(fields, bias), said(fields, output_bias)
         layers = [
             sequential(
                 attention(fields, norms=norms, window=size, qkv_bias=qkv, output_bias=out), experts if one else dense

@@ -1,4 +1,4 @@
-"""Structures whose layers differ in width or depth from one another: searched architectures, Gemma 4."""
+"""Structures whose layers differ in width or depth from one another: searched architectures, Gemma 4, MiMo V2."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ from typing import Any
 
 from steelyard.arch.fields import Fields
 from steelyard.arch.prediction import LayerInput
-from steelyard.arch.readers.common import FULL, SLIDING, attention, decoder, head_dim, hidden_size, kinds, num_layers
+from steelyard.arch.readers.common import (
+    FULL,
+    SLIDING,
+    attention,
+    decoder,
+    head_dim,
+    hidden_size,
+    kinds,
+    mlp,
+    moe,
+    num_layers,
+    sequential,
+    sparse_layers,
+)
 from steelyard.arch.spec import Attention, Layer, Mlp, Model, Moe
 
 _FFN_MULTIPLE = 256  # widths are rounded up to it
@@ -130,4 +143,43 @@ def _gemma4_experts(fields: Fields) -> Moe:
         top_k=top_k,
         ffn=fields.count("moe_intermediate_size", "width"),
         router_params=experts + hidden_size(fields),  # a scale per expert, and one for the router's input
+    )
+
+
+def mimo_v2_flash(fields: Fields) -> Model:
+    """Return MiMo V2 Flash: most layers see a short window, with twice the key-value heads and sinks; narrow values."""
+    count, marks = num_layers(fields), fields.numbers("hybrid_layer_pattern")
+    if marks and len(marks) != count:
+        fields.refuse("hybrid_layer_pattern", f"a list of {count}, one per layer")
+    local = [bool(mark) for mark in marks] or [index > 0 and (index + 1) % 6 > 0 for index in range(count)]
+    pattern = kinds(fields, (FULL, SLIDING), lambda i: SLIDING if local[i] else FULL)
+    bias = fields.flag("attention_bias")
+    full = attention(
+        fields,
+        v_head_dim=fields.count("v_head_dim", "head_dim"),
+        qkv_bias=bias,
+        sinks=fields.flag("add_full_attention_sink_bias"),
+    )
+    window = fields.count("sliding_window_size", "tokens", default=0, minimum=0)  # tokens before the query's own
+    sliding = replace(
+        full,
+        heads=fields.count("swa_num_attention_heads", "heads", default=full.heads),
+        kv_heads=fields.count("swa_num_key_value_heads", "heads", default=2 * full.kv_heads),
+        head_dim=fields.count("swa_head_dim", "head_dim", default=full.head_dim),
+        v_head_dim=fields.count("swa_v_head_dim", "head_dim", default=full.v_head_dim),
+        window=window + 1 if window else fields.count("sliding_window", "tokens"),
+        sinks=fields.flag("add_swa_attention_sink_bias", default=True),
+    )
+    if sliding.heads % sliding.kv_heads:
+        fields.refuse("swa_num_key_value_heads", f"a divisor of swa_num_attention_heads ({sliding.heads})")
+    routed = fields.count("n_routed_experts", "experts")
+    experts, dense = moe(fields, "n_routed_experts", "moe_intermediate_size", router_buffers=routed), mlp(fields)
+    fields.choice("topk_method", ("noaux_tc",), default="noaux_tc")
+    fields.ignore("attention_chunk_size", "attention_value_scale", "swa_rope_theta", "sliding_window")
+    return decoder(
+        fields,
+        [
+            sequential(sliding if kind == SLIDING else full, experts if one else dense)
+            for kind, one in zip(pattern, sparse_layers(fields, first_dense=1), strict=True)
+        ],
     )
