@@ -38,7 +38,20 @@ def test_more_users_wait_longer_and_get_more_done(tiny, h100, users, more, isl, 
         under_load(tiny, h100, Deployment(), isl_tokens=isl, osl_tokens=osl, users=n) for n in (users, users + more)
     )
     assert few.e2e_s <= many.e2e_s * (1 + 1e-6)
-    assert few.output_tokens_per_s <= many.output_tokens_per_s * 1.25  # larger batches make longer steps
+    assert few.output_tokens_per_s <= many.output_tokens_per_s * 1.1  # larger batches make longer steps
+
+
+def test_users_whose_prompts_do_not_fit_the_steps_wait(tiny, h100):
+    # 8,192 tokens a step: B answers of 50 tokens end B / 50 a step, whose places prompts of 2,000 fill:
+    # B + B / 50 * 2,000 = 8,192 gives 200 sequences in decoding, whoever else waits.
+    some, twice, four = (
+        under_load(tiny, h100, Deployment(), isl_tokens=2000, osl_tokens=50, users=n) for n in (200, 400, 800)
+    )
+    assert twice.output_tokens_per_s == pytest.approx(float(four.output_tokens_per_s), rel=0.01)
+    assert some.output_tokens_per_s == pytest.approx(float(twice.output_tokens_per_s), rel=0.15)
+    assert twice.tpot_s == pytest.approx(float(four.tpot_s), rel=0.01)
+    # 400 more users wait for as many answers as come in that time.
+    assert four.ttft_s - twice.ttft_s == pytest.approx(400 * 50 / float(four.output_tokens_per_s), rel=0.15)
 
 
 def test_time_scales_with_the_residual(llama_8b, h100):

@@ -44,6 +44,18 @@ class Load:
     length_spread_ratio: Vector  # of lengths around their mean; 0 where all requests are alike
     tokens_per_step: Vector  # of one sequence: above 1 with accepted speculative tokens
 
+    @property
+    def places(self) -> Vector:
+        """Sequences that decode at once where more want to [R].
+
+        Where prompts share steps with decoding, a batch of B ends B / steps answers a step, whose places as many new
+        prompts must fill within the same budget of tokens:  B + B / steps * ISL = budget. Others wait for their prompt.
+        """
+        steps = np.maximum(self.osl_tokens / self.tokens_per_step, 1.0)
+        fed = self.chunk_tokens * self.ranks * self.stages * steps / (steps + self.isl_tokens)
+        mixes = (self.kind != "fixed batch") & (self.prompts_first == 0)
+        return np.where(mixes, np.minimum(self.limit, np.maximum(fed, 1.0)), self.limit)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queries:
@@ -78,16 +90,16 @@ class Replay:
 def queries(load: Load) -> Queries:
     """Return the steps that loads need."""
     static, stream = load.kind == "fixed batch", load.kind == "open loop"
-    batch = np.where(stream, load.limit, np.minimum(load.users, load.limit))
-    places = load.ranks * load.stages
-    budget = np.maximum(load.chunk_tokens - batch / places, load.chunk_tokens / 4)
+    batch = np.where(stream, load.places, np.minimum(load.users, load.places))
+    engines = load.ranks * load.stages
+    budget = np.maximum(load.chunk_tokens - batch / engines, load.chunk_tokens / 4)
     chunk = np.minimum(load.isl_tokens, budget)
     pieces = load.isl_tokens / chunk
-    most = np.maximum(budget * places / chunk, 1.0)
+    most = np.maximum(budget * engines / chunk, 1.0)
     arriving = np.where(static, batch, batch / np.maximum(load.osl_tokens, 1.0) * pieces)
     together = np.clip(arriving, 1.0, most)
-    rest = np.mod(load.users, np.maximum(load.limit, 1.0))  # the last sequences of a queue, or a smaller batch
-    other = np.where(load.users > load.limit, np.maximum(rest, 1.0), np.maximum(batch / 2.0, 1.0))
+    rest = np.mod(load.users, np.maximum(load.places, 1.0))  # the last sequences of a queue, or a smaller batch
+    other = np.where(load.users > load.places, np.maximum(rest, 1.0), np.maximum(batch / 2.0, 1.0))
     other = np.where(stream, 1.0, other)
     zero = np.zeros_like(batch)
     context = load.cached_tokens + load.isl_tokens + load.osl_tokens / 2.0
@@ -136,7 +148,7 @@ def replay(
     at_limit_s = decode_s
     batch, decode_s = _batch(load, stream, decode_s, other_s, added_s, decoding)
     alone_s = alone_s + np.where(stream, decode_s - at_limit_s, 0.0)
-    overloaded = stream & (batch >= load.limit)
+    overloaded = stream & (batch >= load.places)
     # However few tokens follow, all prompts pass in steps of their own length, and each through all stages.
     prompts_s = batch * mixed_s * asked.pieces * carried / (load.stages * asked.together)
     prompts_s = np.maximum(prompts_s, asked.pieces * alone_s)
@@ -150,7 +162,7 @@ def replay(
     left_s = np.where(static, decoding * decode_s, np.maximum(cycle_s - awaited_s, decoding * decode_s))
     rate = batch / np.maximum(cycle_s, 1e-12)
     present = np.where(overloaded, load.requests, load.users)
-    place_s = np.where(static | (load.kind == "saturated"), 0.0, np.maximum(present - load.limit, 0.0) / rate)
+    place_s = np.where(static | (load.kind == "saturated"), 0.0, np.maximum(present - load.places, 0.0) / rate)
     waves = np.maximum(load.requests / np.maximum(load.users, 1.0), 1.0)
     place_s = place_s * np.where(at_once | overloaded, 0.5, np.where(closed, 1.0 - 0.5 / waves, 0.0))
     e2e_s = ttft_s + left_s + place_s
@@ -179,12 +191,12 @@ def _batch(
     Of a stream, the batch solves  batch = rate * (decoding * step(batch) + batch * added)  with a step that grows
     straight from one sequence to the limit; beyond the limit it stays there.
     """
-    slope = np.where(load.limit > 1.0, (decode_s - other_s) / np.maximum(load.limit - 1.0, 1e-9), 0.0)
+    slope = np.where(load.places > 1.0, (decode_s - other_s) / np.maximum(load.places - 1.0, 1e-9), 0.0)
     flat = np.maximum(other_s - slope, 0.0)
     room = 1.0 - load.request_rate_per_s * (decoding * slope + added_s)
     solved = load.request_rate_per_s * decoding * flat / np.where(room > 1e-9, room, 1e-9)
-    in_stream = np.minimum(np.where(room > 1e-9, solved, np.inf), load.limit)
-    batch = np.where(stream, in_stream, np.minimum(load.users, load.limit))
+    in_stream = np.minimum(np.where(room > 1e-9, solved, np.inf), load.places)
+    batch = np.where(stream, in_stream, np.minimum(load.users, load.places))
     return batch, np.where(stream, flat + slope * np.maximum(in_stream, 1.0), decode_s)
 
 
@@ -225,9 +237,9 @@ def _throughput(
     """
     full = batch * load.osl_tokens / np.maximum(cycle_s, 1e-12)
     present = np.where(queued & (load.kind == "open loop"), load.requests, load.users)
-    crowded = present > load.limit
-    whole = np.floor(present / np.maximum(load.limit, 1e-9))
-    rest = other_s * np.clip(present - whole * load.limit, 0.0, 1.0)
+    crowded = present > load.places
+    whole = np.floor(present / np.maximum(load.places, 1e-9))
+    rest = other_s * np.clip(present - whole * load.places, 0.0, 1.0)
     steps = load.osl_tokens / load.tokens_per_step
     total_s = 1e-12 + steps * (whole * decode_s + rest) + present * added_s
     asked = load.request_rate_per_s * load.osl_tokens
