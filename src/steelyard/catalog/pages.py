@@ -43,7 +43,7 @@ def sources_page() -> str:
         title = _cell(source.title)
         cells = (
             f"`{source.id}`",
-            f"[{title}]({source.url})" if source.url else title,
+            _linked(title, source.url),
             _cell(source.publisher),
             source.kind,
             source.retrieved,
@@ -69,6 +69,13 @@ def owes_credit(source: Source) -> bool:
     """Tell whether a source's terms are of the Creative Commons Attribution family, or Open Data Commons'."""
     terms = f"{source.licence} {source.note}".upper().replace(" ", "-")
     return any(name in terms for name in ("CC-BY", "ODC-BY"))
+
+
+def _linked(title: str, url: str) -> str:
+    """Return a title that leads to its address; the name of a package (`pkg:`) stands beside it."""
+    if not url:
+        return title
+    return f"{title} (`{url}`)" if url.startswith("pkg:") else f"[{title}]({url})"
 
 
 def _users() -> dict[str, dict[str, list[str]]]:
