@@ -16,7 +16,7 @@ from steelyard.cli.output import deliver, form_of, output_option, screen, warn
 @click.option(
     "--devices", "num_devices", type=click.IntRange(1), help="How many; the fewest that hold it if not given."
 )
-@click.option("--layout", metavar="LAYOUT", help="tp=8,pp=16,vpp=2,zero=1,...; the fastest that fits if not given.")
+@click.option("--layout", metavar="LAYOUT", help="tp=8,pp=16,vpp=2,zero=1,...; the simplest of the fastest if none.")
 @click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, breakdown, sources.")
 @click.option("--explain", is_flag=True, help="Print the trees of terms: value, formula and source of each.")
 @output_option

@@ -99,7 +99,7 @@ def _plain(found: TrainingPrediction, width: int | None) -> Iterator[str]:
 def _origin(found: TrainingPrediction) -> str:
     if found.searched is None:
         return ""
-    return f" (the fastest of {found.searched.num_fitting:,} that fit, of {found.searched.num_layouts:,})"
+    return f" (the simplest of the fastest, of {found.searched.num_fitting:,} that fit)"
 
 
 def _utilisation(step: training.Step) -> str:

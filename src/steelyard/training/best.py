@@ -93,11 +93,23 @@ def fastest(job: Job, found: Found, space: Space = ALL_LAYOUTS) -> Layout:
         InputError: No layout divides the job over the devices.
         DoesNotFitError: None of them fits; says what the smallest lacks and the least count that fits.
     """
+    _require_any(job, found, space)
+    assert found.front is not None  # something fits
+    return layout_at(found.front, 0)
+
+
+def simplest(job: Job, found: Found, space: Space = ALL_LAYOUTS) -> Layout:
+    """Return the layout split in the fewest ways of those as fast as the fastest but for noise. Raises as `fastest`."""
+    _require_any(job, found, space)
+    assert found.simplest is not None  # something fits
+    return found.simplest
+
+
+def _require_any(job: Job, found: Found, space: Space) -> None:
     if not found.num_layouts:
         raise InputError(_no_layout(job, found, space))
     if found.front is None:
         raise DoesNotFitError(_no_memory(job, found))
-    return layout_at(found.front, 0)
 
 
 def best_layouts(

@@ -112,7 +112,7 @@ def predict_training(
 
     Args:
         job: What is trained, on what, how it is paid.
-        layout: How it is split; the fastest that fits `num_devices` when None.
+        layout: How it is split; when None the simplest on `num_devices` that is as fast as the fastest but for noise.
         num_devices: Where no layout is stated; the least that hold the training when None.
         progress: Called with the number of layouts as a search for one goes on.
 
@@ -134,7 +134,7 @@ def predict_training(
             job.model, job.device, seq_tokens=job.seq_tokens, recipe=job.step_job.recipe
         )
         searched = training.search(job.step_job, count, progress=progress)
-        layout = training.fastest(job.step_job, searched)
+        layout = training.simplest(job.step_job, searched)
     step = job.step_job.step(layout)
 
     def at(draws: Draws) -> training.Run:
