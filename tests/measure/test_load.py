@@ -15,6 +15,8 @@ from steelyard.measure.load import closed_plan, find_endpoint, measure_load, ope
 from steelyard.records.serving_metrics import serving_metrics
 from steelyard.records.workload import Lengths, Objective
 
+pytest.importorskip("uvicorn", reason="serving needs the extra [run]")
+
 LENGTHS = Lengths(isl_tokens=np.array([12.0]), osl_tokens=np.array([6.0]))
 
 

@@ -14,6 +14,8 @@ import pytest
 
 from steelyard.cli.main import run
 
+pytest.importorskip("uvicorn", reason="serving needs the extra [run]")
+
 
 @pytest.fixture(scope="module")
 def address(served: Any) -> Iterator[Any]:

@@ -14,6 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+pytest.importorskip("uvicorn", reason="serving needs the extra [run]")
+
 ASKED = {"prompt": "x", "max_tokens": 20, "stream": True}
 
 
