@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from steelyard import inference
 from steelyard.compare.serving import ServingPrediction
-from steelyard.report import explain as trees
 from steelyard.report import text
-from steelyard.report.json_document import document, dump
 from steelyard.report.listing import table
 from steelyard.report.plain import bullets, heading, middle, share
+from steelyard.report.prediction import render_prediction
 from steelyard.units import format_quantity
 
 SCHEMA = "steelyard/predict-serve/1"
@@ -35,30 +33,15 @@ def render(
     found: ServingPrediction, *, form: str | None = None, explain: bool = False, width: int | None = None
 ) -> str:
     """Return a prediction for the terminal, as "json", or the trees of terms behind it."""
-    if explain:
-        return "\n".join(tree_lines(found)) + "\n"
-    if form == "json":
-        return dump(prediction_document(found))
-    return "\n".join(_plain(found, width)) + "\n"
-
-
-def prediction_document(found: ServingPrediction) -> dict[str, Any]:
-    """Return the document of a prediction."""
-    return document(
-        SCHEMA,
+    return render_prediction(
+        found,
+        schema=SCHEMA,
         inputs=found.question.inputs(),
-        result=found.to_dict(),
-        breakdown={name: tree.to_dict() for name, tree in found.trees().items()},
-        sources=found.sources,
-        warnings=found.warnings,
+        title=title(found),
+        plain=_plain(found, width),
+        form=form,
+        explain=explain,
     )
-
-
-def tree_lines(found: ServingPrediction) -> Iterator[str]:
-    """Yield every tree of terms of the prediction, under its name."""
-    yield f"{title(found)}; the middle case"
-    for name, tree in found.trees().items():
-        yield from ("", name.upper(), *trees.lines(tree))
 
 
 def title(found: ServingPrediction) -> str:

@@ -10,8 +10,9 @@ from steelyard.compare.jobs.layouts import layout_text
 from steelyard.report.json_document import document, dump
 from steelyard.report.listing import table
 from steelyard.report.plain import bullets, heading, share
+from steelyard.report.prediction import tree_lines
 from steelyard.report.text import amount
-from steelyard.report.training_prediction import title, tree_lines
+from steelyard.report.training_prediction import title
 from steelyard.units import format_quantity
 
 SCHEMA = "steelyard/plan-train/1"
@@ -24,7 +25,7 @@ def render(plan: TrainingPlan, *, form: str | None = None, explain: bool = False
     if form == "json":
         return dump(plan_document(plan))
     if explain:
-        return "\n".join([*_winner(plan), "", *tree_lines(plan.winner)]) + "\n"
+        return "\n".join([*_winner(plan), "", *tree_lines(plan.winner, title(plan.winner))]) + "\n"
     return "\n".join(_plain(plan, width)) + "\n"
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from steelyard import training
 from steelyard.compare.jobs import TrainingPrediction
 from steelyard.compare.jobs.layouts import layout_text
 from steelyard.compare.jobs.loss import Quality
 from steelyard.records.estimate import Estimate
-from steelyard.report import explain as trees
 from steelyard.report import text
-from steelyard.report.json_document import document, dump
 from steelyard.report.listing import table
 from steelyard.report.plain import bullets, heading, middle, share
+from steelyard.report.prediction import render_prediction
 from steelyard.units import format_quantity
 
 SCHEMA = "steelyard/predict-train/1"
@@ -38,30 +36,15 @@ def render(
     found: TrainingPrediction, *, form: str | None = None, explain: bool = False, width: int | None = None
 ) -> str:
     """Return a prediction for the terminal, as "json", or the trees of terms behind it."""
-    if explain:
-        return "\n".join(tree_lines(found)) + "\n"
-    if form == "json":
-        return dump(prediction_document(found))
-    return "\n".join(_plain(found, width)) + "\n"
-
-
-def prediction_document(found: TrainingPrediction) -> dict[str, Any]:
-    """Return the document of a prediction."""
-    return document(
-        SCHEMA,
+    return render_prediction(
+        found,
+        schema=SCHEMA,
         inputs=found.job.inputs(),
-        result=found.to_dict(),
-        breakdown={name: tree.to_dict() for name, tree in found.trees().items()},
-        sources=found.sources,
-        warnings=found.warnings,
+        title=title(found),
+        plain=_plain(found, width),
+        form=form,
+        explain=explain,
     )
-
-
-def tree_lines(found: TrainingPrediction) -> Iterator[str]:
-    """Yield every tree of terms of the prediction, under its name."""
-    yield f"{title(found)}; the median case"
-    for name, tree in found.trees().items():
-        yield from ("", name.upper(), *trees.lines(tree))
 
 
 def title(found: TrainingPrediction) -> str:

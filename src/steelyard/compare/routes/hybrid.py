@@ -126,25 +126,29 @@ def _evaluate(
         spilled_ratio=over,
         capacity_tree=replica.tree,
         misses=misses_objective(replica),
-        tree=lambda: Term(
-            label="hybrid",
-            value=median(sum(part.sum(axis=1) for part in parts.values()) + left_over[:, 0]),
-            unit="usd",
-            formula="base fleet + electricity + overflow tokens + people + commitments left over",
-            children=(
-                *(Term(label=label, value=median(part.sum(axis=1)), unit="usd") for label, part in parts.items()),
-                Term(label="commitments left over", value=median(left_over), unit="usd"),
-                Term(
-                    label="answers that overflow",
-                    value=median(over),
-                    unit="ratio",
-                    formula="mean over the hours of a day of max(0, rate - base capacity) / mean rate",
-                ),
-                rent.tree(),
-            ),
-        ),
+        tree=lambda: _tree(parts, left_over, over, rent),
         energy_evidence="predicted",
         sources=(*rent.sources, price.input.source, price.output.source),
+    )
+
+
+def _tree(parts: dict[str, Draw], left_over: Draw, over: Draw, rent: DevicePrice) -> Term:
+    return Term(
+        label="hybrid",
+        value=median(sum(part.sum(axis=1) for part in parts.values()) + left_over[:, 0]),
+        unit="usd",
+        formula="base fleet + electricity + overflow tokens + people + commitments left over",
+        children=(
+            *(Term(label=label, value=median(part.sum(axis=1)), unit="usd") for label, part in parts.items()),
+            Term(label="commitments left over", value=median(left_over), unit="usd"),
+            Term(
+                label="answers that overflow",
+                value=median(over),
+                unit="ratio",
+                formula="mean over the hours of a day of max(0, rate - base capacity) / mean rate",
+            ),
+            rent.tree(),
+        ),
     )
 
 

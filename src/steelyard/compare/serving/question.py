@@ -8,9 +8,10 @@ from datetime import date
 from functools import cached_property
 from typing import Any
 
-from steelyard import arch, catalog, device, economics, inference
+from steelyard import arch, device, economics, inference
 from steelyard.compare.draws import Draws
-from steelyard.errors import InputError, unknown
+from steelyard.compare.rent import rental_of
+from steelyard.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +101,7 @@ class ServingQuestion:
             InputError: A kind of contract that no device has.
             UnknownError: The catalogue has no price of that kind and date.
         """
-        kinds = {economics.CONTRACT, *(row["kind"] for row in catalog.table("gpu_prices").rows)}
-        if self.pricing not in kinds:
-            raise InputError(unknown("kind of rental", self.pricing, kinds))
-        if self.usd_per_device_s is None:
-            return economics.rental_price(self.device.accelerator, self.pricing, as_of=self.as_of)
-        day = self.as_of or date.today()  # noqa: DTZ011 - the user's day
-        return economics.stated_price(self.usd_per_device_s, device_id=self.device.id, kind=self.pricing, as_of=day)
+        return rental_of(self.device, self.pricing, usd_per_device_s=self.usd_per_device_s, as_of=self.as_of)
 
     def inputs(self) -> dict[str, Any]:
         """Return the inputs as plain values, the defaults included."""
