@@ -195,3 +195,7 @@ def test_commands_compute_nothing_themselves() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             computes = isinstance(node, ast.BinOp) and not isinstance(node.op, (ast.Add, ast.BitOr))
             assert not computes, f"{path.name}:{node.lineno}"
+
+
+def test_the_shipped_kernel_figures_are_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "merge by hand" in refusal(capsys, "calibrate", "operators", "--shipped", code=2)

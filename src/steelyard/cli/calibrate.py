@@ -62,10 +62,14 @@ def _command(kind: str) -> click.Command:
 
 def _target(kind: str, into: Path | None, shipped: bool) -> Path:
     """Return the file to write."""
+    if shipped and kind in FILES:
+        raise InputError(
+            f"--shipped: calibration/{FILES[kind]}.toml has figures by vendor; give --into, and merge by hand"
+        )
     if shipped:
         from steelyard.catalog.files import SHIPPED
 
-        return SHIPPED.joinpath("calibration", f"{FILES.get(kind, kind)}.toml")
+        return SHIPPED.joinpath("calibration", f"{kind}.toml")
     folder = into or next((Path(part) for part in os.environ.get("STEELYARD_DATA", "").split(os.pathsep) if part), None)
     if folder is None:
         raise InputError("where to write is not said; give --into FOLDER, or set STEELYARD_DATA")
