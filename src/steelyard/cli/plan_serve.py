@@ -10,6 +10,7 @@ import click
 from steelyard.cli.output import FORMATS, deliver, output_option, screen, warn
 from steelyard.cli.quantities import LATENCY, RATE, TOKENS
 from steelyard.cli.serve_options import take_objective
+from steelyard.report.emit import SERVING, serving_file
 
 
 @click.command("serve")
@@ -32,8 +33,11 @@ from steelyard.cli.serve_options import take_objective
 @click.option("--draws", type=click.IntRange(0), default=10, show_default=True, help="Behind the ranges.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same answer.")
 @click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, sources.")
+@click.option(
+    "--emit", type=click.Choice(tuple(SERVING)), help="A file that runs the cheapest, in place of the answer."
+)
 @output_option
-def command(form: str | None, output: Path | None, **asked: Any) -> int:
+def command(form: str | None, emit: str | None, output: Path | None, **asked: Any) -> int:
     """Which deployment keeps the objective for least money, which is fastest, which takes least energy?
 
     Bounds every way of cutting the model over the devices in closed form and simulates the best, also with
@@ -43,17 +47,23 @@ def command(form: str | None, output: Path | None, **asked: Any) -> int:
     Example:
       steelyard plan serve --model qwen3-32b --dtype fp8 --on h200 --devices 32 --isl 4000 --osl 1000
           --ttft 2s --tpot 30ms
+      steelyard plan serve --model qwen3-8b --on h100 --devices 4 --tpot 30ms --together --emit compose -o compose.yaml
       steelyard plan serve --model llama-3.1-70b --on h100 --on b200 --devices 16 --rate 8 --ttft 1s
     """
     from steelyard.compare.serving.plan import plan_serving
     from steelyard.compare.serving.plan_result import ServingPlanQuestion
     from steelyard.report.serving_plan import render
 
-    if form is None and output is not None:
+    if emit is not None and form is not None:
+        raise click.UsageError("--emit and --json exclude each other")
+    if form is None and output is not None and emit is None:
         form = FORMATS.get(output.suffix.lower())
     together, objective = asked.pop("together"), take_objective(asked)
     plan = plan_serving(ServingPlanQuestion(objective=objective, separate=not together, **asked))
     width, _ = screen()
     warn(plan.warnings)
+    if emit is not None:
+        deliver(serving_file(plan, emit), output)
+        return 0
     deliver(render(plan, form=form, width=None if output else width), output)
     return 0

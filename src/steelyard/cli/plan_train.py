@@ -11,6 +11,7 @@ import click
 from steelyard.cli.job_options import F, job_options, to_job
 from steelyard.cli.output import deliver, form_of, output_option, screen, warn
 from steelyard.cli.quantities import DURATION, NUMBERS, SIZE
+from steelyard.report.emit import TRAINING, training_file
 
 LIMITS = ("tp", "pp", "vpp", "dp", "cp", "ep", "micro-batch", "replicas", "zero")
 WORDS = {"recompute": "none, selective, full; all unless given.", "schedule": "1f1b, zero_bubble; 1f1b unless given."}
@@ -41,8 +42,13 @@ def limit_options(function: F) -> F:
 )
 @click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, breakdown, sources.")
 @click.option("--explain", is_flag=True, help="Print the trees of terms behind the winner.")
+@click.option(
+    "--emit",
+    type=click.Choice(tuple(TRAINING)),
+    help="A file that runs the simplest of the best, in place of the answer.",
+)
 @output_option
-def command(form: str | None, explain: bool, output: Path | None, **options: Any) -> None:
+def command(form: str | None, explain: bool, emit: str | None, output: Path | None, **options: Any) -> None:
     """Which layout trains fastest, which cheapest in time, and what lies between?
 
     Looks at every layout that keeps the rules: tensor, pipeline, interleaving, context, expert and data
@@ -56,6 +62,7 @@ def command(form: str | None, explain: bool, output: Path | None, **options: Any
       steelyard plan train --model llama-3.1-70b --on h100 --devices 256,512,1024 --tokens 2T --within '60 days'
       steelyard plan train --model llama-3.1-70b --on h100 --devices 512 --tokens 2T --tp 8 --max-pp 8 \\
           --recompute selective --layout tp=8,pp=8
+      steelyard plan train --model llama-3.1-8b --on h100 --devices 64 --tokens 1T --emit slurm -o train.sbatch
     """
     from steelyard.compare.jobs import plan_training
     from steelyard.compare.jobs.layouts import parse_layout
@@ -63,7 +70,9 @@ def command(form: str | None, explain: bool, output: Path | None, **options: Any
     from steelyard.report.progress import LayoutProgress
     from steelyard.training import Space
 
-    form = form_of(form, explain, output)
+    if emit is not None and (form is not None or explain):
+        raise click.UsageError("--emit and --json or --explain exclude each other")
+    form = None if emit else form_of(form, explain, output)
     job, counts, asked = to_job(options), options["counts"], options["layout"]
     only_count = counts[0] if len(counts) == 1 else None
     with LayoutProgress(len(counts)) as progress:
@@ -78,6 +87,9 @@ def command(form: str | None, explain: bool, output: Path | None, **options: Any
         )
     width, _ = screen()
     warn(plan.warnings)
+    if emit is not None:
+        deliver(training_file(plan, emit), output)
+        return
     deliver(training_plan.render(plan, form=form, explain=explain, width=None if output else width), output)
 
 

@@ -74,6 +74,7 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
         ranges=ranges,
         met_probability=met,
         refused=tuple(dict.fromkeys(search.refused)),
+        longest_tokens=float(np.max(search.lengths.isl_tokens + search.lengths.osl_tokens)),
         num_candidates=len(candidates) + len(apart),
         num_simulations=search.simulations,
         elapsed_s=time.perf_counter() - begun,

@@ -103,6 +103,7 @@ class ServingPlan:
     ranges: Mapping[str, Estimate]  # of the cheapest at its rate, over draws of the step-time residual
     met_probability: float  # share of those draws that keep the objective
     refused: tuple[str, ...]
+    longest_tokens: float  # prompt and answer of the longest request planned for
     num_candidates: int
     num_simulations: int
     elapsed_s: float
