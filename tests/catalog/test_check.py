@@ -8,7 +8,7 @@ from pathlib import Path
 
 from steelyard import catalog
 
-TODAY = date(2026, 11, 24)
+TODAY = date(2026, 11, 26)
 Edit = Callable[[str, str, str], None]
 
 

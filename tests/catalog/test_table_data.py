@@ -15,6 +15,8 @@ from steelyard.units import DAYS_PER_YEAR
 
 ROWS = {
     "engines": 7,
+    "engine_images": 2,  # one a vendor
+    "trainer_models": 17,  # flavours of torchtitan that the catalogue has
     "config_defaults": 101,
     "api_prices": 96,  # one a current price
     "api_price_history": 36,

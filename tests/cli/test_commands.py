@@ -177,10 +177,10 @@ def test_catalog_shows_every_figure_with_its_source(capsys: pytest.CaptureFixtur
 
 
 def test_catalog_check_counts_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
-    out = answer(capsys, "catalog", "check", "--today", "2026-11-22")
+    out = answer(capsys, "catalog", "check", "--today", "2026-11-26")
     assert out.splitlines()[-1].startswith("0 errors, ")
     later = document(capsys, "catalog", "check", "--today", "2036-11-22", "--json")["result"]
-    now = document(capsys, "catalog", "check", "--today", "2026-11-22", "--json")["result"]
+    now = document(capsys, "catalog", "check", "--today", "2026-11-26", "--json")["result"]
     assert sum(issue["level"] == "warning" for issue in later) > sum(issue["level"] == "warning" for issue in now)
     assert "YYYY-MM-DD" in refusal(capsys, "catalog", "check", "--today", "soon", code=2)
 

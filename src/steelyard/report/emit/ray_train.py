@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ray import train
 from ray.train.collective import barrier, broadcast_from_rank_zero
-from ray.train.data_parallel_trainer import DataParallelTrainer
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 FILE = """\\
 {text}"""
