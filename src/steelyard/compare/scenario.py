@@ -136,6 +136,7 @@ class Demand(Spec):
     growth_range: tuple[fields.Growth, fields.Growth] | None = None  # p10 and p90 of the monthly growth
     peak_to_mean_ratio: fields.Peak | None = Field(None, alias="peak_to_mean")
     cached_input_ratio: fields.Share = Field(0.0, alias="cached_input")
+    deferrable_ratio: fields.Share = Field(0.0, alias="deferrable")  # of the requests: can wait for a day
     lengths: Annotated[
         Annotated[str, BeforeValidator(_preset), Tag("<preset>")]
         | Annotated[StatedLengths, Tag("<stated>")]
@@ -222,6 +223,7 @@ class ApiPriceSpec(Spec):
     input_usd_per_token: fields.UsdPerToken = Field(alias="input")
     output_usd_per_token: fields.UsdPerToken = Field(alias="output")
     cached_input_usd_per_token: fields.UsdPerToken | None = Field(None, alias="cached_input")
+    batch_ratio: fields.Share = Field(1.0, alias="batch")  # price of what can wait for a day, over these
 
 
 class Prices(Spec):

@@ -9,6 +9,7 @@ from typing import Any
 from steelyard import arch, catalog, economics
 from steelyard.compare.result import ROUTES
 from steelyard.compare.scenario import Quality, Scenario
+from steelyard.compare.scenario_routes import TO_API, TO_DEVICES
 from steelyard.errors import InputError, SteelyardError, UnknownError, unknown
 from steelyard.records.spec import Problem, shown
 
@@ -55,6 +56,7 @@ def _resolvers(scenario: Scenario) -> dict[str, Callable[[str], str]]:
         "demand.lengths.trace": lambda ref: _trace(ref, scenario.base_dir),
         "routes.api.options.*": option,
         "routes.hybrid.api": option,
+        "routes.hybrid.overflow.*": lambda ref: _one_of("overflow", ref, (TO_API, TO_DEVICES)),
         "routes.hosted_finetune.provider": lambda ref: _one_of("provider", ref, _hosts()),
         "routes.*.model": model,
         "routes.*.device": _device,
