@@ -113,11 +113,16 @@ class Case:
 
     @cached_property
     def serving_rows(self) -> npt.NDArray[np.int64]:
-        """Which rows of `serving_time_ratio` are those of this case [D]."""
-        scores = self.draws.factor("serving_time", 1.0)[:, 0]  # marks it as asked for
+        """Which rows of `serving_time_ratio` are those of this case [D]: those with the nearest score."""
+        scores = np.log(self.draws.factor("serving_time", 1.0)[:, 0])
         if self.draws.seed is not None:
             return np.arange(self.draws.count)
-        return self.scenario.draws + np.select([scores < 1.0, scores > 1.0], [1, 2], 0)
+        drawn = Draws(self.scenario.draws, self.scenario.seed).normal("serving_time")[:, 0]
+        known = np.concatenate([drawn, [0.0, -Z90, Z90]])
+        order = np.argsort(known, kind="stable")
+        right = np.searchsorted(known[order], scores).clip(1, len(known) - 1)
+        left_nearer = scores - known[order[right - 1]] < known[order[right]] - scores
+        return order[np.where(left_nearer, right - 1, right)]
 
     @cached_property
     def rental_price_ratio(self) -> Draw:
@@ -145,12 +150,13 @@ class Case:
         loads = np.asarray(load_ratio, dtype=np.float64).reshape(-1, 1)
         return dataclasses.replace(self, draws=Draws(len(loads), None), load_ratio=loads)
 
-    def pinned_at(self, scores: Mapping[str, Draw], count: int) -> Case:
-        """Return the median case in `count` rows, with some inputs at standard normal scores [count, 1] of their own.
+    def pinned_at(self, scores: Mapping[str, Draw], load_ratio: Draw) -> Case:
+        """Return the median case in as many rows as there are loads [R, 1], some inputs at scores of their own [R, 1].
 
-        `serving_time` can stand at its p10 (-Z90), median (0) and p90 (Z90).
+        Scores are standard normal: 0 is an input's median, -Z90 its p10, Z90 its p90. Of `serving_time` those of the
+        draws and these three are known; the nearest counts.
         """
-        return dataclasses.replace(self, draws=Draws(count, None, scores), load_ratio=np.ones((count, 1)))
+        return dataclasses.replace(self, draws=Draws(len(load_ratio), None, scores), load_ratio=load_ratio)
 
     def scaled(self, factor: float) -> Case:
         """Return the same case, draw by draw, with the demand multiplied."""

@@ -60,7 +60,8 @@ def interruption(device: Any) -> Figure:
     """Return how often spot capacity of a device is taken back [1/s]: its published band, else the worst published.
 
     Example:
-        >>> interruption("h100-sxm5-80gb").value * SECONDS_PER_MONTH
+        >>> from steelyard.units import SECONDS_PER_MONTH
+        >>> round(interruption("h100-sxm5-80gb").value * SECONDS_PER_MONTH, 3)
         0.15
     """
     known = spot_terms(device).interruption

@@ -32,7 +32,7 @@ class Split:
     """A base fleet month by month [D, M], and what it and the rest cost."""
 
     replicas: Draw
-    over: Draw  # share of answers that overflow
+    over_ratio: Draw  # share of answers that overflow
     energy_j: Draw  # of the base fleet
     parts: dict[str, Draw]  # USD by what it is paid for
 
@@ -63,7 +63,7 @@ class Base:
         power = fleet_j * energy.electricity_usd_per_j(case) if self.price.powered_by_user else np.zeros((1, 1))
         return Split(
             replicas=replicas,
-            over=over,
+            over_ratio=over,
             energy_j=fleet_j,
             parts={
                 "base fleet": devices * self.price.usd_per_device_s * SECONDS_PER_MONTH,
@@ -151,16 +151,16 @@ def _outcome(base: Base) -> Outcome:
         monthly_usd=split.usd,
         upfront_usd=np.zeros((1, 1)),
         devices=devices,
-        serving_energy_j=split.energy_j + case.requests * split.over * overflow.energy_j_per_request,
+        serving_energy_j=split.energy_j + case.requests * split.over_ratio * overflow.energy_j_per_request,
         serving_flop=serving_flop(case, case.requests, replica.model),
         first_answer_s=case.assumed("setup_api" if overflow.latency.evidence == "cited" else "setup_serve"),
         latency=_slower(overflow.latency, replica.latency),
-        to_rent_or_buy=f"{held}; {median(split.over):.0%} of answers from {overflow.name}",
+        to_rent_or_buy=f"{held}; {median(split.over_ratio):.0%} of answers from {overflow.name}",
         people_usd=split.parts["people"],
         owed_usd=owed,
         capital_usd=capital,
         per_device=replica.per_device,
-        spilled_ratio=split.over,
+        spilled_ratio=split.over_ratio,
         capacity_tree=replica.tree,
         misses=replica.misses,
         met=replica.met,
@@ -191,7 +191,7 @@ def _tree(split: Split, left_over: Draw, rent: DevicePrice) -> Term:
             Term(label="commitments left over", value=median(left_over), unit="usd"),
             Term(
                 label="answers that overflow",
-                value=median(split.over),
+                value=median(split.over_ratio),
                 unit="ratio",
                 formula="mean over the hours of a day of max(0, rate - base capacity) / mean rate",
             ),
