@@ -15,6 +15,7 @@ from steelyard.errors import SteelyardError, nearest
 
 COMMANDS = {  # name -> module; a module is imported when its command is asked for
     "compare": "steelyard.cli.compare",
+    "decide": "steelyard.cli.decide",
     "claims": "steelyard.cli.claims",
     "predict": "steelyard.cli.predict",
     "simulate": "steelyard.cli.simulate",

@@ -6,16 +6,17 @@ Arrays are [D, M]: D draws (or loads of a break-even curve), M months. A [D, 1] 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from steelyard import arch, catalog, device, economics, inference
-from steelyard.compare.draws import Draw, Draws
+from steelyard.compare.draws import Z90, Draw, Draws
 from steelyard.compare.quality import Score, score_of
 from steelyard.compare.scenario import Scenario, StatedLengths, TraceLengths
 from steelyard.records.figure import Figure
@@ -36,6 +37,7 @@ class Case:
     workload: Workload
     lengths: Lengths
     objective: Objective
+    simulated: bool = False  # fleets are sized by simulated capacity surfaces, else by formula
     memory: dict[Hashable, Any] = field(default_factory=dict)  # what all cases of one scenario share, see `once`
 
     @property
@@ -76,15 +78,21 @@ class Case:
 
     @cached_property
     def peak_rate_per_s(self) -> Draw:
-        return self.mean_rate_per_s * self.peak_to_mean_ratio
+        """Rate that a fleet is sized for [D, M]: the peak of what must be answered at once, and at least the mean."""
+        at_once = 1 - self.scenario.demand.deferrable_ratio
+        return self.mean_rate_per_s * max(at_once * self.peak_to_mean_ratio, 1.0)
 
     @cached_property
     def hourly_shape_ratio(self) -> Draw:
-        """Rate in each hour of a day over the mean [24], with the stated peak-to-mean ratio."""
+        """Rate in each hour of a day over the mean [24], with the stated peak-to-mean ratio.
+
+        What can wait fills the hours in which least is asked.
+        """
         shape = np.asarray(self.workload.hourly_shape_ratio, dtype=np.float64)
         if not shape.size:
             shape = np.exp(np.sin(2 * np.pi * np.arange(24) / 24))  # none published: one smooth wave a day
-        return sharpened(shape, self.peak_to_mean_ratio)
+        waiting = self.scenario.demand.deferrable_ratio
+        return filled((1 - waiting) * sharpened(shape, self.peak_to_mean_ratio), waiting)
 
     @cached_property
     def api_price_ratio(self) -> Draw:
@@ -95,13 +103,26 @@ class Case:
 
     @cached_property
     def serving_time_ratio(self) -> Draw:
-        """True over predicted serving time [D + 1, 1]: the scenario's draws, then 1 for the median case.
+        """True over predicted serving time [D + 3, 1]: the scenario's draws, then median, p10 and p90 of the residual.
 
-        Both are asked of the inference room at once, and whatever the load: a replica's capacity does not depend on it.
+        All are asked of the inference room at once, and whatever the load: a replica's capacity does not depend on it.
         """
         sigma = catalog.calibration("inference")["time_residual_sigma"].value
         drawn = Draws(self.scenario.draws, self.scenario.seed).factor("serving_time", sigma)
-        return np.vstack([drawn, np.ones((1, 1))])
+        return np.vstack([drawn, np.exp(sigma * np.array([[0.0], [-Z90], [Z90]]))])
+
+    @cached_property
+    def serving_rows(self) -> npt.NDArray[np.int64]:
+        """Which rows of `serving_time_ratio` are those of this case [D]: those with the nearest score."""
+        scores = np.log(self.draws.factor("serving_time", 1.0)[:, 0])
+        if self.draws.seed is not None:
+            return np.arange(self.draws.count)
+        drawn = Draws(self.scenario.draws, self.scenario.seed).normal("serving_time")[:, 0]
+        known = np.concatenate([drawn, [0.0, -Z90, Z90]])
+        order = np.argsort(known, kind="stable")
+        right = np.searchsorted(known[order], scores).clip(1, len(known) - 1)
+        left_nearer = scores - known[order[right - 1]] < known[order[right]] - scores
+        return order[np.where(left_nearer, right - 1, right)]
 
     @cached_property
     def rental_price_ratio(self) -> Draw:
@@ -112,9 +133,16 @@ class Case:
         """Return draws [D, 1] of a figure within its own range; a figure without one is a point."""
         return self.draws.figure(name, figure)
 
+    def of_draws(self, name: str, find: Callable[[], Figure]) -> Draw:
+        """Return draws [D, 1] of a figure that is looked up and drawn once for all who ask."""
+        return self.once((name, self.draws), lambda: self.drawn(name, self.once(("figure", name), find)))
+
     def assumed(self, name: str) -> Draw:
-        """Return draws [D, 1] of an assumption of the compare calibration within its range."""
-        return self.drawn(name, catalog.calibration("compare")[name])
+        """Return draws [D, 1] of an assumption in its range: the user's own, else that of the compare calibration."""
+        own = self.scenario.assumptions.get(name)
+        if own is not None:
+            return self.draws.between(name, own.range[0], own.value, own.range[1])
+        return self.of_draws(name, lambda: catalog.calibration("compare")[name])
 
     def stated(self, value: float) -> Draw:
         """Return a value that the user stated, as an array that broadcasts with draws."""
@@ -124,6 +152,14 @@ class Case:
         """Return the median case at each of several loads: the same routes, with loads in place of draws."""
         loads = np.asarray(load_ratio, dtype=np.float64).reshape(-1, 1)
         return dataclasses.replace(self, draws=Draws(len(loads), None), load_ratio=loads)
+
+    def pinned_at(self, scores: Mapping[str, Draw], load_ratio: Draw) -> Case:
+        """Return the median case in as many rows as there are loads [R, 1], some inputs at scores of their own [R, 1].
+
+        Scores are standard normal: 0 is an input's median, -Z90 its p10, Z90 its p90. Of `serving_time` those of the
+        draws and these three are known; the nearest counts.
+        """
+        return dataclasses.replace(self, draws=Draws(len(load_ratio), None, scores), load_ratio=load_ratio)
 
     def scaled(self, factor: float) -> Case:
         """Return the same case, draw by draw, with the demand multiplied."""
@@ -149,8 +185,8 @@ class Case:
         return self.once(("score", keys), lambda: score_of(self.scenario, keys))
 
 
-def build_case(scenario: Scenario) -> Case:
-    """Return the case of a scenario, at its draws."""
+def build_case(scenario: Scenario, *, simulated: bool = False) -> Case:
+    """Return the case of a scenario, at its draws; `simulated` sizes its fleets by simulation."""
     lengths, workload = _lengths(scenario)
     return Case(
         scenario=scenario,
@@ -159,6 +195,7 @@ def build_case(scenario: Scenario) -> Case:
         workload=workload,
         lengths=dataclasses.replace(lengths, cached_input_ratio=scenario.demand.cached_input_ratio),
         objective=scenario.objective.to_objective(),
+        simulated=simulated,
     )
 
 
@@ -175,6 +212,21 @@ def sharpened(shape: Draw, peak_to_mean_ratio: float) -> Draw:
     sharp: Draw = np.exp(low * logs)
     sharp /= sharp.mean()
     return sharp
+
+
+def filled(shape: Draw, more: float) -> Draw:
+    """Return a daily shape raised to one level in its lowest hours, so that its mean grows by `more`.
+
+    Example:
+        >>> filled(np.array([0.2, 0.8, 1.4]), 0.2).round(9).tolist()
+        [0.8, 0.8, 1.4]
+    """
+    low, high = shape.min(), shape.max() + more
+    for _ in range(60):
+        level = (low + high) / 2
+        low, high = (level, high) if np.maximum(shape, level).mean() < shape.mean() + more else (low, level)
+    result: Draw = np.maximum(shape, low)
+    return result
 
 
 def _lengths(scenario: Scenario) -> tuple[Lengths, Workload]:

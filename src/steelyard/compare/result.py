@@ -67,6 +67,7 @@ class Verdict:
     criterion: str
     because: str = ""
     probability: float | None = None  # share of draws in which the winner is best
+    shares: Mapping[str, float] = field(default_factory=dict)  # of draws in which each is best; of ties, equal parts
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -74,6 +75,7 @@ class Verdict:
             "criterion": self.criterion,
             "because": self.because,
             "probability": self.probability,
+            "shares": dict(self.shares),
         }
 
 

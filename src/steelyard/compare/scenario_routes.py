@@ -12,6 +12,22 @@ from steelyard.records.spec import Spec, at_key
 from steelyard.records.spec_fields import Text
 
 Method = Literal["lora", "full"]
+RouteName = Literal["api", "hosted_finetune", "serve", "hybrid", "finetune", "pretrain"]
+TO_API, TO_DEVICES = "api", "on_demand"
+
+
+class Trained(Spec):
+    """What every route with training in it states beside its run."""
+
+    data_usd: fields.Usd = 0.0
+    evaluation_usd: fields.Usd = 0.0
+    refresh_months: fields.Count | None = None
+    engineers: fields.People = 0.0
+
+    @property
+    def each_time_usd(self) -> float:
+        """Return what each training costs beside its devices [USD]."""
+        return self.data_usd + self.evaluation_usd
 
 
 class ApiRoute(Spec):
@@ -20,7 +36,7 @@ class ApiRoute(Spec):
     options: Names
 
 
-class HostedFinetuneRoute(Spec):
+class HostedFinetuneRoute(Trained):
     """Let a provider fine-tune and serve."""
 
     provider: Text
@@ -28,10 +44,7 @@ class HostedFinetuneRoute(Spec):
     method: Method = "lora"
     training_tokens: fields.Tokens
     runs: fields.Count = 1
-    refresh_months: fields.Count | None = None
     endpoint_devices: fields.Count = 1
-    data_usd: fields.Usd = 0.0
-    engineers: fields.People = 0.0
 
 
 class ServeRoute(Spec):
@@ -47,27 +60,25 @@ class ServeRoute(Spec):
 
 
 class HybridRoute(Spec):
-    """Serve the base load, send the overflow to an API (None: the cheapest of the API route)."""
+    """Serve the base load, send the overflow to an API (None: the cheapest of the API route) or to rented devices."""
 
     api: Text | None = None
+    overflow: Names = (TO_API,)
 
 
-class FinetuneRoute(Spec):
+class FinetuneRoute(Trained):
     """Fine-tune an open model, then serve it as the serve route does."""
 
     model: Text
     method: Method = "lora"
     training_tokens: fields.Tokens
     runs: fields.Count = 1
-    refresh_months: fields.Count | None = None
     device: Text
     num_devices: fields.Devices = 8
     pricing: Text = "on_demand"
-    data_usd: fields.Usd = 0.0
-    engineers: fields.People = 0.0
 
 
-class PretrainRoute(Spec):
+class PretrainRoute(Trained):
     """Train a model of this shape from nothing, then serve it as the serve route does."""
 
     model: Text
@@ -78,8 +89,6 @@ class PretrainRoute(Spec):
     rd_multiplier: fields.Multiplier = 1.0
     seq_tokens: fields.Tokens = 4096.0
     global_batch_tokens: fields.Tokens = 4e6
-    data_usd: fields.Usd = 0.0
-    engineers: fields.People = 0.0
 
 
 class Routes(Spec):
@@ -98,6 +107,8 @@ class Routes(Spec):
             raise ValueError(f"no route to weigh; allowed: at least one of {', '.join(self.keys())}")
         if self.hybrid and not self.serve:
             raise at_key("hybrid", "has no base load to serve; next step: state routes.serve too")
-        if self.hybrid and not self.hybrid.api and not self.api:
-            raise at_key("hybrid", "names no API; next step: state routes.hybrid.api or routes.api")
+        if self.hybrid and TO_API in self.hybrid.overflow and not self.hybrid.api and not self.api:
+            raise at_key(
+                "hybrid", "names no API; next step: state routes.hybrid.api, routes.api, or overflow: [on_demand]"
+            )
         return self

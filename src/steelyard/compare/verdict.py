@@ -29,12 +29,13 @@ def best_of(
     names = list(draws)
     size = max(np.size(values) for values in draws.values())
     table = np.stack([np.broadcast_to(np.ravel(draws[name]), size) for name in names])
-    signed = table if lower_is_better else -table
-    best = signed == signed.min(axis=0)  # [names, D], more than one where they tie
+    best = best_in_each(table if lower_is_better else -table)
     share = best.mean(axis=1)  # alone or tied
+    shares = dict(zip(names, (best / np.maximum(best.sum(axis=0), 1)).mean(axis=1).tolist(), strict=True))
     needed = catalog.calibration("compare")["win_probability"].value
     if len(names) == 1:
-        return Verdict(winner=names[0], criterion=criterion, because=because or "the only one in the running")
+        because = because or "the only one in the running"
+        return Verdict(winner=names[0], criterion=criterion, because=because, shares=shares)
     first = int(np.argmax(share))
     if share[first] < needed:
         leaders = [names[i] for i in np.argsort(-share, kind="stable")[:2]]
@@ -43,11 +44,21 @@ def best_of(
             criterion=criterion,
             because=f"{' or '.join(leaders)}; the likelier is best in {share[first]:.0%} of draws",
             probability=float(share[first]),
+            shares=shares,
         )
     tied = [name for name, part in zip(names, share, strict=True) if part >= needed]
     if len(tied) > 1:
-        return Verdict(winner=TIE, criterion=criterion, because=f"{' and '.join(tied)} alike")
+        return Verdict(winner=TIE, criterion=criterion, because=f"{' and '.join(tied)} alike", shares=shares)
     # A comparison of single values has no draws to take a share of.
-    return Verdict(
-        winner=names[first], criterion=criterion, because=because, probability=float(share[first]) if size > 1 else None
-    )
+    probability = float(share[first]) if size > 1 else None
+    return Verdict(winner=names[first], criterion=criterion, because=because, probability=probability, shares=shares)
+
+
+def best_in_each(cost: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Tell which of the alternatives [A, ...] cost least in each place, more than one where they tie.
+
+    Where all are infinite, none is the best.
+    """
+    least = cost.min(axis=0)
+    result: npt.NDArray[np.bool_] = (cost == least) & np.isfinite(least)
+    return result

@@ -11,6 +11,7 @@ from steelyard import arch, inference, training
 from steelyard.compare import words
 from steelyard.compare.break_even import find_break_even
 from steelyard.compare.case import Case, build_case
+from steelyard.compare.draws import Draw
 from steelyard.compare.factors import FACTORS
 from steelyard.compare.result import ROUTES, BreakEven, Comparison
 from steelyard.compare.routes import EVALUATE, finetune, pretrain
@@ -22,8 +23,10 @@ from steelyard.errors import DoesNotFitError, InputError, UnknownError
 from steelyard.units import DAYS_PER_MONTH
 
 TENFOLD = 10.0
+HALF = 0.5
 LEAST_OVERFLOW = 0.005  # of the answers, for a hybrid to be one
 IDLE = "nothing overflows: as serve"
+EMPTY = "everything overflows: as without a fleet"
 COMPUTE_OPTIMAL_TOKENS_PER_PARAM = 20.0  # Hoffmann et al. 2022; only where no pretraining is stated
 SEQ_TOKENS = 4096.0
 FALLBACK_DEVICE = "h100-sxm5-80gb"  # trained on where none of the scenario's devices can be rented; the output says so
@@ -82,10 +85,21 @@ def look(case: Case) -> View:
 
 
 def unless_idle(found: Outcome | Unpriced | None) -> Outcome | Unpriced | None:
-    """Take a hybrid out of the running whose API is idle: it is the serve route under another name."""
+    """Take a hybrid out of the running whose overflow or fleet is idle: it is another route under a second name."""
     if not isinstance(found, Outcome) or found.spilled_ratio is None or found.misses:
         return found
-    return dataclasses.replace(found, misses=IDLE) if median(found.spilled_ratio) < LEAST_OVERFLOW else found
+    over = found.spilled_ratio.mean(axis=1)
+    if np.median(splits(found)) >= HALF:
+        return found
+    return dataclasses.replace(found, misses=IDLE if median(over) < HALF else EMPTY)
+
+
+def splits(found: Outcome) -> Draw:
+    """Tell in which rows [D] an option is what it is called: for a hybrid, where both its parts answer."""
+    if found.spilled_ratio is None:
+        return np.ones(len(found.total_usd))
+    over = found.spilled_ratio.mean(axis=1)
+    return np.asarray((over >= LEAST_OVERFLOW) & (over <= 1 - LEAST_OVERFLOW), dtype=np.float64)
 
 
 def _typical(view: View) -> View:
@@ -127,9 +141,7 @@ def training_run(case: Case) -> tuple[TrainingRun, str]:
         except (DoesNotFitError, UnknownError) as error:
             refused = refused or error
             continue
-        odd = (
-            f"the pretraining stated cannot stand for training ({refused}); {run.description} does" if pretrain else ""
-        )
+        odd = f"the pretraining stated cannot stand for training ({refused}); {run.description} does" if stated else ""
         return run, odd
     raise InputError(f"no training run can stand beside inference: {refused}; next step: state routes.pretrain")
 
@@ -176,7 +188,10 @@ def break_even(view: View) -> BreakEven:
         for route in routes:
             found = [outcome for outcome in EVALUATE[route](at) if isinstance(outcome, Outcome)]
             options = [outcome for outcome in found if outcome.option in able[route]]
-            totals = [np.broadcast_to(option.total_usd[:, 0], loads.shape) for option in options]
+            totals = [
+                np.broadcast_to(np.where(splits(option) > 0, option.total_usd[:, 0], np.inf), loads.shape)
+                for option in options
+            ]
             costs[route] = np.min(totals, axis=0) / case.months
         return costs
 

@@ -30,7 +30,7 @@ from steelyard.economics.price_history import (
     running_minimum,
 )
 from steelyard.economics.rental import CONTRACT, RentalPrice, rental_cost_usd, rental_kinds, rental_price, stated_price
-from steelyard.economics.spot import SpotTerms, spot_terms
+from steelyard.economics.spot import SpotTerms, interruption, spot_terms
 from steelyard.economics.staff import engineer_usd_per_s, staff_usd_per_s
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "engineer_usd_per_s",
     "grid_intensity",
     "hosted_finetuning",
+    "interruption",
     "levels",
     "owned_usd",
     "ownership",

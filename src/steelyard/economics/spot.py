@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from steelyard import catalog
@@ -54,3 +54,20 @@ def spot_terms(device: Any, provider: str | None = None) -> SpotTerms:
         notice=min(notices, key=lambda row: row.value("value")).figures["value"] if notices else None,
         rows=tuple(bands + notices),
     )
+
+
+def interruption(device: Any) -> Figure:
+    """Return how often spot capacity of a device is taken back [1/s]: its published band, else the worst published.
+
+    Example:
+        >>> from steelyard.units import SECONDS_PER_MONTH
+        >>> round(interruption("h100-sxm5-80gb").value * SECONDS_PER_MONTH, 3)
+        0.15
+    """
+    known = spot_terms(device).interruption
+    if known is not None:
+        return known
+    bands = [row for row in catalog.table("spot").rows if row["fact"] == _INTERRUPTION]
+    worst = max(bands, key=lambda row: row.value("value"))
+    note = f"none published for {accelerator_of(device).id}: the worst published, of {worst['device_as_listed']}"
+    return replace(worst.figures["value"], basis="assumed", note=note)

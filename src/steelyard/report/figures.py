@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from steelyard.compare.result import Comparison, RouteSummary
@@ -64,40 +64,40 @@ def cost_by_load(comparison: Comparison) -> Figure:
     marks = [(edge, "break-even", "dash") for edge in edges]
     marks.append((even.stated_requests_per_month, "your load", "dot"))
     costs = [cost for line in data for cost in line["y"]]
-    layout = _layout("requests a month", "USD a month", log_x=even.requests_per_month, log_y=costs)
-    layout["shapes"] = [
+    drawn = layout("requests a month", "USD a month", log_x=even.requests_per_month, log_y=costs)
+    drawn["shapes"] = [
         {"type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1}
         | {"line": {"color": OTHER, "width": 1.5, "dash": dash}}
         for x, _, dash in marks
     ]
-    layout["annotations"] = [
+    drawn["annotations"] = [
         {"x": math.log10(x), "xref": "x", "y": 1.0 - 0.06 * i, "yref": "paper", "text": words}
         | {"showarrow": False, "xanchor": "left", "xshift": 4}
         for i, (x, words, _) in enumerate(marks)
     ]
-    return {"data": data, "layout": layout}
+    return {"data": data, "layout": drawn}
 
 
 def cumulative_cost(summaries: list[RouteSummary]) -> Figure:
     """Return what each route has cost by the end of each month, p10 to p90 shaded."""
-    data: list[Figure] = []
-    for item in summaries:
-        months = list(range(1, len(item.cumulative_usd) + 1))
-        name, shade = text.title(item.route), COLOURS.get(item.route, OTHER) + "2e"
-        common = {"type": "scatter", "mode": "lines", "x": months, "legendgroup": name}
-        hidden = common | {"showlegend": False, "hoverinfo": "skip", "line": {"width": 0}}
-        data += [
-            hidden | {"y": [_positive(month.p90) for month in item.cumulative_usd]},
-            hidden
-            | {"y": [_positive(month.p10) for month in item.cumulative_usd], "fill": "tonexty", "fillcolor": shade},
-            common
-            | {"name": name, "line": _line(item.route, 2), "hovertemplate": "month %{x}: %{y:$,.3r}"}
-            | {"y": [_positive(month.p50) for month in item.cumulative_usd]},
-        ]
-    return {
-        "data": data,
-        "layout": _layout("month", "USD so far", log_y=[cost for line in data for cost in line["y"]]),
-    }
+    data = [part for item in summaries for part in shaded_line(item.route, item.cumulative_usd)]
+    drawn = layout("month", "USD so far", log_y=[cost for line in data for cost in line["y"]])
+    return {"data": data, "layout": drawn}
+
+
+def shaded_line(route: str, by_month: Sequence[Estimate]) -> list[Figure]:
+    """Return the lines that draw the medians of each month over their shaded p10 to p90."""
+    months = list(range(1, len(by_month) + 1))
+    name, shade = text.title(route), COLOURS.get(route, OTHER) + "2e"
+    common = {"type": "scatter", "mode": "lines", "x": months, "legendgroup": name}
+    hidden = common | {"showlegend": False, "hoverinfo": "skip", "line": {"width": 0}}
+    return [
+        hidden | {"y": [_positive(month.p90) for month in by_month]},
+        hidden | {"y": [_positive(month.p10) for month in by_month], "fill": "tonexty", "fillcolor": shade},
+        common
+        | {"name": name, "line": _line(route, 2), "hovertemplate": "month %{x}: %{y:$,.3r}"}
+        | {"y": [_positive(month.p50) for month in by_month]},
+    ]
 
 
 def total_cost(summaries: list[RouteSummary]) -> Figure:
@@ -115,9 +115,9 @@ def total_cost(summaries: list[RouteSummary]) -> Figure:
         | {"array": [_above(total) for total in totals], "arrayminus": [_below(total) for total in totals]},
         "hovertemplate": "%{y}: %{x:$,.3r}<extra></extra>",
     }
-    layout = _layout("USD over the whole horizon, p10 to p90", "", log_x=[_positive(total.p50) for total in totals])
-    layout["yaxis"] |= {"autorange": "reversed", "automargin": True}
-    return {"data": [data], "layout": layout}
+    drawn = layout("USD over the whole horizon, p10 to p90", "", log_x=[_positive(total.p50) for total in totals])
+    drawn["yaxis"] |= {"autorange": "reversed", "automargin": True}
+    return {"data": [data], "layout": drawn}
 
 
 def _above(total: Estimate) -> float:
@@ -137,7 +137,7 @@ def _line(route: str, width: float) -> Figure:
     return {"color": COLOURS.get(route, OTHER), "width": width, "dash": DASHES.get(route, "solid")}
 
 
-def _layout(x: str, y: str, *, log_x: Values = (), log_y: Values = ()) -> Figure:
+def layout(x: str, y: str, *, log_x: Values = (), log_y: Values = ()) -> Figure:
     """Return a layout; an axis is logarithmic where it is given the values it must show."""
     return {
         "xaxis": {"title": {"text": x}, "automargin": True} | _logarithmic(log_x),

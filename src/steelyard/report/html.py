@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape as _escape
 from importlib import resources
 
@@ -12,7 +12,7 @@ from steelyard.compare.result import Cell, Comparison, Quantity, Verdict
 from steelyard.records.estimate import Estimate
 from steelyard.records.term import Term
 from steelyard.report import explain, text
-from steelyard.report.figures import figures
+from steelyard.report.figures import Figure, figures
 from steelyard.report.json_document import source_record
 
 # The page may run its own scripts and styles and nothing else: a browser refuses any request to a host.
@@ -27,24 +27,29 @@ PLOTS = {  # id -> heading
 
 def render(comparison: Comparison) -> str:
     """Return the page; it opens offline and prints."""
+    drawn = figures(comparison)
+    body = "\n".join(_body(comparison, [name for name in PLOTS if name in drawn]))
+    return page(f"{comparison.title}: inference against training", body, drawn)
+
+
+def page(title: str, body: str, plots: Mapping[str, Figure]) -> str:
+    """Return a whole page with its plots, drawn in the places of the body that bear their ids."""
     from plotly.offline import get_plotlyjs
 
-    drawn = figures(comparison)
-    plots = json.dumps(drawn, allow_nan=False).replace("<", "\\u003c")
-    body = "\n".join(_body(comparison, [name for name in PLOTS if name in drawn]))
+    drawn = json.dumps(plots, allow_nan=False).replace("<", "\\u003c")
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{esc(comparison.title)}: inference against training</title>
+<title>{esc(title)}</title>
 <style>
 {_own("page.css")}</style>
 </head>
 <body>
 {body}
-<script type="application/json" id="plots">{plots}</script>
+<script type="application/json" id="plots">{drawn}</script>
 <script>{get_plotlyjs()}</script>
 <script>
 {_own("page.js")}</script>
@@ -82,7 +87,7 @@ def _body(comparison: Comparison, plots: list[str]) -> Iterator[str]:
     yield from _routes(comparison)
     yield "<h2>How the numbers came about</h2>"
     for factor in comparison.factors:
-        tree = f'<ul class="tree">{_term(factor.tree)}</ul>'
+        tree = f'<ul class="tree">{term_item(factor.tree)}</ul>'
         yield f"<details><summary>{esc(factor.title)}</summary>{tree}</details>"
     yield from _notes(comparison)
 
@@ -92,7 +97,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         ("Assumed", comparison.assumptions),
         ("Not modelled", comparison.not_modelled),
         ("Warnings", comparison.warnings),
-        ("Sources", [_source(name) for name in comparison.sources]),
+        ("Sources", [source(name) for name in comparison.sources]),
     ):
         if lines:
             items = "".join(f"<li>{esc(line)}</li>" for line in lines)
@@ -101,20 +106,20 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     yield f"<br>steelyard {esc(__version__)}</footer>"
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
     about = source_record(name)
     parts = [about.get(key, "") for key in ("title", "publisher", "url", "retrieved", "licence")]
     return ", ".join(part for part in (name, *parts) if part)
 
 
-def _table(headings: Iterable[str], rows: Iterable[str]) -> Iterator[str]:
+def table(headings: Iterable[str], rows: Iterable[str]) -> Iterator[str]:
     head = "".join(f"<th scope='col'>{esc(heading)}</th>" for heading in headings)
     yield f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>'
     yield from rows
     yield "</tbody></table></div>"
 
 
-def _row(heading: str, cells: Iterable[str], style: str = "") -> str:
+def row(heading: str, cells: Iterable[str], style: str = "") -> str:
     return f'<tr class="{style}"><th scope="row">{heading}</th>{"".join(cells)}</tr>'
 
 
@@ -128,19 +133,19 @@ def _summaries(comparison: Comparison) -> Iterator[str]:
         out = "" if item.in_running else f'<p class="no">out of the running: {esc(item.why_not)}</p>'
         spent = (item.first_month_usd, item.in_a_year_usd, item.upfront_usd, item.total_usd)
         cells = [
-            *(f'<td class="money">{_estimate(value, "usd")}</td>' for value in spent),
+            *(f'<td class="money">{estimate(value, "usd")}</td>' for value in spent),
             f"<td>{_quantity(item.quality)}</td>",
             f"<td>{esc(item.to_rent_or_buy) or '-'}</td>",
         ]
-        rows.append(_row(esc(text.title(item.route)) + option + out, cells, "" if item.in_running else "out"))
-    yield from _table(("Route", *money, "Quality", "To rent or buy"), rows)
+        rows.append(row(esc(text.title(item.route)) + option + out, cells, "" if item.in_running else "out"))
+    yield from table(("Route", *money, "Quality", "To rent or buy"), rows)
 
 
 def _activities(comparison: Comparison) -> Iterator[str]:
-    yield from _table(
+    yield from table(
         ("Factor", "Inference", "Training", "Ratio", "Verdict"),
         (
-            _row(
+            row(
                 esc(factor.title),
                 (
                     _cell(factor.activities.get("inference")),
@@ -160,8 +165,8 @@ def _routes(comparison: Comparison) -> Iterator[str]:
     for factor in comparison.factors:
         best = factor.route_verdict.winner
         cells = [_cell(factor.routes.get(route), best=route == best) for route in routes]
-        rows.append(_row(esc(factor.title) + _judged(factor.route_verdict), cells))
-    yield from _table(("Factor and best route", *(text.title(route) for route in routes)), rows)
+        rows.append(row(esc(factor.title) + _judged(factor.route_verdict), cells))
+    yield from table(("Factor and best route", *(text.title(route) for route in routes)), rows)
 
 
 def _cell(cell: Cell | None, *, best: bool = False) -> str:
@@ -177,10 +182,10 @@ def _quantity(item: Quantity) -> str:
         return f'<span class="why">{esc(item.note) or "unknown"}</span>'
     mark = f'<span class="evidence" title="{item.evidence}">{text.EVIDENCE[item.evidence]}</span>'
     note = f' <span class="why">{esc(item.note)}</span>' if item.note else ""
-    return _estimate(item.value, item.unit) + mark + note
+    return estimate(item.value, item.unit) + mark + note
 
 
-def _estimate(value: Estimate | None, unit: str) -> str:
+def estimate(value: Estimate | None, unit: str) -> str:
     if value is None:
         return "-"
     mid, spread = text.parts(value, unit)
@@ -198,8 +203,8 @@ def _judged(verdict: Verdict, crossover: str = "") -> str:
     return f'<p class="judged">{winner}: {esc(verdict.criterion)}</p>{why}'
 
 
-def _term(term: Term) -> str:
+def term_item(term: Term) -> str:
     formula = f'<span class="why">= {esc(term.formula)}</span>' if term.formula else ""
     source = f'<span class="why">source: {esc(term.source)}</span>' if term.source else ""
-    below = f"<ul>{''.join(_term(child) for child in term.children)}</ul>" if term.children else ""
+    below = f"<ul>{''.join(term_item(child) for child in term.children)}</ul>" if term.children else ""
     return f"<li>{esc(explain.label(term))}{formula}{source}{below}</li>"

@@ -11,7 +11,7 @@ import numpy as np
 from steelyard import economics, training
 from steelyard.compare.draws import Draw, Draws
 from steelyard.compare.jobs.job import TrainingJob
-from steelyard.compare.routes.serve import OWNERSHIP_DRAWN
+from steelyard.compare.routes.device_price import OWNERSHIP_DRAWN
 from steelyard.errors import UnknownError
 from steelyard.records.figure import Figure
 from steelyard.units import Array

@@ -71,8 +71,14 @@ def price_of(case: Case, name: str) -> economics.ApiPrice:
 
 
 def token_cost(case: Case, name: str, price: economics.ApiPrice, requests: Draw) -> Draw:
-    """Return USD in each month [D, M] for the given requests: a contract keeps its price, a list price moves."""
-    trend = 1.0 if name in case.scenario.prices.api else case.api_price_ratio
+    """Return USD in each month [D, M] for the given requests: a contract keeps its price, a list price moves.
+
+    Requests that can wait are charged the batch price, where a contract states one.
+    """
+    contract = case.scenario.prices.api.get(name)
+    trend = case.api_price_ratio
+    if contract is not None:
+        trend = np.full((1, case.months), 1 - case.scenario.demand.deferrable_ratio * (1 - contract.batch_ratio))
     return np.asarray(economics.api_cost_usd(usage_of(case, requests), price, price_ratio=trend)) * np.ones(case.months)
 
 

@@ -9,18 +9,18 @@ from steelyard.compare.draws import Draw
 
 def pue(case: Case) -> Draw:
     stated = case.scenario.prices.pue_ratio
-    return case.drawn("pue", economics.pue()) if stated is None else case.stated(stated)
+    return case.of_draws("pue", economics.pue) if stated is None else case.stated(stated)
 
 
 def electricity_usd_per_j(case: Case) -> Draw:
     stated = case.scenario.prices.electricity_usd_per_j
     if stated is not None:
         return case.stated(stated)
-    return case.drawn("electricity", economics.electricity_price(case.scenario.region))
+    return case.of_draws("electricity", lambda: economics.electricity_price(case.scenario.region))
 
 
 def grid_kgco2e_per_j(case: Case) -> Draw:
     stated = case.scenario.prices.grid_kgco2e_per_j
     if stated is not None:
         return case.stated(stated)
-    return case.drawn("grid", economics.grid_intensity(case.scenario.region))
+    return case.of_draws("grid", lambda: economics.grid_intensity(case.scenario.region))

@@ -31,7 +31,7 @@ def evaluate(case: Case) -> list[Outcome | Unpriced]:
     refreshes = refresh_months(case, route.refresh_months)
     times = route.runs * (1 + len(refreshes))
     leg = Training(
-        usd=once + people + route.data_usd,
+        usd=once + people + route.each_time_usd,
         wall_s=np.asarray(run.run.wall_s),
         device_s=np.asarray(run.run.device_s) * times,
         energy_j=run.energy_j * times,
@@ -50,7 +50,7 @@ def evaluate(case: Case) -> list[Outcome | Unpriced]:
         pricing=route.pricing,
         engineers=route.engineers,
         refreshes=refreshes,
-        refresh_usd=once + route.data_usd,
+        refresh_usd=once + route.each_time_usd,
     )
 
 

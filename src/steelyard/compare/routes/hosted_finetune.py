@@ -10,9 +10,11 @@ import numpy as np
 from steelyard import arch, economics
 from steelyard.compare.case import Case
 from steelyard.compare.routes.api import api_latency, misses_objective, request_energy, serving_flop, usage_of
+from steelyard.compare.routes.device_price import DevicePrice
 from steelyard.compare.routes.outcome import Outcome, Training, Unpriced, choose, median
 from steelyard.compare.routes.people import engineer_usd_per_month
-from steelyard.compare.routes.serve import DevicePrice, find_replicas, fleet
+from steelyard.compare.routes.replica import find_replicas
+from steelyard.compare.routes.serve import fleet
 from steelyard.compare.routes.trained import failed
 from steelyard.compare.routes.training_leg import in_months, refresh_months
 from steelyard.compare.scenario import HostedFinetuneRoute, ServeRoute
@@ -42,10 +44,10 @@ def _with_training(
 ) -> Outcome:
     once = float(economics.training_cost_usd(route.training_tokens, offer)) * route.runs
     refreshes = refresh_months(case, route.refresh_months)
-    repeats = in_months(case, np.full((1, 1), once + route.data_usd), refreshes)
+    repeats = in_months(case, np.full((1, 1), once + route.each_time_usd), refreshes)
     setup_s = case.assumed("setup_hosted_finetune")
     people = route.engineers * engineer_usd_per_month(case)
-    upfront = once + route.data_usd + people * setup_s / SECONDS_PER_MONTH
+    upfront = once + route.each_time_usd + people * setup_s / SECONDS_PER_MONTH
     monthly = served.monthly_usd + repeats + people
 
     def tree() -> Term:

@@ -1,155 +1,293 @@
-"""Route `hybrid`: a base load on one's own fleet, the rest to an API; the split is chosen month by month."""
+"""Route `hybrid`: a base load on one's own fleet, the rest to an API or to devices by the hour; the split is optimal.
+
+Each month has its best base fleet; a fleet that is committed to is started in the month from which it pays, or never.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 
 import numpy as np
 
-from steelyard import economics
 from steelyard.compare.case import Case
 from steelyard.compare.draws import Draw
 from steelyard.compare.routes import energy
-from steelyard.compare.routes.api import api_latency, price_of, request_energy, serving_flop, token_cost
-from steelyard.compare.routes.outcome import Outcome, Unpriced, median
+from steelyard.compare.routes.api import misses_objective, serving_flop
+from steelyard.compare.routes.device_price import FREE_TO_LEAVE, DevicePrice, device_price, owed_usd
+from steelyard.compare.routes.outcome import Latency, Outcome, Unpriced, median
+from steelyard.compare.routes.overflow import Overflow, from_api, from_devices
 from steelyard.compare.routes.people import engineer_usd_per_month
-from steelyard.compare.routes.serve import (
-    FREE_TO_LEAVE,
-    DevicePrice,
-    Replica,
-    device_price,
-    find_replicas,
-    fleet_energy_j,
-    held_text,
-    left_over_usd,
-    misses_objective,
-    own_latency,
-    per_device,
-    replicas_bought_together,
-)
+from steelyard.compare.routes.replica import Replica, find_replicas
+from steelyard.compare.routes.serve import fleet_energy_j, held_text
 from steelyard.compare.scenario import ServeRoute
+from steelyard.compare.scenario_routes import TO_API, TO_DEVICES
 from steelyard.errors import DoesNotFitError, UnknownError
 from steelyard.records.term import Term
 from steelyard.units import SECONDS_PER_MONTH
 
-SPLITS = 24  # base fleets tried, from one replica to the whole peak
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """A base fleet month by month [D, M], and what it and the rest cost."""
+
+    replicas: Draw
+    over_ratio: Draw  # share of answers that overflow
+    energy_j: Draw  # of the base fleet
+    parts: dict[str, Draw]  # USD by what it is paid for
+
+    @property
+    def usd(self) -> Draw:
+        total: Draw = sum(self.parts.values(), np.zeros((1, 1)))
+        return total
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """One way of carrying the base load, and where the rest goes."""
+
+    case: Case
+    replica: Replica
+    price: DevicePrice
+    pricing: str
+    engineers: float
+    overflow: Overflow
+
+    def split(self, replicas: Draw) -> Split:
+        """Return what a base fleet of so many replicas costs in each month [D, M]; nothing and no people where 0."""
+        case, each = self.case, self.replica.deployment.num_devices
+        base_per_s = self.replica.carries(replicas)
+        over = overflow_ratio(case, base_per_s)
+        devices = replicas * each
+        fleet_j = fleet_energy_j(case, self.replica, devices, case.mean_rate_per_s * (1 - over))
+        power = fleet_j * energy.electricity_usd_per_j(case) if self.price.powered_by_user else np.zeros((1, 1))
+        return Split(
+            replicas=replicas,
+            over_ratio=over,
+            energy_j=fleet_j,
+            parts={
+                "base fleet": devices * self.price.usd_per_device_s * SECONDS_PER_MONTH,
+                "electricity": power * np.ones((1, case.months)),
+                "overflow": self.overflow.cost_usd(base_per_s, over),
+                "people": self.engineers * engineer_usd_per_month(case) * (replicas > 0),
+            },
+        )
+
+    def owed_usd(self, replicas: Draw) -> Draw:
+        return owed_usd(self.case, replicas * self.replica.deployment.num_devices, self.price, self.pricing)
+
+    def per_month_usd(self) -> Draw:
+        """Return what one more replica costs in a month, working all the time [D, M]."""
+        each = self.replica.deployment.num_devices
+        rent = self.price.usd_per_device_s * SECONDS_PER_MONTH * each
+        if not self.price.powered_by_user:
+            return rent
+        full = fleet_energy_j(self.case, self.replica, np.full((1, 1), float(each)), np.full((1, 1), np.inf))
+        return rent + full * energy.electricity_usd_per_j(self.case)
 
 
 def evaluate(case: Case) -> list[Outcome | Unpriced]:
     routes = case.scenario.routes
     if not routes.hybrid or not routes.serve:
         return []
-    overflow = [routes.hybrid.api] if routes.hybrid.api else list(routes.api.options if routes.api else ())
+    apis: tuple[str, ...] = ()
+    if TO_API in routes.hybrid.overflow:
+        apis = (routes.hybrid.api,) if routes.hybrid.api else routes.api.options if routes.api else ()
+    hired = (TO_DEVICES,) if TO_DEVICES in routes.hybrid.overflow else ()
     return [
         option
         for device_ref in routes.serve.devices
         for pricing in routes.serve.pricing
-        for api in overflow
-        for option in _options(case, routes.serve, device_ref, pricing, api)
+        for overflow in (*apis, *hired)
+        for option in _options(case, routes.serve, device_ref, pricing, overflow)
     ]
 
 
-def _options(case: Case, serve: ServeRoute, device_ref: str, pricing: str, api: str) -> list[Outcome | Unpriced]:
+def _options(case: Case, serve: ServeRoute, device_ref: str, pricing: str, to: str) -> list[Outcome | Unpriced]:
     model_ref = serve.model or case.scenario.model
-    scores = [case.score("serve", model_ref), case.score(api, "api")]
+    own = case.score("serve", model_ref)
+    other = own if to == TO_DEVICES else case.score(to, "api")
     worst = min(
-        scores,
+        (own, other),
         key=lambda score: (score.passes, score.value is not None, score.value.p50 if score.value else 0.0),
     )
     try:
         replicas = find_replicas(case, serve, model_ref, device_ref)
-        rent, price = device_price(case, device_ref, pricing), price_of(case, api)
+        price = device_price(case, device_ref, pricing)
+        supplied = [from_devices(case, one, own) if to == TO_DEVICES else from_api(case, to) for one in replicas]
     except (DoesNotFitError, UnknownError) as error:
-        name = f"{model_ref} on {device_ref}, {pricing}; overflow to {api}"
+        name = f"{model_ref} on {device_ref}, {pricing}; overflow to {to}"
         return [Unpriced(route="hybrid", option=name, reason=str(error), score=worst)]
     return [
         dataclasses.replace(
-            _evaluate(case, serve, replica, rent, api, price, pricing),
-            option=f"{replica.name}, {pricing}; overflow to {api}",
+            _outcome(
+                Base(
+                    case=case,
+                    replica=replica,
+                    price=price,
+                    pricing=pricing,
+                    engineers=serve.engineers,
+                    overflow=overflow,
+                )
+            ),
+            option=f"{replica.name}, {pricing}; overflow to {overflow.name}",
             score=worst,
         )
-        for replica in replicas
+        for replica, overflow in zip(replicas, supplied, strict=True)
     ]
 
 
-def _evaluate(
-    case: Case,
-    serve: ServeRoute,
-    replica: Replica,
-    rent: DevicePrice,
-    api: str,
-    price: economics.ApiPrice,
-    pricing: str,
-) -> Outcome:
-    per_replica = rent.usd_per_device_s * SECONDS_PER_MONTH * replica.deployment.num_devices
-    if rent.powered_by_user:
-        full = fleet_energy_j(case, replica, np.full((1, 1), replica.deployment.num_devices), np.full((1, 1), np.inf))
-        per_replica = per_replica + full * energy.electricity_usd_per_j(case)
-    per_request = token_cost(case, api, price, np.ones((1, case.months)))
-    step = replicas_bought_together(replica, pricing)
-    base = choose_base(case, replica.request_rate_per_s, per_replica, per_request, step)
-    if pricing not in FREE_TO_LEAVE:
-        base = np.maximum.accumulate(base, axis=1)
-    over = overflow_ratio(case, base * replica.request_rate_per_s)
-    devices = base * replica.deployment.num_devices
-    fleet_j = fleet_energy_j(case, replica, devices, case.mean_rate_per_s * (1 - over))
-    rents = devices * rent.usd_per_device_s * SECONDS_PER_MONTH
-    power = fleet_j * energy.electricity_usd_per_j(case) if rent.powered_by_user else np.zeros_like(rents)
-    tokens = token_cost(case, api, price, case.requests * over)
-    people = serve.engineers * engineer_usd_per_month(case) * np.ones((1, case.months))
-    left_over = left_over_usd(case, devices, rent, pricing)
-    capital = rent.capital_usd * devices[:, :1]
-    parts = {"base fleet": rents, "electricity": power, "overflow to the API": tokens, "people": people}
-    hosted, own = api_latency(case), own_latency(case, replica)
+def _outcome(base: Base) -> Outcome:
+    case, replica, overflow = base.case, base.replica, base.overflow
+    split = best_split(base)
+    devices = split.replicas * replica.deployment.num_devices
+    owed = base.owed_usd(split.replicas)
+    capital = base.price.capital_usd * devices[:, :1]
+    held = held_text(replica, base.pricing, devices, capital)
     return Outcome(
         route="hybrid",
         option="",
-        score=case.score("hybrid"),
-        monthly_usd=sum(parts.values(), np.zeros((1, 1))),
+        score=overflow.score,
+        monthly_usd=split.usd,
         upfront_usd=np.zeros((1, 1)),
         devices=devices,
-        serving_energy_j=fleet_j + case.requests * over * request_energy(case),
+        serving_energy_j=split.energy_j + case.requests * split.over_ratio * overflow.energy_j_per_request,
         serving_flop=serving_flop(case, case.requests, replica.model),
-        first_answer_s=case.assumed("setup_api"),  # all of it overflows until the fleet stands
-        latency=dataclasses.replace(
-            hosted,
-            ttft_s=np.maximum(hosted.ttft_s, own.ttft_s),
-            tpot_s=np.maximum(hosted.tpot_s, own.tpot_s),
-            e2e_s=np.maximum(hosted.e2e_s, own.e2e_s),
-            note="the slower of fleet and API; " + hosted.note,
-        ),
-        to_rent_or_buy=f"{held_text(replica, pricing, devices, capital)}; {median(over):.0%} of answers from the API",
-        people_usd=people,
-        left_over_usd=left_over,
+        first_answer_s=case.assumed("setup_api" if overflow.latency.evidence == "cited" else "setup_serve"),
+        latency=_slower(overflow.latency, replica.latency),
+        to_rent_or_buy=f"{held}; {median(split.over_ratio):.0%} of answers from {overflow.name}",
+        people_usd=split.parts["people"],
+        owed_usd=owed,
         capital_usd=capital,
-        per_device=per_device(replica),
-        spilled_ratio=over,
+        per_device=replica.per_device,
+        spilled_ratio=split.over_ratio,
         capacity_tree=replica.tree,
-        misses=misses_objective(replica),
-        tree=lambda: _tree(parts, left_over, over, rent),
+        misses=replica.misses or _overflow_misses(case, overflow, split),
+        met=replica.met,
+        tree=lambda: _tree(split, owed[:, -1:], base.price),
         energy_evidence="predicted",
-        sources=(*rent.sources, price.input.source, price.output.source),
+        sources=(*base.price.sources, *overflow.sources),
     )
 
 
-def _tree(parts: dict[str, Draw], left_over: Draw, over: Draw, rent: DevicePrice) -> Term:
+def _overflow_misses(case: Case, overflow: Overflow, split: Split) -> str:
+    """Return why an API is too slow for what it is sent: more of the answers than the objective leaves out."""
+    objective = case.objective
+    left_out = 1.0 - max(objective.ttft_percentile, objective.tpot_percentile) / 100.0
+    if overflow.latency.evidence != "cited" or median(split.over_ratio.mean(axis=1)) <= left_out:
+        return ""
+    return misses_objective(case, overflow.latency)
+
+
+def _slower(one: Latency, other: Latency) -> Latency:
+    return dataclasses.replace(
+        one,
+        ttft_s=np.maximum(one.ttft_s, other.ttft_s),
+        tpot_s=np.maximum(one.tpot_s, other.tpot_s),
+        e2e_s=np.maximum(one.e2e_s, other.e2e_s),
+        note=f"the slower of fleet and overflow; {one.note}",
+    )
+
+
+def _tree(split: Split, left_over: Draw, rent: DevicePrice) -> Term:
     return Term(
         label="hybrid",
-        value=median(sum(part.sum(axis=1) for part in parts.values()) + left_over[:, 0]),
+        value=median(split.usd.sum(axis=1) + left_over[:, 0]),
         unit="usd",
-        formula="base fleet + electricity + overflow tokens + people + commitments left over",
+        formula="base fleet + electricity + overflow + people + commitments left over",
         children=(
-            *(Term(label=label, value=median(part.sum(axis=1)), unit="usd") for label, part in parts.items()),
+            *(Term(label=label, value=median(part.sum(axis=1)), unit="usd") for label, part in split.parts.items()),
             Term(label="commitments left over", value=median(left_over), unit="usd"),
             Term(
                 label="answers that overflow",
-                value=median(over),
+                value=median(split.over_ratio),
                 unit="ratio",
                 formula="mean over the hours of a day of max(0, rate - base capacity) / mean rate",
             ),
             rent.tree(),
         ),
     )
+
+
+def best_split(base: Base) -> Split:
+    """Return the base fleet that costs least: month by month where it can be given back, else from its best start.
+
+    Among the fleets tried are none at all and the whole peak, so a hybrid costs no more than its overflow for all, nor
+    than its fleet for all.
+    """
+    case, shape = base.case, (max(base.case.draws.count, 1), base.case.months)
+    low, high = least_cost_replicas(base)
+    none, whole = np.zeros(shape), np.broadcast_to(base.replica.held(case.peak_rate_per_s, base.pricing), shape)
+    tried = [base.split(np.broadcast_to(replicas, shape)) for replicas in (none, low, high, whole)]
+    if base.pricing in FREE_TO_LEAVE:
+        return base.split(_cheapest_each([split.replicas for split in tried], [split.usd for split in tried]))
+    grown = np.maximum.accumulate(_cheapest_each([low, high], [split.usd for split in tried[1:3]]), axis=1)
+    started = _started(base, grown)
+    return base.split(_cheapest_path(base, [none, whole, started]))
+
+
+def least_cost_replicas(base: Base) -> tuple[Draw, Draw]:
+    """Return the whole numbers of replicas around the best base fleet of each month [D, M].
+
+    A replica is worth its cost where it is busy in so large a share of the hours that the overflow it saves pays for
+    it: the newsvendor's critical ratio, share = cost of a replica / (its capacity x time x overflow price).
+
+    Source:
+        Arrow, Harris, Marschak, "Optimal Inventory Policy", Econometrica 19(3), 1951.
+    """
+    case, carried = base.case, base.replica.carried[:, -1:]
+    share = base.per_month_usd() / (carried * SECONDS_PER_MONTH * base.overflow.usd_per_request)
+    levels = np.append(np.sort(case.hourly_shape_ratio)[::-1], 0.0)  # exceeded in 0, 1, ... hours of the day
+    hours = np.minimum(share * len(case.hourly_shape_ratio), len(levels) - 1.0)
+    replicas = levels[hours.astype(np.int64)] * case.mean_rate_per_s / carried
+    step = base.replica.bought_together(base.pricing)
+    low = np.floor(replicas / step) * step
+    return low, low + step
+
+
+def _cheapest_each(replicas: list[Draw], usd: list[Draw]) -> Draw:
+    """Return for each draw and month the replicas of what costs least."""
+    best = np.argmin(np.stack(usd), axis=0)[None]
+    result: Draw = np.take_along_axis(np.stack(replicas), best, axis=0)[0]
+    return result
+
+
+def _started(base: Base, grown: Draw) -> Draw:
+    """Return a committed fleet that is started in the month from which it pays: one month for all draws."""
+    none = base.split(np.zeros_like(grown)).usd
+    held = base.split(grown).usd
+    before = np.pad(np.cumsum(none, axis=1), ((0, 0), (1, 0)))[:, :-1]  # [D, M] spent before a start in month m
+    after = np.cumsum(held[:, ::-1], axis=1)[:, ::-1]
+    totals = before + after + _owed_from(base, grown)
+    start = np.argmin(known(base.case, totals), axis=1)[:, None]
+    return np.where(np.arange(base.case.months) >= start, grown, 0.0)
+
+
+def _owed_from(base: Base, grown: Draw) -> Draw:
+    """Return what is owed after the horizon by a fleet that is started in each month [D, M]."""
+    months = base.case.months
+    whole = np.eye(months)[:, None, :]  # one replica joining in month m
+    each = np.stack([base.owed_usd(np.maximum.accumulate(one, axis=1))[:, -1] for one in whole], axis=1)  # [D, M]
+    added = np.diff(grown, axis=1, prepend=0.0) * each
+    later = np.cumsum(added[:, ::-1], axis=1)[:, ::-1] - added
+    return later + grown * each
+
+
+def _cheapest_path(base: Base, paths: list[Draw]) -> Draw:
+    """Return the fleet over the whole horizon that costs least at the median (at each load of a curve)."""
+    totals = np.stack(
+        [base.split(path).usd.sum(axis=1) + base.owed_usd(path)[:, -1] for path in paths], axis=1
+    )  # [D, paths]
+    best = np.argmin(known(base.case, totals), axis=1)
+    rows = np.broadcast_to(best, (len(paths[0]),))
+    result: Draw = np.stack(paths)[rows, np.arange(len(rows))]
+    return result
+
+
+def known(case: Case, values: Draw) -> Draw:
+    """Return values [D, ...] as one knows them before a draw: their median [1, ...]; rows of a curve stay."""
+    rows: Draw = np.asarray(values, dtype=np.float64)
+    return np.median(rows, axis=0, keepdims=True) if case.draws.seed is not None else rows
 
 
 def overflow_ratio(case: Case, base_rate_per_s: Draw) -> Draw:
@@ -169,25 +307,4 @@ def spilled_ratio(hourly_shape_ratio: Draw, level_ratio: Draw) -> Draw:
     knots = np.unique(np.append(0.0, hourly_shape_ratio))
     over = np.maximum(hourly_shape_ratio - knots[:, None], 0.0).mean(axis=1)
     result: Draw = np.interp(level_ratio, knots, over)
-    return result
-
-
-def choose_base(case: Case, capacity_per_s: Draw, usd_per_replica: Draw, usd_per_request: Draw, step: int = 1) -> Draw:
-    """Return base replicas in each month: those of the least cost at the median draw (at each load of a curve).
-
-    One decides before the draw is known, so the split is the same in every draw.
-    """
-
-    def known(values: Draw) -> Draw:
-        rows = np.asarray(values, dtype=np.float64)
-        return np.median(rows, axis=0, keepdims=True) if case.draws.seed is not None else rows
-
-    rate, capacity = known(case.mean_rate_per_s), known(capacity_per_s)
-    most = np.ceil(rate * case.hourly_shape_ratio.max() / capacity)
-    tried = np.ceil(most[..., None] * np.linspace(1 / SPLITS, 1.0, SPLITS) / step) * step  # [., M, SPLITS]
-    mean = rate[..., None]
-    spilled = mean * spilled_ratio(case.hourly_shape_ratio, tried * capacity[..., None] / mean)
-    cost = tried * known(usd_per_replica)[..., None] + spilled * SECONDS_PER_MONTH * known(usd_per_request)[..., None]
-    best = np.argmin(cost, axis=-1)[..., None]
-    result: Draw = np.take_along_axis(tried, best, axis=-1)[..., 0]
     return result

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from steelyard.arch import Model
 from steelyard.compare.draws import Draw
@@ -70,7 +71,7 @@ class Outcome:
     to_rent_or_buy: str
     tree: Tree  # of the total cost
     people_usd: Draw = field(default_factory=lambda: ZERO)  # [D, M] of `monthly_usd`
-    left_over_usd: Draw = field(default_factory=lambda: ZERO)  # [D, 1] commitments that run on after the horizon
+    owed_usd: Draw = field(default_factory=lambda: ZERO)  # [D, M] commitments that run on if one stops after a month
     capital_usd: Draw = field(
         default_factory=lambda: ZERO
     )  # [D, 1] to buy the devices of the first month; charged monthly
@@ -79,10 +80,22 @@ class Outcome:
     training: Training = field(default_factory=Training)
     energy_evidence: Evidence = "predicted"
     capacity_tree: Tree | None = None
+    met: npt.NDArray[np.bool_] = field(default_factory=lambda: np.ones((1, 1), dtype=bool))  # the objective [D, 1]
     misses: str = ""  # why it cannot win, other than its quality
     notes: tuple[str, ...] = ()  # what to warn of
     assumed: tuple[str, ...] = ()  # what the prices rest on
     sources: tuple[str, ...] = ()
+
+    @property
+    def left_over_usd(self) -> Draw:
+        """Return what commitments cost after the horizon [D, 1]."""
+        return self.owed_usd[:, -1:]
+
+    @property
+    def through_usd(self) -> Draw:
+        """Return the money of the whole way through each month [D, M]: paid until then, and owed if one stops there."""
+        spent: Draw = self.upfront_usd + self.monthly_usd.cumsum(axis=1) + self.owed_usd
+        return spent
 
     @property
     def total_usd(self) -> Draw:

@@ -12,8 +12,8 @@ from steelyard.compare.case import Case
 from steelyard.compare.draws import Draw
 from steelyard.compare.jobs.drawn import drawn_run
 from steelyard.compare.routes import energy
+from steelyard.compare.routes.device_price import COMMITMENT_MONTHS, DevicePrice, device_price
 from steelyard.compare.routes.outcome import median
-from steelyard.compare.routes.serve import COMMITMENT_MONTHS, DevicePrice, device_price
 from steelyard.errors import UnknownError
 from steelyard.records.term import Term, explain
 from steelyard.units import SECONDS_PER_MONTH, format_quantity

@@ -1,0 +1,86 @@
+"""Break-even on the other axes: the date, the price of the API, and how busy one's own fleet must be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from steelyard.compare.case import Case
+from steelyard.compare.draws import Draw
+from steelyard.compare.routes.outcome import Outcome, median
+from steelyard.decide import calendar
+from steelyard.decide.options import rows_of
+from steelyard.decide.result import Crossing
+from steelyard.records.estimate import estimate
+from steelyard.units import SECONDS_PER_MONTH, format_number
+
+API = "api"
+
+
+def payback(case: Case, found: Mapping[str, Outcome], lead: str, other: str) -> Crossing:
+    """Return the month from which a route has cost less in all than the leading one, and stays so."""
+    count, months = case.draws.count, case.months
+    cheaper = rows_of(found[other].through_usd, count) <= rows_of(found[lead].through_usd, count)
+    last_dearer = months - 1 - np.argmin(cheaper[:, ::-1], axis=1)
+    month = np.where(cheaper.all(axis=1), 0, last_dearer + 1).astype(np.float64)
+    month = np.where(month >= months, np.inf, month)
+    pays = np.isfinite(month)
+    at = estimate(month)
+    when = "within the horizon it does not at the median"
+    if np.isfinite(at.p50):
+        when = f"expected {calendar.in_words(calendar.month_date(case.today, round(at.p50)))}"
+    return Crossing(
+        axis="date", left=lead, right=other, at=at, unit="month", now=0.0, probability=float(pays.mean()),
+        sentence=f"{other} has cost less in all than {lead} in {pays.mean():.0%} of draws by month {months}; {when}",
+    )  # fmt: skip
+
+
+def api_price(case: Case, found: Mapping[str, Outcome], other: str) -> Crossing:
+    """Return the API price over today's at which another route costs the same: API cost is linear in it."""
+    times = found[other].total_usd / np.maximum(found[API].total_usd, 1e-300)
+    times = np.broadcast_to(times[:, 0], (case.draws.count,))
+    at = estimate(times)
+    low, high = format_number(at.p10, 2), format_number(at.p90, 2)
+    cheap, dear = (API, other) if at.p50 > 1 else (other, API)
+    return Crossing(
+        axis="price", left=API, right=other, at=at, unit="1", now=1.0, probability=float((times > 1).mean()),
+        sentence=f"{cheap} is cheaper than {dear} at today's API price; they cost the same at "
+        f"{format_number(at.p50, 2)} times it ({low} to {high})",
+    )  # fmt: skip
+
+
+def utilisation(case: Case, found: Mapping[str, Outcome], other: str) -> tuple[Crossing, ...]:
+    """Return how busy a fleet must be to cost no more a request than the API, by two ways of counting.
+
+    Against reserved cost, every hour held is charged, busy or not, with people and power: what one pays. Against busy
+    cost, only the seconds in which a device works are charged: what is often quoted, and holds for a full fleet only.
+    """
+    fleet, api = found[other], found[API]
+    if fleet.per_device is None:
+        return ()
+    carried = fleet.devices * fleet.per_device.request_rate_per_s * SECONDS_PER_MONTH  # requests a full fleet answers
+    held = carried.sum(axis=1)
+    per_request = api.monthly_usd.sum(axis=1) / case.requests.sum(axis=1)
+    now = median((case.requests * np.ones_like(carried)).sum(axis=1) / np.maximum(held, 1e-300))
+    reserved = fleet.total_usd[:, 0] / np.maximum(held * per_request, 1e-300)
+    devices = fleet.monthly_usd - fleet.people_usd - fleet.training.refresh_usd / case.months
+    busy = devices.sum(axis=1) / np.maximum(held * per_request, 1e-300)
+    return (
+        _busy(case, other, reserved, now, "reserved cost", "every hour held, people and training charged"),
+        _busy(case, other, busy, now, "busy cost", "only busy device time charged, no people"),
+    )
+
+
+def _busy(case: Case, other: str, share: Draw, now: float, cost: str, means: str) -> Crossing:
+    values = np.broadcast_to(share, (case.draws.count,))
+    at = estimate(values)
+    reach = f"must be {at.p50:.0%} busy ({at.p10:.0%} to {at.p90:.0%})"
+    if at.p50 > 1:
+        reach = f"cannot be busy enough ({at.p50:.0%} would be needed)"
+    return Crossing(
+        axis=f"utilisation, {cost}", left=API, right=other, at=at, unit="ratio", now=now,
+        probability=float((values <= now).mean()),
+        sentence=f"against {cost} ({means}) the fleet of {other} {reach} to cost no more a request than the API; "
+        f"it is {now:.0%} busy at your load",
+    )  # fmt: skip

@@ -1,0 +1,113 @@
+"""A decision as one HTML file with plots: nothing is fetched, every word is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from steelyard.decide.relevance import in_words
+from steelyard.decide.result import Decision
+from steelyard.report import text
+from steelyard.report.decision import best, cheapest_then, considered, gap, share, standing
+from steelyard.report.decision_figures import figures
+from steelyard.report.html import esc, estimate, page, row, source, table, term_item
+
+PLOTS = {
+    "cumulative-cost": "What each route has cost by the end of each month",
+    "tornado": "What matters most",
+    "cheapest": "Cheapest route at the median, by first-month load and horizon",
+}
+
+
+def render(decision: Decision) -> str:
+    """Return the page; it opens offline and prints."""
+    drawn = figures(decision)
+    return page(f"{decision.title}: what to do", "\n".join(_body(decision, list(drawn))), drawn)
+
+
+def _body(decision: Decision, plots: list[str]) -> Iterator[str]:
+    yield f"<h1>{esc(decision.title)}</h1>"
+    yield f'<p class="outcome">{esc(decision.outcome)}</p>'
+    yield f'<section class="answer"><p>{esc(decision.advice)}</p></section>'
+    yield from _listed("It hangs on", decision.assumptions)
+    yield f"<h2>Next fact to get</h2><p>{esc(decision.next_fact)}</p>"
+    yield "<h2>The routes</h2>"
+    yield from _routes(decision)
+    yield from _plot("cumulative-cost", plots)
+    yield "<h2>How likely each route is best</h2>"
+    yield from _odds(decision)
+    yield from _listed("Where routes cross", (one.sentence for one in decision.crossings))
+    yield from _plot("tornado", plots)
+    yield from _influences(decision)
+    yield from _plot("cheapest", plots)
+    yield "<h2>How the costs came about</h2>"
+    yield f'<details><summary>Term by term</summary><ul class="tree">{term_item(decision.explained)}</ul></details>'
+    yield from _listed("How much of it is inference", in_words(decision.relevance))
+    yield from _listed("Assumed", decision.also_assumed)
+    yield from _listed("Not modelled", decision.not_modelled)
+    yield from _listed("Warnings", decision.warnings)
+    yield from _listed("Sources", (source(name) for name in decision.sources))
+    told = f"As of {decision.as_of}, {decision.draws} draws, seed {decision.seed}, catalogue {decision.catalogue}."
+    yield f"<footer>{esc(told)} Ranges are p10 to p90. {esc(text.legend())}.</footer>"
+
+
+def _plot(name: str, plots: list[str]) -> Iterator[str]:
+    if name in plots:
+        yield f'<h2>{PLOTS[name]}</h2><div class="plot" id="{name}"></div>'
+
+
+def _listed(heading: str, items: Iterable[str]) -> Iterator[str]:
+    lines = "".join(f"<li>{esc(item)}</li>" for item in items)
+    if lines:
+        yield f'<h2>{heading}</h2><ul class="plain">{lines}</ul>'
+
+
+def _routes(decision: Decision) -> Iterator[str]:
+    rows = []
+    for route in considered(decision):
+        told = f'<span class="label">{esc(route.option)}</span><p class="why">{esc(standing(route))}</p>'
+        cells = [
+            f'<td class="money">{estimate(route.total_usd, "usd")}</td>',
+            f'<td class="money">{estimate(route.usd_per_request, "usd_per_request")}</td>',
+            f'<td class="money">{estimate(route.upfront_usd, "usd")}</td>',
+            f"<td>{esc(route.first_useful_day) or '-'}</td>",
+            f"<td>{share(route.overall_probability) if route.in_running else '-'}</td>",
+        ]
+        rows.append(row(esc(text.title(route.route)) + told, cells, "" if route.in_running else "out"))
+    yield from table(
+        ("Route", "All months", "A request", "Before the first answer", "First useful day", "Best in"), rows
+    )
+
+
+def _odds(decision: Decision) -> Iterator[str]:
+    names = [route.route for route in considered(decision) if route.in_running]
+    rows = [
+        row(
+            f'{esc(one.title)}<p class="why">{esc(one.criterion)}</p>',
+            [
+                f'<td><span class="winner">{esc(best(one))}</span></td>',
+                *(f"<td>{share(one.shares[name]) if name in one.shares else '-'}</td>" for name in names),
+            ],
+        )
+        for one in (decision.verdict, *decision.odds)
+    ]
+    yield from table(("", "Best", *(text.title(name) for name in names)), rows)
+
+
+def _influences(decision: Decision) -> Iterator[str]:
+    rows = [
+        row(
+            esc(one.label),
+            [
+                f"<td>{esc(cell)}</td>"
+                for cell in (
+                    gap(one.gap_low_usd),
+                    gap(one.gap_high_usd),
+                    cheapest_then(one),
+                    text.amount(one.worth_usd, "usd", 2) if one.worth_usd > 0 else "-",
+                    one.how,
+                )
+            ],
+        )
+        for one in decision.influences
+    ]
+    yield from table(("Input", "Lead at its p10", "Lead at its p90", "Cheapest then", "Worth knowing", "How"), rows)

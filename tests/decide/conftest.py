@@ -1,0 +1,44 @@
+"""Scenarios to decide on: the built-in example with few draws and whatever a test changes."""
+
+import copy
+from importlib import resources
+
+import pytest
+import yaml
+
+from steelyard.compare.scenario import Scenario
+from steelyard.decide import decide
+
+_EXAMPLE = yaml.safe_load(resources.files("steelyard.compare").joinpath("example.yaml").read_text(encoding="utf-8"))
+DRAWS = 80
+
+
+def scenario(**changes):
+    """Return the example without pretraining, on one device; a change is named by its path, as demand__growth."""
+    data = copy.deepcopy(_EXAMPLE)
+    data["routes"].pop("pretrain")
+    data["routes"]["serve"] |= {"devices": ["h100-sxm5-80gb"], "max_devices_per_replica": 1}
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        target = data
+        for key in parents:
+            target = target.setdefault(key, {})
+        if value is None:
+            target.pop(last, None)
+        else:
+            target[last] = value
+    return Scenario.model_validate(data)
+
+
+@pytest.fixture(scope="session")
+def decided():
+    """Decide on the example with changes; the same changes are decided once."""
+    known = {}
+
+    def run(**changes):
+        key = repr(sorted(changes.items()))
+        if key not in known:
+            known[key] = decide(scenario(**changes), draws=DRAWS)
+        return known[key]
+
+    return run
