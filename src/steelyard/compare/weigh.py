@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +60,8 @@ def compare(scenario: Scenario) -> Comparison:
 
 def look(case: Case) -> View:
     """Return every route's chosen option, the two activities, the routes at ten times the load and the median case."""
-    chosen = {route: unless_idle(found) for route, found in choose_routes(case).items()}
+    options = {route: EVALUATE[route](case) for route in ROUTES}
+    chosen = {route: unless_idle(choose(found)) for route, found in options.items()}
     priced = [found for found in chosen.values() if isinstance(found, Outcome)]
     if not priced:
         reasons = "; ".join(
@@ -70,10 +72,11 @@ def look(case: Case) -> View:
         )
     own = [found for found in priced if found.route == "serve"]
     run, odd = training_run(case)
-    tenfold = choose_routes(case.scaled(TENFOLD))
+    tenfold = {route: choose(EVALUATE[route](case.scaled(TENFOLD))) for route in ROUTES}
     view = View(
         case=case,
         chosen=chosen,
+        able={route: names for route, found in options.items() if (names := _able(found))},
         tenfold={name: found for name, found in tenfold.items() if isinstance(found, Outcome)},
         inference=(own or priced)[0],
         training=run,
@@ -112,11 +115,6 @@ def _typical(view: View) -> View:
     served = same[view.inference.route]
     assert isinstance(served, Outcome)
     return dataclasses.replace(view, case=case, chosen=same, inference=served, training=train(case, view.training.job))
-
-
-def choose_routes(case: Case) -> dict[str, Outcome | Unpriced | None]:
-    """Return each route's best option at this load."""
-    return {route: choose(EVALUATE[route](case)) for route in ROUTES}
 
 
 def training_run(case: Case) -> tuple[TrainingRun, str]:
@@ -179,8 +177,8 @@ def break_even(view: View) -> BreakEven:
     """Return which route in the running is cheapest at which load, at the median of the uncertain inputs."""
     case = view.case
     first = case.scenario.demand.requests_per_day * DAYS_PER_MONTH
-    able = {route: _able(case, route) for route in view.priced()}  # judged over the draws, as in the tables
-    running = tuple(route for route, options in able.items() if options)
+    able = view.able  # judged over the draws, as in the tables
+    running = tuple(able)
 
     def curves(loads: npt.NDArray[np.float64], routes: tuple[str, ...] = running) -> dict[str, npt.NDArray[np.float64]]:
         at = case.at_loads(loads / first)
@@ -198,7 +196,6 @@ def break_even(view: View) -> BreakEven:
     return find_break_even(curves, stated_requests_per_month=first)
 
 
-def _able(case: Case, route: str) -> frozenset[str]:
-    """Return the options of a route that can be in the running."""
-    found = [option for option in EVALUATE[route](case) if isinstance(option, Outcome)]
-    return frozenset(option.option for option in found if not option.why_not)
+def _able(options: Iterable[Outcome | Unpriced]) -> frozenset[str]:
+    """Return the names of the options that can be in the running."""
+    return frozenset(option.option for option in options if isinstance(option, Outcome) and not option.why_not)

@@ -29,15 +29,6 @@ def able_options(case: Case, able: Mapping[str, Collection[str]]) -> dict[str, l
     }
 
 
-def able_names(case: Case, routes: Collection[str]) -> dict[str, frozenset[str]]:
-    """Return the names of the options of each route that keep floor and objective over the draws of a case."""
-    found = {}
-    for route in routes:
-        options = [option for option in EVALUATE[route](case) if isinstance(option, Outcome)]
-        found[route] = frozenset(option.option for option in options if not option.why_not)
-    return {route: names for route, names in found.items() if names}
-
-
 def rows_of(values: Draw, count: int) -> Draw:
     """Return values [1 or D, M] in all `count` rows."""
     return np.broadcast_to(values, (count, values.shape[1]))

@@ -19,7 +19,6 @@ from steelyard.decide.advice import advice, hangs_on, next_fact
 from steelyard.decide.influence import influences, perfect_information
 from steelyard.decide.loads import cheapest_map, load_costs, load_crossings
 from steelyard.decide.months import by_month, route_months
-from steelyard.decide.options import able_names
 from steelyard.decide.plan import make_plan
 from steelyard.decide.relevance import relevance
 from steelyard.decide.result import NOBODY, Crossing, Decision, Odds
@@ -53,7 +52,7 @@ def decide(scenario: Scenario, *, as_of: date | None = None, seed: int = 0, draw
     moved = influences(case, running, lead) if lead else ()
     factors = tuple(weigh(view) for weigh in FACTORS.values())
     routes = tuple(route_months(view, route, verdict.shares.get(route, 0.0)) for route in ROUTES)
-    at_loads = load_costs(case, able_names(case, tuple(view.priced())))
+    at_loads = load_costs(case, view.able)
     return Decision(
         title=scenario.name,
         outcome=words.outcome(view),

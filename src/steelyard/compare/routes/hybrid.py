@@ -6,9 +6,11 @@ Each month has its best base fleet; a fleet that is committed to is started in t
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from steelyard.compare.case import Case
 from steelyard.compare.draws import Draw
@@ -34,12 +36,26 @@ class Split:
     replicas: Draw
     over_ratio: Draw  # share of answers that overflow
     energy_j: Draw  # of the base fleet
-    parts: dict[str, Draw]  # USD by what it is paid for
+    parts: Mapping[str, Draw]  # USD by what it is paid for
 
     @property
     def usd(self) -> Draw:
         total: Draw = sum(self.parts.values(), np.zeros((1, 1)))
         return total
+
+
+def pick(splits: Sequence[Split], which: npt.NDArray[np.int64]) -> Split:
+    """Return the split that is in each place the one of number `which` [D, M], or what broadcasts to it."""
+
+    def picked(values: list[Draw]) -> Draw:
+        return np.choose(which, values)
+
+    return Split(
+        replicas=picked([split.replicas for split in splits]),
+        over_ratio=picked([split.over_ratio for split in splits]),
+        energy_j=picked([split.energy_j for split in splits]),
+        parts={name: picked([split.parts[name] for split in splits]) for name in splits[0].parts},
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,15 +231,22 @@ def best_split(base: Base) -> Split:
     Among the fleets tried are none at all and the whole peak, so a hybrid costs no more than its overflow for all, nor
     than its fleet for all.
     """
-    case, shape = base.case, (max(base.case.draws.count, 1), base.case.months)
+    case = base.case
     low, high = least_cost_replicas(base)
-    none, whole = np.zeros(shape), np.broadcast_to(base.replica.held(case.peak_rate_per_s, base.pricing), shape)
-    tried = [base.split(np.broadcast_to(replicas, shape)) for replicas in (none, low, high, whole)]
+    none, whole = (
+        base.split(np.zeros((1, case.months))),
+        base.split(base.replica.held(case.peak_rate_per_s, base.pricing)),
+    )
+    around = [base.split(low), base.split(high)]
     if base.pricing in FREE_TO_LEAVE:
-        return base.split(_cheapest_each([split.replicas for split in tried], [split.usd for split in tried]))
-    grown = np.maximum.accumulate(_cheapest_each([low, high], [split.usd for split in tried[1:3]]), axis=1)
-    started = _started(base, grown)
-    return base.split(_cheapest_path(base, [none, whole, started]))
+        tried = [none, *around, whole]
+        return pick(tried, np.argmin(_stacked([split.usd for split in tried]), axis=0))
+    best = np.argmin(_stacked([split.usd for split in around]), axis=0)
+    grown = base.split(np.maximum.accumulate(np.choose(best, [low, high]), axis=1))
+    started = pick([none, grown], np.where(np.arange(case.months) >= best_start(base, none, grown), 1, 0))
+    paths = [none, whole, started]
+    totals = [split.usd.sum(axis=1) + base.owed_usd(split.replicas)[:, -1] for split in paths]
+    return pick(paths, np.argmin(known(case, _stacked(totals).T), axis=1)[:, None])
 
 
 def least_cost_replicas(base: Base) -> tuple[Draw, Draw]:
@@ -245,22 +268,18 @@ def least_cost_replicas(base: Base) -> tuple[Draw, Draw]:
     return low, low + step
 
 
-def _cheapest_each(replicas: list[Draw], usd: list[Draw]) -> Draw:
-    """Return for each draw and month the replicas of what costs least."""
-    best = np.argmin(np.stack(usd), axis=0)[None]
-    result: Draw = np.take_along_axis(np.stack(replicas), best, axis=0)[0]
-    return result
+def _stacked(values: Sequence[Draw]) -> Draw:
+    """Return arrays of shapes that broadcast as one, along a new first axis."""
+    return np.stack(np.broadcast_arrays(*values))
 
 
-def _started(base: Base, grown: Draw) -> Draw:
-    """Return a committed fleet that is started in the month from which it pays: one month for all draws."""
-    none = base.split(np.zeros_like(grown)).usd
-    held = base.split(grown).usd
-    before = np.pad(np.cumsum(none, axis=1), ((0, 0), (1, 0)))[:, :-1]  # [D, M] spent before a start in month m
-    after = np.cumsum(held[:, ::-1], axis=1)[:, ::-1]
-    totals = before + after + _owed_from(base, grown)
-    start = np.argmin(known(base.case, totals), axis=1)[:, None]
-    return np.where(np.arange(base.case.months) >= start, grown, 0.0)
+def best_start(base: Base, none: Split, grown: Split) -> npt.NDArray[np.int64]:
+    """Return the month from which a committed fleet pays [1, 1]: one for all draws (for each load of a curve)."""
+    before = np.cumsum(none.usd, axis=1) - none.usd  # spent before a start in month m
+    after = np.cumsum(grown.usd[:, ::-1], axis=1)[:, ::-1]
+    totals = before + after + _owed_from(base, grown.replicas)
+    first: npt.NDArray[np.int64] = np.argmin(known(base.case, totals), axis=1)[:, None]
+    return first
 
 
 def _owed_from(base: Base, grown: Draw) -> Draw:
@@ -271,17 +290,6 @@ def _owed_from(base: Base, grown: Draw) -> Draw:
     added = np.diff(grown, axis=1, prepend=0.0) * each
     later = np.cumsum(added[:, ::-1], axis=1)[:, ::-1] - added
     return later + grown * each
-
-
-def _cheapest_path(base: Base, paths: list[Draw]) -> Draw:
-    """Return the fleet over the whole horizon that costs least at the median (at each load of a curve)."""
-    totals = np.stack(
-        [base.split(path).usd.sum(axis=1) + base.owed_usd(path)[:, -1] for path in paths], axis=1
-    )  # [D, paths]
-    best = np.argmin(known(base.case, totals), axis=1)
-    rows = np.broadcast_to(best, (len(paths[0]),))
-    result: Draw = np.stack(paths)[rows, np.arange(len(rows))]
-    return result
 
 
 def known(case: Case, values: Draw) -> Draw:
