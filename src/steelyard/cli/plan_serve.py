@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from steelyard.cli.output import FORMATS, deliver, output_option, screen, warn
+from steelyard.cli.output import deliver, form_of, form_options, screen, warn
 from steelyard.cli.quantities import LATENCY, RATE, TOKENS
 from steelyard.cli.serve_options import take_objective
 
@@ -31,8 +31,7 @@ from steelyard.cli.serve_options import take_objective
 @click.option("--pricing", default="on_demand", show_default=True, help="Rental: on_demand, spot, reserved_1y, ...")
 @click.option("--draws", type=click.IntRange(0), default=10, show_default=True, help="Behind the ranges.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same answer.")
-@click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, sources.")
-@output_option
+@form_options
 def command(form: str | None, output: Path | None, **asked: Any) -> int:
     """Which deployment keeps the objective for least money, which is fastest, which takes least energy?
 
@@ -49,8 +48,7 @@ def command(form: str | None, output: Path | None, **asked: Any) -> int:
     from steelyard.compare.serving.plan_result import ServingPlanQuestion
     from steelyard.report.serving_plan import render
 
-    if form is None and output is not None:
-        form = FORMATS.get(output.suffix.lower())
+    form = form_of(form, output)
     together, objective = asked.pop("together"), take_objective(asked)
     plan = plan_serving(ServingPlanQuestion(objective=objective, separate=not together, **asked))
     width, _ = screen()

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from steelyard.cli.job_options import F, job_options, to_job
-from steelyard.cli.output import deliver, form_of, output_option, screen, warn
+from steelyard.cli.output import deliver, form_of, form_options, screen, warn
 from steelyard.cli.quantities import DURATION, NUMBERS, SIZE
 
 LIMITS = ("tp", "pp", "vpp", "dp", "cp", "ep", "micro-batch", "replicas", "zero")
@@ -39,9 +39,8 @@ def limit_options(function: F) -> F:
 @click.option(
     "--layout", metavar="LAYOUT", help="Why not this one? tp=8,pp=4,...: its rank, or what stands against it."
 )
-@click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, breakdown, sources.")
 @click.option("--explain", is_flag=True, help="Print the trees of terms behind the winner.")
-@output_option
+@form_options
 def command(form: str | None, explain: bool, output: Path | None, **options: Any) -> None:
     """Which layout trains fastest, which cheapest in time, and what lies between?
 
@@ -63,7 +62,7 @@ def command(form: str | None, explain: bool, output: Path | None, **options: Any
     from steelyard.report.progress import LayoutProgress
     from steelyard.training import Space
 
-    form = form_of(form, explain, output)
+    form = form_of(form, output, explain=explain)
     job, counts, asked = to_job(options), options["counts"], options["layout"]
     only_count = counts[0] if len(counts) == 1 else None
     with LayoutProgress(len(counts)) as progress:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from steelyard.cli.output import FORMATS, deliver, screen, warn
+from steelyard.cli.output import deliver, form_of, form_options, screen, warn
 from steelyard.cli.quantities import LATENCY, RATE, SHARE, TOKENS
 from steelyard.cli.serve_options import take_objective
 from steelyard.errors import InputError
@@ -65,10 +65,7 @@ from steelyard.errors import InputError
 @click.option("--draws", type=click.IntRange(min=0), default=20, help="Draws behind the ranges; 0 for none.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Same seed, same answer.")
 @click.option("--events", type=click.Path(path_type=Path), metavar="FILE", help="Write every request (.csv, .parquet).")
-@click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, breakdown, sources.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead of stdout."
-)
+@form_options
 def command(form: str | None, output: Path | None, events: Path | None, **asked: Any) -> int:
     """Which latencies, rates, energy and cost does a fleet give under this traffic?
 
@@ -85,8 +82,7 @@ def command(form: str | None, output: Path | None, events: Path | None, **asked:
     from steelyard.report.request_events import EventFile
     from steelyard.report.serving_traffic import render
 
-    if form is None and output is not None:
-        form = FORMATS.get(output.suffix.lower())
+    form = form_of(form, output)
     question = _question(asked)
     if events is None:
         answer = simulate_serving(question)

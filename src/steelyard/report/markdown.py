@@ -48,11 +48,12 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     yield from ("", "## How the numbers came about", "")
     for factor in comparison.factors:
         yield from (f"### {escape(factor.title)}", "", "```text", *_fenced(factor.tree), "```", "")
-    yield from ("## Sources", "", *(f"- {_source(name)}" for name in comparison.sources), "")
+    yield from ("## Sources", "", *(f"- {source(name)}" for name in comparison.sources), "")
     yield f"Ranges are p10 to p90 over the seeded draws. {escape(text.legend())}."
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield a table; headings and cells are Markdown."""
     yield "| " + " | ".join(headings) + " |"
     yield "|" + " --- |" * len(headings)
     for row in rows:
@@ -63,7 +64,7 @@ def _summaries(comparison: Comparison) -> Iterator[str]:
     shown = [item for item in comparison.summaries if item.route in text.routes(comparison)]
     months = max((len(item.monthly_usd) for item in shown), default=0)
     money = ("A month now", text.later_month(months), "Before the first answer", f"All {months} months")
-    yield from _table(
+    yield from table(
         ("Route", "Option", *money, "Quality", "To rent or buy", "In the running"),
         (
             (
@@ -83,7 +84,7 @@ def _summaries(comparison: Comparison) -> Iterator[str]:
 
 
 def _activities(comparison: Comparison) -> Iterator[str]:
-    yield from _table(
+    yield from table(
         ("Factor", "Inference", "Training", "Ratio", "Verdict"),
         (
             (
@@ -100,7 +101,7 @@ def _activities(comparison: Comparison) -> Iterator[str]:
 
 def _routes(comparison: Comparison) -> Iterator[str]:
     routes = text.routes(comparison)
-    yield from _table(
+    yield from table(
         ("Factor", *(text.title(route) for route in routes), "Best"),
         (
             (
@@ -129,7 +130,8 @@ def _verdict(verdict: Verdict, crossover: str = "") -> str:
     return "<br>".join([*lines, *(escape(line) for line in (verdict.because, crossover) if line)])
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
+    """Return a source spelt out."""
     about = source_record(name)
     parts = [about.get(key, "") for key in ("title", "publisher", "url", "retrieved", "licence")]
     return ", ".join(escape(part) for part in (name, *parts) if part)

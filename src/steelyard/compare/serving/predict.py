@@ -32,6 +32,7 @@ class ServingPrediction:
     ttft_s: Array | None  # with a residual of its own [D, 1]
     usd_per_output_token: Array | None
     pue_ratio: Array
+    time_ratio: Array  # true over predicted step time [D, 1]
     unpriced: tuple[str, ...]
 
     @property
@@ -114,7 +115,7 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
     if not fits:
         return ServingPrediction(
             question=question, memory=held, median=None, drawn=None, ttft_s=None, usd_per_output_token=None,
-            pue_ratio=pue, unpriced=(),
+            pue_ratio=pue, time_ratio=1.0, unpriced=(),
         )  # fmt: skip
     fitted = catalog.calibration("inference")
     kind = "moe" if question.model.num_moe_layers else "dense"
@@ -130,6 +131,7 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
         ttft_s=np.asarray(median.ttft_s) * wait,
         usd_per_output_token=usd,
         pue_ratio=pue,
+        time_ratio=time,
         unpriced=unpriced,
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from steelyard import arch, catalog, device, economics, inference
+from steelyard.compare.serving.energy import energy_of
 from steelyard.compare.serving.traffic_question import (
     DEFAULT_LEVEL_RATIO,
     DRAW_REQUESTS,
@@ -75,7 +76,7 @@ def simulate_serving(question: TrafficQuestion, *, sink: Any = None) -> TrafficA
     elapsed_s = time.perf_counter() - begun
     ranges, overloaded = _ranges(case)
     usd, sources, warnings = _price(case, run)
-    pue = economics.pue()
+    pue = economics.pue("hyperscaler")
     return TrafficAnswer(
         title=_title(case),
         load_label=case.load.label,
@@ -84,8 +85,8 @@ def simulate_serving(question: TrafficQuestion, *, sink: Any = None) -> TrafficA
         ranges=ranges,
         overloaded_probability=overloaded,
         usd=usd,
-        it_energy_j=run.energy_j,
-        facility_energy_j=run.energy_j * pue.value,
+        energy=energy_of(run, pue.value),
+        objective=question.objective,
         misses=_misses(run, question.objective),
         inputs=dataclasses.asdict(question) | {"num_requests": case.load.num_requests},
         breakdown={"step": explain(_typical_step(case, run))},
@@ -219,7 +220,9 @@ def _ranges(case: _Case) -> tuple[dict[str, Estimate], float]:
     if question.draws < 1:
         return {}, math.nan
     ratios = time_ratios(case.model, question.draws)
-    load = dataclasses.replace(case.load, num_requests=min(case.load.num_requests, DRAW_REQUESTS))
+    warm_up = min(int(question.warm_up_ratio * case.load.num_requests), DRAW_REQUESTS)
+    count = min(case.load.num_requests, warm_up + DRAW_REQUESTS)
+    load = dataclasses.replace(case.load, num_requests=count)
 
     def drawn(ratio: float) -> ServingResult:
         return simulator.simulate(
@@ -227,7 +230,7 @@ def _ranges(case: _Case) -> tuple[dict[str, Estimate], float]:
             load,
             objective=question.objective,
             seed=question.seed,
-            warm_up_requests=int(question.warm_up_ratio * load.num_requests),
+            warm_up_requests=warm_up,
         )
 
     with ThreadPoolExecutor() as pool:  # the event loop holds no interpreter lock; the order stays

@@ -14,6 +14,7 @@ from steelyard.inference.simulator.load import Block, Load, burst_load
 from steelyard.inference.simulator.result import Distribution, RequestEvents, ServingResult
 from steelyard.inference.simulator.state import grown, new_state
 from steelyard.inference.simulator.table import tabulate
+from steelyard.inference.simulator.timeline import read_timeline
 from steelyard.records.serving import Batching
 from steelyard.records.workload import Lengths, Objective
 
@@ -134,6 +135,7 @@ def _result(fleet: Fleet, state: State, kept: list[RequestEvents] | None) -> Ser
     tables = [fleet.replica.table] + ([fleet.decode.table] if fleet.decode else [])
     devices = np.array([tables[role].num_devices for role in replicas["role"]])
     idle_w = roles["idle_w"][replicas["role"]]
+    host_w = np.array([table.host_w for table in tables])[replicas["role"]]
     busy = float(replicas["busy_s"].sum())
     counted, counted_s = int(world["counted"]), float(world["last_counted"] - world["first_counted"])
     per_s = 1.0 / counted_s if counted_s > 0 else math.nan
@@ -162,8 +164,10 @@ def _result(fleet: Fleet, state: State, kept: list[RequestEvents] | None) -> Ser
         recomputed_tokens=int(world["recomputed"]),
         reused_tokens=int(world["reused"]),
         energy_j=float(replicas["energy_j"].sum() + (idle_w * (paid - replicas["busy_s"])).sum()),
+        host_energy_j=float((host_w * paid).sum()),
         device_s=float((paid * devices).sum()),
         mean_replica_count=float(paid.sum()) / end_s if end_s else float(len(replicas)),
+        timeline=read_timeline(state, end_s),
         events=_joined(kept),
         **_distributions(state),
     )
