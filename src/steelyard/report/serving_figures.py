@@ -6,16 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from steelyard.compare.serving.curve import LoadPoint
+from steelyard.compare.serving.plan_result import PlanOption, PlanPoint, ServingPlan
 from steelyard.inference.simulator import Distribution, Timeline
 from steelyard.report.plot import DASHES, OTHER, PALETTE, Figure, finite, layout, mark, positive, spread_bars
 
 _CLOCK = ((2.0 * 86_400.0, 86_400.0, "days"), (2.0 * 3600.0, 3600.0, "hours"), (300.0, 60.0, "minutes"))
+_OPTIONS = 6  # lines that can be told apart
 _QUANTILES = np.concatenate([np.linspace(0.5, 99.0, 198), [99.5, 99.9]])
 
 
-def over_time(timeline: Timeline, series: Mapping[str, Sequence[float]], y: str, *, limit: float = np.inf) -> Figure:
+def over_time(
+    timeline: Timeline, series: Mapping[str, npt.NDArray[np.float64]], y: str, *, limit: float = np.inf
+) -> Figure:
     """Return named series over the time of a run; a limit as a dotted line.
 
     Args:
@@ -28,9 +33,9 @@ def over_time(timeline: Timeline, series: Mapping[str, Sequence[float]], y: str,
     scale, unit = next(((scale, unit) for least, scale, unit in _CLOCK if end_s >= least), (1.0, "s"))
     middle = 0.5 * (timeline.edges_s[1:] + timeline.edges_s[:-1]) / scale
     data = [_line(name, middle, values, place) for place, (name, values) in enumerate(series.items())]
-    drawn = {"data": data, "layout": layout(f"{unit} from the first request", y)}
-    drawn["layout"]["yaxis"]["rangemode"] = "tozero"
-    return _with_limit(drawn, y=limit)
+    axes = layout(f"{unit} from the first request", y)
+    axes["yaxis"]["rangemode"] = "tozero"
+    return _with_limit({"data": data, "layout": axes}, y=limit)
 
 
 def _line(name: str, x: Any, y: Any, place: int) -> Figure:
@@ -83,3 +88,46 @@ def load_curve(points: Sequence[LoadPoint], asked: tuple[float, float] | None) -
     if asked is not None:
         data.append(mark("your load", *asked))
     return {"data": data, "layout": layout("tokens/s of a user", "tokens/s of a device")}
+
+
+def user_against_device(plan: ServingPlan) -> Figure:
+    """Return tokens/s of a user against tokens/s of a device at every simulated point within the objective."""
+    data = [
+        _points(option, place, [(point.tokens_per_s_per_user, point.tokens_per_s_per_device) for point in held], held)
+        for place, option in enumerate(plan.options[:_OPTIONS])
+        if (held := [point for point in option.points if point.meets])
+    ]
+    front = [(point.tokens_per_s_per_user, point.tokens_per_s_per_device) for _, point in plan.front]
+    users, devices = zip(*front, strict=True)
+    edge = _line("nothing better", users, devices, 0) | {"line": {"color": OTHER, "width": 4, "dash": "dot"}}
+    return {"data": [edge, *data], "layout": layout("tokens/s of a user (median)", "tokens/s of a device")}
+
+
+def money_against_ttft(plan: ServingPlan) -> Figure | None:
+    """Return the cost of a million tokens against TTFT at every simulated point; None where nothing has a price."""
+    data, costs = [], []
+    for place, option in enumerate(plan.options[:_OPTIONS]):
+        held = [(point, cost) for point in option.points if (cost := option.usd_per_mtoken(point)) is not None]
+        if held:
+            pairs = [(point.ttft_s, cost) for point, cost in held]
+            costs += pairs
+            data.append(_points(option, place, pairs, [point for point, _ in held]))
+    if not data:
+        return None
+    percentile = plan.question.objective.ttft_percentile
+    log_x, log_y = ([positive(value) for value in values] for values in zip(*costs, strict=True))
+    drawn = layout(f"s, TTFT p{percentile:g}", "USD per million output tokens", log_x=log_x, log_y=log_y)
+    return _with_limit({"data": data, "layout": drawn}, x=plan.question.objective.ttft_s)
+
+
+def _points(
+    option: PlanOption, place: int, pairs: Sequence[tuple[float, float]], points: Sequence[PlanPoint]
+) -> Figure:
+    x, y = zip(*pairs, strict=True)
+    filled = ["circle" if point.meets else "circle-open" for point in points]
+    return _line(option.candidate.name, x, y, place) | {
+        "mode": "lines+markers",
+        "marker": {"symbol": filled, "size": 7},
+        "text": [f"{point.request_rate_per_s:.3g} requests/s" for point in points],
+        "hovertemplate": "%{text}: %{x:.3g}, %{y:.4g}",
+    }

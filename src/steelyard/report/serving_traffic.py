@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from steelyard.compare.serving.traffic_question import TrafficAnswer
-from steelyard.inference.simulator import METRICS, NOT_MODELLED, Timeline
+from steelyard.inference.simulator import METRICS, NOT_MODELLED
 from steelyard.report import sheet as sheets
 from steelyard.report.json_document import document
 from steelyard.report.serving_figures import over_time, spread_of
@@ -67,7 +67,7 @@ def _sheet(answer: TrafficAnswer) -> Sheet:
                 ),
             ),
             Section(heading="Rates and use", parts=(Rows(figures),)),
-            Section(heading="Over time", parts=tuple(_plots(answer, run.timeline))),
+            Section(heading="Over time", parts=tuple(_plots(answer))),
             Section(heading="Energy and money", parts=(Rows(spent),)),
             Section(heading="Read it so", parts=(Bullets(list(_notes(answer))),)),
         ),
@@ -77,8 +77,10 @@ def _sheet(answer: TrafficAnswer) -> Sheet:
     )
 
 
-def _plots(answer: TrafficAnswer, seen: Timeline) -> Iterator[Plot]:
-    asked = answer.objective
+def _plots(answer: TrafficAnswer) -> Iterator[Plot]:
+    asked, seen = answer.objective, answer.run.timeline
+    if seen is None:
+        return
     held = {"in the system": seen.in_system_requests, "of them in a batch": seen.in_batch_requests}
     ttft = {"TTFT p50": seen.ttft_p50_s, "TTFT p95": seen.ttft_p95_s}
     tpot = {"TPOT p50": seen.tpot_p50_s, "TPOT p95": seen.tpot_p95_s}

@@ -7,13 +7,13 @@ import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from steelyard import arch, catalog, device, economics, inference
+from steelyard.compare.serving.demand import is_trace, stated_lengths
 from steelyard.compare.serving.energy import energy_of
 from steelyard.compare.serving.traffic_question import (
     DEFAULT_LEVEL_RATIO,
@@ -71,7 +71,13 @@ def simulate_serving(question: TrafficQuestion, *, sink: Any = None) -> TrafficA
     simulator.prepare()
     begun = time.perf_counter()
     run = simulator.simulate(
-        case.fleet, case.load, objective=question.objective, seed=question.seed, warm_up_requests=warm_up, sink=sink
+        case.fleet,
+        case.load,
+        objective=question.objective,
+        seed=question.seed,
+        warm_up_requests=warm_up,
+        keep_timeline=True,
+        sink=sink,
     )
     elapsed_s = time.perf_counter() - begun
     ranges, overloaded = _ranges(case)
@@ -105,12 +111,10 @@ def _case(question: TrafficQuestion) -> _Case:
         model, question.tp, weight_dtype=question.weight_dtype, kv_dtype=question.kv_dtype
     )
     deployment = dataclasses.replace(stored, pp=question.pp, dp=question.dp, ep=question.ep)
-    trace = Path(question.load)
-    is_trace = trace.suffix.lower() in {".csv", ".jsonl", ".json"} or trace.is_file()
-    workload = None if is_trace else catalog.workload(question.load)
+    workload = None if is_trace(question.load) else catalog.workload(question.load)
     if workload is None:
         load = simulator.trace_load(
-            trace, num_requests=question.num_requests, request_rate_per_s=question.request_rate_per_s
+            question.load, num_requests=question.num_requests, request_rate_per_s=question.request_rate_per_s
         )
         lengths = load.lengths
     else:
@@ -126,11 +130,8 @@ def _case(question: TrafficQuestion) -> _Case:
 
 
 def _lengths(question: TrafficQuestion, workload: Workload) -> Lengths:
-    if question.isl_tokens is None and question.osl_tokens is None:
-        return inference.lengths_from_workload(workload, num_samples=_SAMPLES)
-    if question.isl_tokens is None or question.osl_tokens is None:
-        raise InputError("lengths: give both --isl and --osl, or neither")
-    return inference.lengths_from_stated({"fixed": question.isl_tokens}, {"fixed": question.osl_tokens}, num_samples=2)
+    stated = stated_lengths(question.isl_tokens, question.osl_tokens)
+    return stated or inference.lengths_from_workload(workload, num_samples=_SAMPLES)
 
 
 def _fleet(

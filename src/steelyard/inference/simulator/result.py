@@ -106,7 +106,7 @@ class ServingResult:
     host_energy_j: float  # of it, the share of the hosts
     device_s: float  # paid
     mean_replica_count: float
-    timeline: Timeline
+    timeline: Timeline | None = None
     events: RequestEvents | None = None
 
     def percentiles_s(self, metric: str, wanted: tuple[float, ...] = (50.0, 90.0, 95.0, 99.0)) -> dict[str, float]:
@@ -122,4 +122,5 @@ class ServingResult:
         apart = (*METRICS, "events", "timeline")
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in apart}
         latencies = {f"{metric}_s": self.percentiles_s(metric) for metric in METRICS}
-        return plain | latencies | {"timeline": self.timeline.to_dict()}
+        over_time = {} if self.timeline is None else {"timeline": self.timeline.to_dict()}
+        return plain | latencies | over_time

@@ -14,7 +14,7 @@ from steelyard.inference.simulator.load import Block, Load, burst_load
 from steelyard.inference.simulator.result import Distribution, RequestEvents, ServingResult
 from steelyard.inference.simulator.state import grown, new_state
 from steelyard.inference.simulator.table import tabulate
-from steelyard.inference.simulator.timeline import read_timeline
+from steelyard.inference.simulator.timeline import Timeline, read_timeline
 from steelyard.records.serving import Batching
 from steelyard.records.workload import Lengths, Objective
 
@@ -32,6 +32,7 @@ def simulate(
     seed: int = 0,
     warm_up_requests: int = 0,
     keep_events: bool = False,
+    keep_timeline: bool = False,
     sink: Callable[[RequestEvents], None] | None = None,
 ) -> ServingResult:
     """Return what a fleet does under a load, event by event.
@@ -43,6 +44,7 @@ def simulate(
         seed: Of everything drawn; the same seed gives the same answer to the bit.
         warm_up_requests: So many first arrivals are served and not counted.
         keep_events: Keep every counted request in `ServingResult.events`; memory then grows with them.
+        keep_timeline: Read what happened over time into `ServingResult.timeline`; its memory is bounded.
         sink: Takes counted requests in batches instead, for a file.
 
     Returns:
@@ -65,7 +67,8 @@ def simulate(
     state = new_state(whole, load, objective or Objective(), seed, warm_up_requests, keep_events or sink is not None)
     kept: list[RequestEvents] = []
     _drive(state, load.blocks(seed), kept.append if sink is None else sink)
-    return _result(whole, state, kept if keep_events and sink is None else None)
+    timeline = read_timeline(state, float(state.world[0]["time"])) if keep_timeline else None
+    return _result(whole, state, kept if keep_events and sink is None else None, timeline)
 
 
 def prepare() -> bool:
@@ -128,7 +131,7 @@ def _drain(state: State) -> RequestEvents:
     )
 
 
-def _result(fleet: Fleet, state: State, kept: list[RequestEvents] | None) -> ServingResult:
+def _result(fleet: Fleet, state: State, kept: list[RequestEvents] | None, timeline: Timeline | None) -> ServingResult:
     world, replicas, roles = state.world[0], state.replicas, state.roles
     end_s = float(world["time"])
     paid = replicas["up_s"] + np.where(replicas["status"] == 0, 0.0, end_s - replicas["up_since"])
@@ -167,7 +170,7 @@ def _result(fleet: Fleet, state: State, kept: list[RequestEvents] | None) -> Ser
         host_energy_j=float((host_w * paid).sum()),
         device_s=float((paid * devices).sum()),
         mean_replica_count=float(paid.sum()) / end_s if end_s else float(len(replicas)),
-        timeline=read_timeline(state, end_s),
+        timeline=timeline,
         events=_joined(kept),
         **_distributions(state),
     )
