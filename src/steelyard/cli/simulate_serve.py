@@ -50,6 +50,7 @@ from steelyard.errors import InputError
 @click.option("--token-budget", type=click.IntRange(min=1), help="Most tokens in a step; the engine's.")
 @click.option("--replicas", type=click.IntRange(min=1), default=1, help="How many serve.")
 @click.option("--decode-replicas", type=click.IntRange(min=0), default=0, help="Separate ones; the others prefill.")
+@click.option("--decode-layout", metavar="LAYOUT", help="Of those: tp=4,ep=4,max-sequences=64; as the others' if none.")
 @click.option(
     "--routing",
     default="least-requests",
@@ -77,6 +78,8 @@ def command(form: str | None, output: Path | None, events: Path | None, **asked:
       steelyard simulate serve --model llama-3.1-8b --on h100-sxm --load azure-conversation
       steelyard simulate serve --model llama-3.1-70b --on h100 --tp 4 --rate 5 --ttft 2s --tpot 30ms
       steelyard simulate serve --model llama-3.1-8b --on h100 --load trace.csv --replicas 4 --events out.csv
+      steelyard simulate serve --model qwen3-32b --dtype fp8 --on h200 --tp 1 --replicas 4
+          --decode-replicas 3 --decode-layout tp=2 --html -o fleet.html
     """
     from steelyard.compare.serving.traffic import simulate_serving
     from steelyard.report.request_events import EventFile

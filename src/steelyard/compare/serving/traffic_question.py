@@ -51,6 +51,7 @@ class TrafficQuestion:
     token_budget: int | None = None
     replicas: int = 1
     decode_replicas: int = 0  # separate ones; `replicas` then only prefill
+    decode_layout: str | None = None  # of those, "tp=4,ep=4,max-sequences=64"; as the others' when None
     routing: Routing = "least-requests"
     replica_range: tuple[int, int] | None = None  # autoscaled between these numbers, in place of `replicas`
     target_requests: float = 32.0  # autoscaling: in the system per replica
