@@ -12,7 +12,7 @@ from steelyard.inference.simulator import Fleet, Load, Replica, burst_load, clos
 from steelyard.records.serving import ROUTINGS, Autoscaling, Batching, ReplicaFailures
 from steelyard.records.workload import Lengths, Objective
 
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def table(scale, most=64, budget=256):
@@ -154,7 +154,8 @@ def conserves(case, run, isl, osl, warm_up):
     if case["kind"] != "failing":
         assert run.itl.counts.sum() == (osl - 1).sum()
         # What is computed: the prompts but for what was cached, more only where something is computed again.
-        assert run.prefilled_tokens + run.reused_tokens >= isl.sum()
+        if not case["families"]:
+            assert run.prefilled_tokens + run.reused_tokens >= isl.sum()
         if run.num_preemptions == 0:
             assert run.prefilled_tokens + run.reused_tokens == isl.sum()
     if case["kind"] == "plain" and case["replicas"] == 1:  # first come, first served

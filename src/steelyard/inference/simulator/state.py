@@ -46,6 +46,7 @@ def new_state(
         requests=np.zeros(places, dtype=layout.REQUEST),
         unused=np.arange(places, dtype=np.int64)[::-1].copy(),
         heaps=np.zeros((count, 2 * widest + 2), dtype=np.int64),
+        leaving=np.zeros(widest + 2, dtype=np.int64),
         residues=np.zeros((count, block_tokens), dtype=np.int64),
         event_keys=np.full(leaves, _NEVER),
         event_tree=_tree(leaves),

@@ -22,7 +22,7 @@ from steelyard.inference.simulator.kernel.pool import (
     take,
     unlink_running,
 )  # fmt: skip
-from steelyard.inference.simulator.kernel.queues import finish_request, finish_step, pop
+from steelyard.inference.simulator.kernel.queues import finish_key, finish_request, finish_step, pop, push
 from steelyard.inference.simulator.kernel.timeline import spread
 
 _FOREVER = 1 << 60
@@ -274,8 +274,11 @@ def advance(s, r):
 
 @inner
 def next_finished(s, r):
-    """Return a request whose last token is out, or NONE; it no longer decodes."""
-    replica = s.replicas[r]
+    """Return a request whose last token is out, or NONE; it no longer decodes. Of several, the one that came first.
+
+    The order decides whose prefix counts as used last, and whose user asks first.
+    """
+    replica, world = s.replicas[r], s.world[0]
     heap = s.heaps[r]
     while replica.heap_size > 0 and finish_step(heap[0]) <= replica.step:
         key = heap[0]
@@ -285,10 +288,17 @@ def next_finished(s, r):
         request = s.requests[q]
         if request.finish == finish_step(key) and request.replica == r:
             stop_decoding(s, r, q)
-            give_back(s, r, q, request.isl + request.osl - 1)
-            unlink_running(replica, s.requests, q)
-            return q
-    return NONE
+            push(s.leaving, world.leaving, finish_key(request.id, q))
+            world.leaving += 1
+    if world.leaving == 0:
+        return NONE
+    q = finish_request(s.leaving[0])
+    pop(s.leaving, world.leaving)
+    world.leaving -= 1
+    request = s.requests[q]
+    give_back(s, r, q, request.isl + request.osl - 1)
+    unlink_running(replica, s.requests, q)
+    return q
 
 
 @inner

@@ -64,7 +64,7 @@ WORLD = _record(
         "cursor issued total pool_free delayed routing closed outputs keep_events warm_up seed"
         " in_system peak_in_system completed counted good rejected preemptions recomputed prefilled reused"
         " hit_blocks asked_blocks first_role turn0 turn1 pool0 pool1 failed_over"
-        " scaling least most down_ticks ticks events"
+        " scaling least most down_ticks ticks events leaving"
     ),
     f8=(
         "time overhead_s think_s ttft_limit tpot_limit e2e_limit itl_limit in_system_s sum_ttft sum_tpot sum_e2e"
@@ -84,6 +84,7 @@ class State(NamedTuple):
     requests: Any  # REQUEST [Q], those in the system
     unused: Any  # int [Q], stack of free places in `requests`
     heaps: Any  # int [R, H], finish step * 2^24 + request
+    leaving: Any  # int [H], answers that end in one step: number in the order of arrival * 2^24 + request
     residues: Any  # int [R, block_tokens], decoding sequences by (tokens - step) mod block
     event_keys: Any  # float [P], time of a replica's next event
     event_tree: Any  # int [2 P], winner tree over it
