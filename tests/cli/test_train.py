@@ -133,7 +133,6 @@ def test_files_are_written_whole(capsys, tmp_path: Path):
         (("--devices", "64", "--price", "free"), 2, "2.10 USD/device/h"),
         (("--devices", "64", "--as-of", "soon"), 2, "YYYY-MM-DD"),
         (("--devices", "64", "--json", "--explain"), 2, "exclude each other"),
-        (("--devices", "64", "-o", "plan.html"), 2, "ends in .txt or .json"),
         (("--devices", "64", "--target-loss", "0"), 2, "--target-loss"),
         (("--devices", "64", "--dtype", "fp3"), 3, "unknown number format"),
         (("--devices", "64", "--software", "ep_overlap_rato=1"), 2, "nearest: ep_overlap_ratio"),

@@ -6,20 +6,15 @@ from pathlib import Path
 
 import click
 
-from steelyard.cli.output import FORMATS, deliver, screen, warn
+from steelyard.cli.output import deliver, form_of, form_options, screen, warn
 from steelyard.errors import InputError
 
 
 @click.command("compare")
 @click.argument("scenario", required=False, type=click.Path(path_type=Path))
-@click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, breakdown, sources.")
-@click.option("--markdown", "form", flag_value="markdown", help="Markdown with every value.")
-@click.option("--html", "form", flag_value="html", help="One HTML file with plots, for offline; on stdout unless -o.")
 @click.option("--explain", metavar="FACTOR", help="Print the tree of terms behind a factor, for example compute_cost.")
 @click.option("--example", is_flag=True, help="Print the built-in scenario, to copy and change.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead of stdout."
-)
+@form_options
 def command(scenario: Path | None, form: str | None, explain: str | None, example: bool, output: Path | None) -> None:
     """Call an API, serve a model, fine-tune or pretrain: which, and from which load on?
 
@@ -42,8 +37,7 @@ def command(scenario: Path | None, form: str | None, explain: str | None, exampl
         return
     if scenario is not None and str(scenario) == "":
         raise InputError("the scenario has no name; give a YAML file, or nothing for the built-in example")
-    if form is None and explain is None and output is not None:
-        form = FORMATS.get(output.suffix.lower())
+    form = form_of(form, output, explain=explain is not None)
 
     from steelyard.compare import compare
     from steelyard.compare.scenario_file import load_scenario

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -23,18 +24,27 @@ output_option = click.option(
 )
 
 
-def form_of(form: str | None, explain: bool, output: Path | None) -> str | None:
-    """Return the form asked for by an option or by the end of `-o FILE`: "json", else text.
+F = TypeVar("F", bound=Callable[..., Any])
+_FORM_OPTIONS = (
+    click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, breakdown, sources."),
+    click.option("--markdown", "form", flag_value="markdown", help="The same tables in Markdown."),
+    click.option("--html", "form", flag_value="html", help="One HTML file with plots, for offline; stdout unless -o."),
+    output_option,
+)
 
-    Raises:
-        InputError: A file of a form that there is not.
-    """
+
+def form_options(function: F) -> F:
+    """Add the options of a command whose answer has every form: `--json`, `--markdown`, `--html`, `-o FILE`."""
+    for option in reversed(_FORM_OPTIONS):
+        function = option(function)
+    return function
+
+
+def form_of(form: str | None, output: Path | None, *, explain: bool = False) -> str | None:
+    """Return the form asked for by an option or by the end of `-o FILE`; None for text."""
     if form is not None and explain:
-        raise click.UsageError("--json and --explain exclude each other; the JSON document has the trees too")
-    ending = None if output is None or form or explain else FORMATS.get(output.suffix.lower())
-    if ending not in {None, "json"}:
-        raise InputError(f"-o {output}: there is text and JSON; give a name that ends in .txt or .json")
-    return form or ending
+        raise click.UsageError(f"--{form} and --explain exclude each other; --json and --html have the trees too")
+    return form or (None if output is None or explain else FORMATS.get(output.suffix.lower()))
 
 
 def complain(kind: str, message: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from steelyard.cli.output import FORMATS, deliver, output_option, screen, warn
+from steelyard.cli.output import deliver, form_of, form_options, screen, warn
 from steelyard.cli.quantities import LATENCY, RATE, TOKENS
 from steelyard.cli.serve_options import take_objective
 from steelyard.report.emit import SERVING, serving_file
@@ -17,11 +17,11 @@ from steelyard.report.emit import SERVING, serving_file
 @click.option("--model", required=True, metavar="MODEL", help="Catalogue name, or a config.json.")
 @click.option("--on", "devices", required=True, multiple=True, metavar="DEVICE", help="Accelerator; repeatable.")
 @click.option("--devices", "max_devices", type=click.IntRange(1), default=8, show_default=True, help="At most so many.")
-@click.option("--load", default="chat", show_default=True, metavar="NAME", help="Preset of the catalogue.")
+@click.option("--load", default="chat", show_default=True, metavar="NAME", help="Preset, or a trace file.")
 @click.option("--isl", "isl_tokens", type=TOKENS, help="Prompt tokens of every request, in place of the preset's.")
 @click.option("--osl", "osl_tokens", type=TOKENS, help="Answer tokens of every request, in place of the preset's.")
-@click.option("--rate", "request_rate_per_s", type=RATE, help="Peak demand; as much as the devices carry if not given.")
-@click.option("--peak-to-mean", "peak_to_mean_ratio", type=float, help="Of the demand; the preset's.")
+@click.option("--rate", "request_rate_per_s", type=RATE, help="Peak demand; a trace's own; all that fits if none.")
+@click.option("--peak-to-mean", "peak_to_mean_ratio", type=float, help="Of the demand; the preset's or the trace's.")
 @click.option("--ttft", type=LATENCY, help="Objective: time to first token, such as 500ms.")
 @click.option("--tpot", type=LATENCY, help="Objective: time per output token, such as 30ms.")
 @click.option("--percentile", type=click.FloatRange(1, 99.99), default=95.0, show_default=True, help="Of both.")
@@ -32,11 +32,10 @@ from steelyard.report.emit import SERVING, serving_file
 @click.option("--pricing", default="on_demand", show_default=True, help="Rental: on_demand, spot, reserved_1y, ...")
 @click.option("--draws", type=click.IntRange(0), default=10, show_default=True, help="Behind the ranges.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same answer.")
-@click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, sources.")
 @click.option(
     "--emit", type=click.Choice(tuple(SERVING)), help="A file that runs the cheapest, in place of the answer."
 )
-@output_option
+@form_options
 def command(form: str | None, emit: str | None, output: Path | None, **asked: Any) -> int:
     """Which deployment keeps the objective for least money, which is fastest, which takes least energy?
 
@@ -55,9 +54,8 @@ def command(form: str | None, emit: str | None, output: Path | None, **asked: An
     from steelyard.report.serving_plan import render
 
     if emit is not None and form is not None:
-        raise click.UsageError("--emit and --json exclude each other")
-    if form is None and output is not None and emit is None:
-        form = FORMATS.get(output.suffix.lower())
+        raise click.UsageError("--emit and --json, --markdown or --html exclude each other")
+    form = None if emit else form_of(form, output)
     together, objective = asked.pop("together"), take_objective(asked)
     plan = plan_serving(ServingPlanQuestion(objective=objective, separate=not together, **asked))
     width, _ = screen()

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from steelyard.cli.job_options import F, job_options, to_job
-from steelyard.cli.output import deliver, form_of, output_option, screen, warn
+from steelyard.cli.output import deliver, form_of, form_options, screen, warn
 from steelyard.cli.quantities import DURATION, NUMBERS, SIZE
 from steelyard.report.emit import TRAINING, training_file
 
@@ -40,14 +40,13 @@ def limit_options(function: F) -> F:
 @click.option(
     "--layout", metavar="LAYOUT", help="Why not this one? tp=8,pp=4,...: its rank, or what stands against it."
 )
-@click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, breakdown, sources.")
 @click.option("--explain", is_flag=True, help="Print the trees of terms behind the winner.")
 @click.option(
     "--emit",
     type=click.Choice(tuple(TRAINING)),
     help="A file that runs the simplest of the best, in place of the answer.",
 )
-@output_option
+@form_options
 def command(form: str | None, explain: bool, emit: str | None, output: Path | None, **options: Any) -> None:
     """Which layout trains fastest, which cheapest in time, and what lies between?
 
@@ -71,8 +70,8 @@ def command(form: str | None, explain: bool, emit: str | None, output: Path | No
     from steelyard.training import Space
 
     if emit is not None and (form is not None or explain):
-        raise click.UsageError("--emit and --json or --explain exclude each other")
-    form = None if emit else form_of(form, explain, output)
+        raise click.UsageError("--emit and the other forms of an answer exclude each other")
+    form = None if emit else form_of(form, output, explain=explain)
     job, counts, asked = to_job(options), options["counts"], options["layout"]
     only_count = counts[0] if len(counts) == 1 else None
     with LayoutProgress(len(counts)) as progress:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from steelyard.cli.output import deliver, form_of, output_option, screen, warn
+from steelyard.cli.output import deliver, form_of, form_options, screen, warn
 from steelyard.cli.quantities import DAY, DEVICE_PRICE, RATE, TOKENS
 
 
@@ -45,9 +45,8 @@ from steelyard.cli.quantities import DAY, DEVICE_PRICE, RATE, TOKENS
 @click.option("--region", default="United States", show_default=True, help="Of the electricity.")
 @click.option("--as-of", type=DAY, help="Prices of this day (YYYY-MM-DD); the newest unless stated.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draws behind ranges.")
-@click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, breakdown, sources.")
 @click.option("--explain", is_flag=True, help="Print the trees of terms: value, formula and source of each.")
-@output_option
+@form_options
 def command(form: str | None, explain: bool, output: Path | None, **options: Any) -> int:
     """Does a deployment fit, how fast is it under a load, and what does a token cost in money and energy?
 
@@ -59,7 +58,7 @@ def command(form: str | None, explain: bool, output: Path | None, **options: Any
       steelyard predict serve --model llama-3.1-8b --on h100 --isl 1000 --osl 200 --concurrency 64
       steelyard predict serve --model deepseek-r1 --on b200 --tp 8 --ep 8 --isl 8k --osl 1k --rate '2 requests/s'
     """
-    form = form_of(form, explain, output)
+    form = form_of(form, output, explain=explain)
 
     from steelyard.compare.serving import ServingQuestion, predict_serving
     from steelyard.report import serving_prediction

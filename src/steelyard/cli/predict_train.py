@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from steelyard.cli.job_options import job_options, to_job
-from steelyard.cli.output import deliver, form_of, output_option, screen, warn
+from steelyard.cli.output import deliver, form_of, form_options, screen, warn
 
 
 @click.command("train")
@@ -17,9 +17,8 @@ from steelyard.cli.output import deliver, form_of, output_option, screen, warn
     "--devices", "num_devices", type=click.IntRange(1), help="How many; the fewest that hold it if not given."
 )
 @click.option("--layout", metavar="LAYOUT", help="tp=8,pp=16,vpp=2,zero=1,...; the simplest of the fastest if none.")
-@click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, breakdown, sources.")
 @click.option("--explain", is_flag=True, help="Print the trees of terms: value, formula and source of each.")
-@output_option
+@form_options
 def command(form: str | None, explain: bool, output: Path | None, **options: Any) -> int:
     """Does a training job fit, how long does it take, what does it cost, what comes out?
 
@@ -38,7 +37,7 @@ def command(form: str | None, explain: bool, output: Path | None, **options: Any
     from steelyard.report import training_prediction
     from steelyard.report.progress import LayoutProgress
 
-    form = form_of(form, explain, output)
+    form = form_of(form, output, explain=explain)
     job = to_job(options)
     text, count = options["layout"], options["num_devices"]
     layout = None if text is None else parse_layout(text, count, job.batch_sequences)

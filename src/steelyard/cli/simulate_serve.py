@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from steelyard.cli.output import FORMATS, deliver, screen, warn
+from steelyard.cli.output import deliver, form_of, form_options, screen, warn
 from steelyard.cli.quantities import LATENCY, RATE, SHARE, TOKENS
 from steelyard.cli.serve_options import take_objective
 from steelyard.errors import InputError
@@ -50,6 +50,7 @@ from steelyard.errors import InputError
 @click.option("--token-budget", type=click.IntRange(min=1), help="Most tokens in a step; the engine's.")
 @click.option("--replicas", type=click.IntRange(min=1), default=1, help="How many serve.")
 @click.option("--decode-replicas", type=click.IntRange(min=0), default=0, help="Separate ones; the others prefill.")
+@click.option("--decode-layout", metavar="LAYOUT", help="Of those: tp=4,ep=4,max-sequences=64; as the others' if none.")
 @click.option(
     "--routing",
     default="least-requests",
@@ -65,10 +66,7 @@ from steelyard.errors import InputError
 @click.option("--draws", type=click.IntRange(min=0), default=20, help="Draws behind the ranges; 0 for none.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Same seed, same answer.")
 @click.option("--events", type=click.Path(path_type=Path), metavar="FILE", help="Write every request (.csv, .parquet).")
-@click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, breakdown, sources.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead of stdout."
-)
+@form_options
 def command(form: str | None, output: Path | None, events: Path | None, **asked: Any) -> int:
     """Which latencies, rates, energy and cost does a fleet give under this traffic?
 
@@ -80,13 +78,14 @@ def command(form: str | None, output: Path | None, events: Path | None, **asked:
       steelyard simulate serve --model llama-3.1-8b --on h100-sxm --load azure-conversation
       steelyard simulate serve --model llama-3.1-70b --on h100 --tp 4 --rate 5 --ttft 2s --tpot 30ms
       steelyard simulate serve --model llama-3.1-8b --on h100 --load trace.csv --replicas 4 --events out.csv
+      steelyard simulate serve --model qwen3-32b --dtype fp8 --on h200 --tp 1 --replicas 4
+          --decode-replicas 3 --decode-layout tp=2 --html -o fleet.html
     """
     from steelyard.compare.serving.traffic import simulate_serving
     from steelyard.report.request_events import EventFile
     from steelyard.report.serving_traffic import render
 
-    if form is None and output is not None:
-        form = FORMATS.get(output.suffix.lower())
+    form = form_of(form, output)
     question = _question(asked)
     if events is None:
         answer = simulate_serving(question)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from steelyard.decide.result import Decision, Influence, RouteMonths
-from steelyard.report import text
-from steelyard.report.figures import COLOURS, OTHER, Figure, layout, shaded_line
+from steelyard.report import plot, text
+from steelyard.report.figures import COLOURS, shaded_line
+from steelyard.report.plot import Figure
 
 SHOWN = 8  # inputs of the tornado
 
@@ -27,7 +28,7 @@ def figures(decision: Decision) -> dict[str, Figure]:
 def cumulative_cost(decision: Decision, routes: list[RouteMonths]) -> Figure:
     """Return what each route has cost by the end of each month, p10 to p90 shaded, with break-even dates marked."""
     data = [part for route in routes for part in shaded_line(route.route, route.cumulative_usd)]
-    drawn = layout("month", "USD so far", log_y=[cost for line in data for cost in line["y"]])
+    drawn = plot.layout("month", "USD so far", log_y=[cost for line in data for cost in line["y"]])
     marks = [
         (one.at.p50 + 1, f"{text.title(one.right)} has paid back")
         for one in decision.crossings
@@ -38,7 +39,7 @@ def cumulative_cost(decision: Decision, routes: list[RouteMonths]) -> Figure:
         marks.append((step.from_month + 1, f"change to {text.title(step.route)}"))
     drawn["shapes"] = [
         {"type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1}
-        | {"line": {"color": OTHER, "width": 1.5, "dash": "dash"}}
+        | {"line": {"color": plot.OTHER, "width": 1.5, "dash": "dash"}}
         for x, _ in marks
     ]
     drawn["annotations"] = [
@@ -64,11 +65,11 @@ def tornado(decision: Decision) -> Figure:
             "hovertemplate": "%{y}<extra></extra>",
         }
         for name, colour, starts, ends in (
-            ("from p10", "#56B4E9", [one.gap_low_usd for one in moved], [_middle(one) for one in moved]),
-            ("to p90", "#E69F00", [_middle(one) for one in moved], [one.gap_high_usd for one in moved]),
+            ("from p10", plot.SKY, [one.gap_low_usd for one in moved], [_middle(one) for one in moved]),
+            ("to p90", plot.ORANGE, [_middle(one) for one in moved], [one.gap_high_usd for one in moved]),
         )
     ]
-    drawn = layout("USD by which the leading route is cheaper than the next; below 0 the choice changes", "")
+    drawn = plot.layout("USD by which the leading route is cheaper than the next; below 0 the choice changes", "")
     drawn["yaxis"] |= {"autorange": "reversed"}
     drawn["barmode"] = "overlay"
     return {"data": bars, "layout": drawn}
@@ -98,6 +99,6 @@ def cheapest(decision: Decision) -> Figure:
         "xgap": 1,
         "ygap": 1,
     }
-    drawn = layout("requests a day in the first month", "", log_x=found.requests_per_day)
+    drawn = plot.layout("requests a day in the first month", "", log_x=found.requests_per_day)
     drawn["yaxis"] |= {"type": "category"}
     return {"data": [data], "layout": drawn}

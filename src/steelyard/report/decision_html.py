@@ -9,7 +9,8 @@ from steelyard.decide.result import Decision
 from steelyard.report import text
 from steelyard.report.decision import best, cheapest_then, considered, gap, share, standing
 from steelyard.report.decision_figures import figures
-from steelyard.report.html import esc, estimate, page, row, source, table, term_item
+from steelyard.report.html import estimate
+from steelyard.report.page import esc, folded, footer, listed, notes, page, plot_place, row, table
 
 PLOTS = {
     "cumulative-cost": "What each route has cost by the end of each month",
@@ -21,7 +22,7 @@ PLOTS = {
 def render(decision: Decision) -> str:
     """Return the page; it opens offline and prints."""
     drawn = figures(decision)
-    return page(f"{decision.title}: what to do", "\n".join(_body(decision, list(drawn))), drawn)
+    return page(f"{decision.title}: what to do", _body(decision, list(drawn)), drawn)
 
 
 def _body(decision: Decision, plots: list[str]) -> Iterator[str]:
@@ -40,25 +41,26 @@ def _body(decision: Decision, plots: list[str]) -> Iterator[str]:
     yield from _influences(decision)
     yield from _plot("cheapest", plots)
     yield "<h2>How the costs came about</h2>"
-    yield f'<details><summary>Term by term</summary><ul class="tree">{term_item(decision.explained)}</ul></details>'
+    yield folded("Term by term", decision.explained)
     yield from _listed("How much of it is inference", in_words(decision.relevance))
-    yield from _listed("Assumed", decision.also_assumed)
-    yield from _listed("Not modelled", decision.not_modelled)
-    yield from _listed("Warnings", decision.warnings)
-    yield from _listed("Sources", (source(name) for name in decision.sources))
+    lists = (
+        ("Assumed", decision.also_assumed),
+        ("Not modelled", decision.not_modelled),
+        ("Warnings", decision.warnings),
+    )
+    yield from notes(lists, decision.sources)
     told = f"As of {decision.as_of}, {decision.draws} draws, seed {decision.seed}, catalogue {decision.catalogue}."
-    yield f"<footer>{esc(told)} Ranges are p10 to p90. {esc(text.legend())}.</footer>"
+    yield footer(f"{told} Ranges are p10 to p90. {text.legend()}.")
 
 
 def _plot(name: str, plots: list[str]) -> Iterator[str]:
     if name in plots:
-        yield f'<h2>{PLOTS[name]}</h2><div class="plot" id="{name}"></div>'
+        yield f"<h2>{PLOTS[name]}</h2>{plot_place(name)}"
 
 
 def _listed(heading: str, items: Iterable[str]) -> Iterator[str]:
-    lines = "".join(f"<li>{esc(item)}</li>" for item in items)
-    if lines:
-        yield f'<h2>{heading}</h2><ul class="plain">{lines}</ul>'
+    if lines := list(items):
+        yield f"<h2>{heading}</h2>{listed(lines)}"
 
 
 def _routes(decision: Decision) -> Iterator[str]:

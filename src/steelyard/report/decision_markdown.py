@@ -8,7 +8,7 @@ from steelyard.decide.relevance import in_words
 from steelyard.decide.result import Decision
 from steelyard.report import explain, text
 from steelyard.report.decision import best, cheapest_then, considered, gap, share, standing
-from steelyard.report.markdown import escape, source_line, table
+from steelyard.report.markdown import escape, source, table
 
 
 def render(decision: Decision) -> str:
@@ -34,7 +34,7 @@ def _lines(decision: Decision) -> Iterator[str]:
     yield from _listed("Warnings", decision.warnings)
     yield from ("", "## How the costs came about", "", "```text")
     yield from (line.replace("```", "'''") for line in explain.lines(decision.explained))
-    yield from ("```", "", "## Sources", "", *(f"- {source_line(name)}" for name in decision.sources), "")
+    yield from ("```", "", "## Sources", "", *(f"- {source(name)}" for name in decision.sources), "")
     told = f"As of {decision.as_of}, {decision.draws} draws, seed {decision.seed}, catalogue {decision.catalogue}."
     yield f"{told} Ranges are p10 to p90. {escape(text.legend())}."
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from steelyard.compare.result import Cell, Comparison, Quantity, Verdict
 from steelyard.records.term import Term
@@ -48,21 +48,16 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     yield from ("", "## How the numbers came about", "")
     for factor in comparison.factors:
         yield from (f"### {escape(factor.title)}", "", "```text", *_fenced(factor.tree), "```", "")
-    yield from ("## Sources", "", *(f"- {source_line(name)}" for name in comparison.sources), "")
+    yield from ("## Sources", "", *(f"- {source(name)}" for name in comparison.sources), "")
     yield f"Ranges are p10 to p90 over the seeded draws. {escape(text.legend())}."
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a table; its cells are escaped already."""
+    """Yield a table; headings and cells are Markdown."""
     yield "| " + " | ".join(headings) + " |"
     yield "|" + " --- |" * len(headings)
     for row in rows:
         yield "| " + " | ".join(row) + " |"
-
-
-def rows_table(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    """Yield rows of the same columns as a table."""
-    yield from table(tuple(rows[0]), ([escape(cell) for cell in row.values()] for row in rows))
 
 
 def _summaries(comparison: Comparison) -> Iterator[str]:
@@ -135,8 +130,8 @@ def _verdict(verdict: Verdict, crossover: str = "") -> str:
     return "<br>".join([*lines, *(escape(line) for line in (verdict.because, crossover) if line)])
 
 
-def source_line(name: str) -> str:
-    """Return a source with what the catalogue knows of it."""
+def source(name: str) -> str:
+    """Return a source spelt out."""
     about = source_record(name)
     parts = [about.get(key, "") for key in ("title", "publisher", "url", "retrieved", "licence")]
     return ", ".join(escape(part) for part in (name, *parts) if part)

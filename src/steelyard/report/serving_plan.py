@@ -1,4 +1,4 @@
-"""The deployments found for a demand, as text and as JSON."""
+"""The deployments found for a demand: what their sheet says, and the JSON document."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from steelyard.compare.serving.plan_result import PlanOption, PlanPoint, ServingPlan
-from steelyard.report.json_document import document, dump
-from steelyard.report.listing import table
-from steelyard.report.plain import bullets, heading
+from steelyard.report import sheet as sheets
+from steelyard.report.json_document import document
+from steelyard.report.serving_figures import money_against_ttft, user_against_device
+from steelyard.report.sheet import Bullets, Plot, Rows, Section, Sheet
 from steelyard.report.text import ranged
 from steelyard.units import format_quantity
 
@@ -18,8 +19,8 @@ _SHOWN = 8
 
 
 def render(plan: ServingPlan, *, form: str | None = None, width: int | None = None) -> str:
-    """Return the plan for the terminal, or as "json"."""
-    return dump(_document(plan)) if form == "json" else "\n".join(_text(plan, width)) + "\n"
+    """Return the plan as text, or as "json", "markdown" or "html"."""
+    return sheets.render(_sheet(plan), form=form, document=lambda: _document(plan), width=width)
 
 
 def _document(plan: ServingPlan) -> dict[str, Any]:
@@ -31,10 +32,14 @@ def _document(plan: ServingPlan) -> dict[str, Any]:
             "fastest": _option(plan.fastest),
             "least_energy": _option(plan.least_energy),
             "options": [_option(option) for option in plan.options],
-            "front": [{"deployment": name} | dataclasses.asdict(point) for name, point in plan.front],
+            "front": [{"deployment": name} | point.to_dict() for name, point in plan.front],
             "why": list(plan.why),
             "ranges": {name: found.to_dict() for name, found in plan.ranges.items()},
             "met_probability": plan.met_probability,
+            "request_rate_per_s": plan.request_rate_per_s,
+            "peak_to_mean_ratio": plan.peak_to_mean_ratio,
+            "replay": None if plan.replay is None else dataclasses.asdict(plan.replay),
+            "kv_transfer_s": plan.kv_transfer_s,
             "refused": list(plan.refused),
             "num_candidates": plan.num_candidates,
             "num_simulations": plan.num_simulations,
@@ -51,44 +56,91 @@ def _option(option: PlanOption) -> dict[str, Any]:
         name: found.to_dict() if (found := getattr(option, name)) else None
         for name in ("usd_per_hour", "usd_per_output_mtoken", "usd_per_output_mtoken_at_mean")
     }
-    ways = option.candidate.deployment
+    unit = option.candidate
     return {
         "name": option.candidate.name,
         "device": option.candidate.device_id,
-        "deployment": dataclasses.asdict(ways),
-        "prefill_replicas": option.candidate.prefill_replicas,
-        "decode_replicas": option.candidate.decode_replicas,
+        "deployment": dataclasses.asdict(unit.deployment),
+        "max_sequences": unit.max_sequences,
+        "prefill_deployment": None if unit.prefill is None else dataclasses.asdict(unit.prefill),
+        "prefill_replicas": unit.prefill_replicas,
+        "decode_replicas": unit.decode_replicas,
+        "kv_transfer_s_per_token": unit.transfer_s_per_token,
         "units": option.units,
         "num_devices": option.num_devices,
         "bound_request_per_s": option.candidate.bound_request_per_s,
-        **dataclasses.asdict(option.at),
+        **option.at.to_dict(),
         **held,
     }
 
 
-def _text(plan: ServingPlan, width: int | None) -> Iterator[str]:
+def _sheet(plan: ServingPlan) -> Sheet:
     asked = plan.question
-    demand = "as much as they carry" if asked.request_rate_per_s is None else f"{asked.request_rate_per_s:g} requests/s"
-    yield f"{asked.model} on up to {asked.max_devices} of {', '.join(asked.devices)}: {demand}"
-    yield f"objective: {', '.join(_limits(plan)) or 'none'}"
-    yield from heading("Within the objective, cheapest first")
-    yield table([_row(option) for option in plan.options[:_SHOWN]], width=width).rstrip()
-    yield from heading("The answers")
+    rate = plan.request_rate_per_s
+    demand = "as much as they carry" if rate is None else f"{rate:.4g} requests/s at the peak"
+    mean = "" if rate is None else f", {rate / plan.peak_to_mean_ratio:.4g} in the mean"
+    why = (Section(heading="Why not the others", parts=(Bullets(plan.why),)),) if plan.why else ()
+    return Sheet(
+        title=f"{asked.model} on up to {asked.max_devices} of {', '.join(asked.devices)}: {demand}{mean}",
+        asked=(f"load: {plan.load_label}", f"objective: {', '.join(_limits(plan)) or 'none'}"),
+        sections=(
+            Section(
+                heading="Within the objective, cheapest first",
+                parts=(
+                    Rows([_row(option) for option in plan.options[:_SHOWN]]),
+                    Plot("Money against TTFT", lambda: money_against_ttft(plan)),
+                ),
+            ),
+            Section(heading="The answers", parts=(Bullets(list(_answers(plan))),)),
+            *why,
+            Section(
+                heading="The front: tokens/s for a user against tokens/s of a device",
+                parts=(
+                    Rows([_front_row(name, point) for name, point in plan.front]),
+                    Plot("A user against a device", lambda: user_against_device(plan)),
+                ),
+            ),
+            Section(heading="Read it so", parts=(Bullets(list(_notes(plan))),)),
+        ),
+        sources=plan.sources,
+        warnings=plan.warnings,
+    )
+
+
+def _answers(plan: ServingPlan) -> Iterator[str]:
     for label, option in (("cheapest", plan.cheapest), ("fastest", plan.fastest), ("least energy", plan.least_energy)):
         yield f"{label}: {option.candidate.name}, {option.num_devices} devices"
     best = plan.cheapest
     if best.usd_per_output_mtoken is not None and best.usd_per_output_mtoken_at_mean is not None:
         peak, mean = ranged(best.usd_per_output_mtoken, "usd"), ranged(best.usd_per_output_mtoken_at_mean, "usd")
         yield f"cost of a million tokens: {peak} at the peak, {mean} at the mean load of the same fleet"
+    spent = best.at.energy
+    parts = (("devices", spent.device_j), ("their hosts", spent.host_j), ("cooling and supply (PUE)", spent.cooling_j))
+    told = ", ".join(f"{format_quantity(joules, 'j')} {name}" for name, joules in parts)
+    yield f"energy per output token of the cheapest: {told}"
     if plan.ranges:
         told = ", ".join(f"{name.upper()} {ranged(plan.ranges[f'{name}_s'], 's')}" for name in ("ttft", "tpot"))
-        yield f"of the cheapest over draws of the step time: {told}; {plan.met_probability:.0%} keep the objective"
-    if plan.why:
-        yield from heading("Why not the others")
-        yield from bullets(plan.why, width)
-    yield from heading("The front: tokens/s for a user against tokens/s of a device")
-    yield table([_front_row(name, point) for name, point in plan.front], width=width).rstrip()
-    yield ""
+        kept = f"{plan.met_probability:.0%} keep the objective"
+        yield f"of the cheapest under its part of the demand, over draws of the step time: {told}; {kept}"
+    if plan.replay is not None:
+        seen = plan.replay
+        kept = "keeps the objective" if seen.meets else "MISSES THE OBJECTIVE"
+        yield (
+            f"under the trace itself, {seen.num_requests:,} requests, the cheapest {kept}: TTFT "
+            f"{format_quantity(seen.ttft_s, 's')}, TPOT {format_quantity(seen.tpot_s, 's')}, "
+            f"{format_quantity(seen.slo_attainment_ratio, 'ratio')} of requests good"
+            + (f", {format_quantity(seen.prefix_hit_ratio, 'ratio')} of blocks cached" if seen.prefix_hit_ratio else "")
+        )
+    if plan.kv_transfer_s:
+        yield (
+            "KV cache of a mean prompt from prefill to decode worker: "
+            f"{format_quantity(plan.kv_transfer_s, 's')}, part of the time to the second token"
+        )
+
+
+def _notes(plan: ServingPlan) -> Iterator[str]:
+    yield "TTFT and TPOT are those of the objective's percentile, simulated at the rate of the line"
+    yield "ranges are p10 to p90 over draws of the step-time residual, each simulated; of money, over providers"
     yield (
         f"{plan.num_candidates} deployments bounded in closed form, {plan.num_simulations} simulations, "
         f"{format_quantity(plan.elapsed_s, 's')}"
@@ -115,7 +167,7 @@ def _row(option: PlanOption) -> dict[str, str]:
         "TTFT": format_quantity(at.ttft_s, "s"),
         "TPOT": format_quantity(at.tpot_s, "s"),
         "tokens/s a device": f"{at.tokens_per_s_per_device:.0f}",
-        "J/token": f"{at.it_energy_j_per_token:.3g}",
+        "J/token": f"{at.energy.it_j:.3g}",
         "USD/Mtoken": "" if option.usd_per_output_mtoken is None else f"{option.usd_per_output_mtoken.p50:.3g}",
     }
 

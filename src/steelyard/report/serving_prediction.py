@@ -1,4 +1,4 @@
-"""One serving deployment under one load, for the terminal, as trees and as JSON."""
+"""One serving deployment under one load: what its sheet says."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Iterator
 
 from steelyard import inference
 from steelyard.compare.serving import ServingPrediction
-from steelyard.report import text
-from steelyard.report.listing import table
-from steelyard.report.plain import bullets, heading, middle, share
-from steelyard.report.prediction import render_prediction
+from steelyard.compare.serving.curve import load_curve
+from steelyard.report import serving_figures, text
+from steelyard.report import sheet as sheets
+from steelyard.report.plain import middle, share
+from steelyard.report.plot import Figure, stacked
+from steelyard.report.prediction import prediction_document
+from steelyard.report.sheet import Bullets, Part, Plot, Rows, Section, Sheet
 from steelyard.units import format_quantity
 
 SCHEMA = "steelyard/predict-serve/1"
@@ -32,15 +35,13 @@ _MEMORY_ITEMS = (
 def render(
     found: ServingPrediction, *, form: str | None = None, explain: bool = False, width: int | None = None
 ) -> str:
-    """Return a prediction for the terminal, as "json", or the trees of terms behind it."""
-    return render_prediction(
-        found,
-        schema=SCHEMA,
-        inputs=found.question.inputs(),
-        title=title(found),
-        plain=_plain(found, width),
+    """Return a prediction as text, as "json", "markdown" or "html", or the trees of terms behind it."""
+    return sheets.render(
+        _sheet(found),
         form=form,
+        document=lambda: prediction_document(found, SCHEMA, found.question.inputs()),
         explain=explain,
+        width=width,
     )
 
 
@@ -55,20 +56,47 @@ def title(found: ServingPrediction) -> str:
     )
 
 
-def _plain(found: ServingPrediction, width: int | None) -> Iterator[str]:
+def _sheet(found: ServingPrediction) -> Sheet:
     asked = found.question
-    yield title(found)
-    yield f"{asked.isl_tokens:,.0f} tokens in, {asked.osl_tokens:,.0f} out; {_load_text(found)}"
-    yield from heading(f"Memory of a device: {_verdict(found)}")
-    yield table(_memory_rows(found), width=width).rstrip()
-    if found.median is None:
+    sections = [_section(f"Memory of a device: {_verdict(found)}", Rows(_memory_rows(found)))]
+    if found.median is not None:
+        sections += [
+            _section("Under this load", Rows(_rows(found)), *_curves(found)),
+            _section("A step", Rows(_step_rows(found)), Plot("Where a step goes", lambda: _step_plot(found))),
+            _section("Read it so", Bullets(list(_notes(found)))),
+        ]
+    return Sheet(
+        title=title(found),
+        asked=(f"{asked.isl_tokens:,.0f} tokens in, {asked.osl_tokens:,.0f} out; {_load_text(found)}",),
+        sections=sections,
+        trees=found.trees(),
+        sources=found.sources,
+        warnings=found.warnings,
+    )
+
+
+def _section(heading: str, *parts: Part) -> Section:
+    return Section(heading=heading, parts=parts)
+
+
+def _curves(found: ServingPrediction) -> Iterator[Plot]:
+    median = found.median
+    if median is None:
         return
-    yield from heading("Under this load")
-    yield table(_rows(found), width=width).rstrip()
-    yield from heading("A step")
-    yield table(_step_rows(found), width=width).rstrip()
-    yield from heading("Read it so")
-    yield from bullets(_notes(found), width)
+    asked = (1.0 / middle(median.tpot_s), middle(median.output_tokens_per_s_per_device))
+    yield Plot("What more users get", lambda: serving_figures.load_curve(load_curve(found), asked))
+
+
+def _step_plot(found: ServingPrediction) -> Figure:
+    assert found.median is not None
+    steps = {"decoding": found.median.decode_step, "with prompts": found.median.prompt_step}
+    return stacked(
+        {
+            name: {label: 1e3 * middle(getattr(step, part)) for part, label in _STEP_PARTS}
+            for name, step in steps.items()
+        },
+        "ms",
+    )
 
 
 def _load_text(found: ServingPrediction) -> str:

@@ -1,4 +1,4 @@
-"""A simulated serving fleet as text and as JSON."""
+"""A simulated serving fleet: what its sheet says, and its JSON document."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from steelyard.compare.serving.traffic_question import TrafficAnswer
-from steelyard.inference.simulator import METRICS
-from steelyard.report.json_document import document, dump
-from steelyard.report.listing import table
-from steelyard.report.text import amount, clean, ranged
+from steelyard.inference.simulator import METRICS, NOT_MODELLED
+from steelyard.report import sheet as sheets
+from steelyard.report.json_document import document
+from steelyard.report.serving_figures import over_time, spread_of
+from steelyard.report.sheet import Bullets, Plot, Rows, Section, Sheet, Words
+from steelyard.report.text import amount, ranged
 from steelyard.units import format_quantity
 
 SCHEMA = "steelyard/simulate-serve/1"
@@ -17,8 +19,8 @@ _SHOWN = ("mean", "p50", "p90", "p95", "p99")
 
 
 def render(answer: TrafficAnswer, *, form: str | None = None, width: int | None = None) -> str:
-    """Return the answer for the terminal, or as "json"."""
-    return dump(_document(answer)) if form == "json" else _text(answer, width)
+    """Return the answer as text, or as "json", "markdown" or "html"."""
+    return sheets.render(_sheet(answer), form=form, document=lambda: _document(answer), width=width)
 
 
 def _document(answer: TrafficAnswer) -> dict[str, Any]:
@@ -29,9 +31,9 @@ def _document(answer: TrafficAnswer) -> dict[str, Any]:
         "ranges": {name: found.to_dict() for name, found in answer.ranges.items()},
         "overloaded_probability": answer.overloaded_probability,
         "usd": {name: found.to_dict() for name, found in answer.usd.items()},
-        "it_energy_j": answer.it_energy_j,
-        "facility_energy_j": answer.facility_energy_j,
-        "it_energy_j_per_request": answer.it_energy_j / run.num_requests if run.num_requests else None,
+        "it_energy_j": answer.energy.it_j,
+        "facility_energy_j": answer.energy.facility_j,
+        "energy_per_request": answer.energy.per(run.num_requests).to_dict(),
         "objective_met": not answer.misses,
         "misses": [
             {"metric": miss.metric, "limit_s": miss.limit_s, "reached_s": miss.reached_s} for miss in answer.misses
@@ -47,16 +49,47 @@ def _document(answer: TrafficAnswer) -> dict[str, Any]:
     )
 
 
-def _text(answer: TrafficAnswer, width: int | None) -> str:
-    parts = [f"{clean(answer.title)}\n{clean(answer.load_label)}; {answer.run.num_requests:,} requests\n"]
-    parts.append(table(list(_latencies(answer)), width=width))
-    parts.append(table([{"": name, "value": value} for name, value in _figures(answer)], width=width))
-    if answer.misses:
-        parts.append("".join(f"objective missed: {miss.told}\n" for miss in answer.misses))
-    parts.append(
-        "Ranges are p10 to p90 over draws of the step-time residual, each simulated; of money, over providers.\n"
+def _sheet(answer: TrafficAnswer) -> Sheet:
+    run = answer.run
+    figures = [{"of the fleet": name, "value": value} for name, value in _figures(answer)]
+    spent = [{"what it takes": name, "value": value} for name, value in _spent(answer)]
+    latencies = {metric.upper(): getattr(run, metric) for metric in METRICS}
+    return Sheet(
+        title=answer.title,
+        asked=(f"{answer.load_label}; {run.num_requests:,} requests",),
+        sections=(
+            Section(
+                heading="Latency",
+                parts=(
+                    Rows(list(_latencies(answer))),
+                    Words([f"objective missed: {miss.told}" for miss in answer.misses]),
+                    Plot("How latencies are spread", lambda: spread_of(latencies)),
+                ),
+            ),
+            Section(heading="Rates and use", parts=(Rows(figures),)),
+            Section(heading="Over time", parts=tuple(_plots(answer))),
+            Section(heading="Energy and money", parts=(Rows(spent),)),
+            Section(heading="Read it so", parts=(Bullets(list(_notes(answer))),)),
+        ),
+        trees=answer.breakdown,
+        sources=answer.sources,
+        warnings=answer.warnings,
     )
-    return "\n".join(parts)
+
+
+def _plots(answer: TrafficAnswer) -> Iterator[Plot]:
+    asked, seen = answer.objective, answer.run.timeline
+    if seen is None:
+        return
+    held = {"in the system": seen.in_system_requests, "of them in a batch": seen.in_batch_requests}
+    ttft = {"TTFT p50": seen.ttft_p50_s, "TTFT p95": seen.ttft_p95_s}
+    tpot = {"TPOT p50": seen.tpot_p50_s, "TPOT p95": seen.tpot_p95_s}
+    yield Plot("Requests: running and waiting", lambda: over_time(seen, held, "requests"))
+    yield Plot("KV cache in use", lambda: over_time(seen, {"KV cache": seen.kv_use_ratio * 100.0}, "% of the pool"))
+    yield Plot("Output", lambda: over_time(seen, {"output": seen.output_tokens_per_s}, "tokens/s"))
+    yield Plot("Replicas paid", lambda: over_time(seen, {"replicas": seen.replica_count}, "replicas"))
+    yield Plot("Time to first token", lambda: over_time(seen, ttft, "s", limit=asked.ttft_s))
+    yield Plot("Time per output token", lambda: over_time(seen, tpot, "s", limit=asked.tpot_s))
 
 
 def _latencies(answer: TrafficAnswer) -> Iterator[dict[str, str]]:
@@ -100,14 +133,17 @@ def _figures(answer: TrafficAnswer) -> Iterator[tuple[str, str]]:
     if run.num_rejected:
         yield "requests too long to serve", f"{run.num_rejected:,}"
     yield "replicas, mean", f"{run.mean_replica_count:.3g}"
-    yield (
-        "energy per request, devices and hosts",
-        format_quantity(answer.it_energy_j / run.num_requests if run.num_requests else 0.0, "j"),
-    )
-    yield (
-        "energy per request, facility (PUE)",
-        format_quantity(answer.facility_energy_j / run.num_requests if run.num_requests else 0.0, "j"),
-    )
+
+
+def _spent(answer: TrafficAnswer) -> Iterator[tuple[str, str]]:
+    if answer.run.num_requests:
+        each = answer.energy.per(answer.run.num_requests)
+        for name, label in (
+            ("device_j", "devices"),
+            ("host_j", "their hosts"),
+            ("cooling_j", "cooling and supply (PUE)"),
+        ):
+            yield f"energy per request: {label}", format_quantity(getattr(each, name), "j")
     for name, label in (
         ("usd_per_request", "USD per 1,000 requests"),
         ("usd_per_output_mtoken", "USD per Mtoken generated"),
@@ -116,4 +152,9 @@ def _figures(answer: TrafficAnswer) -> Iterator[tuple[str, str]]:
         if name in answer.usd:
             held = answer.usd[name]
             yield label, ranged(held, "usd_per_request") if name == "usd_per_request" else ranged(held, "usd")
-    yield "simulated in", f"{amount(answer.elapsed_s, 's')}"
+
+
+def _notes(answer: TrafficAnswer) -> Iterator[str]:
+    yield "ranges are p10 to p90 over draws of the step-time residual, each simulated; of money, over providers"
+    yield f"not modelled: {'; '.join(NOT_MODELLED)}"
+    yield f"simulated in {amount(answer.elapsed_s, 's')}"

@@ -1,4 +1,4 @@
-"""A plan of training layouts, for the terminal, trees and JSON."""
+"""A plan of training layouts: what its sheet says, and its JSON document."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 
 from steelyard.compare.jobs import Option, TrainingPlan, WhyNot
 from steelyard.compare.jobs.layouts import layout_text
-from steelyard.report.json_document import document, dump
-from steelyard.report.listing import table
-from steelyard.report.plain import bullets, heading, share
-from steelyard.report.prediction import tree_lines
+from steelyard.report import sheet as sheets
+from steelyard.report.json_document import document
+from steelyard.report.plain import share
+from steelyard.report.sheet import Bullets, Part, Plot, Rows, Section, Sheet, Words
 from steelyard.report.text import amount
+from steelyard.report.training_figures import front
 from steelyard.report.training_prediction import title
 from steelyard.units import format_quantity
 
@@ -21,12 +22,10 @@ _APART_RATIO = 0.05  # rows shown differ by this share of the memory, or of the 
 
 
 def render(plan: TrainingPlan, *, form: str | None = None, explain: bool = False, width: int | None = None) -> str:
-    """Return a plan for the terminal, as "json", or the trees of terms behind its winner."""
-    if form == "json":
-        return dump(plan_document(plan))
-    if explain:
-        return "\n".join([*_winner(plan), "", *tree_lines(plan.winner, title(plan.winner))]) + "\n"
-    return "\n".join(_plain(plan, width)) + "\n"
+    """Return a plan as text, as "json", "markdown" or "html", or the trees of terms behind its winner."""
+    return sheets.render(
+        _sheet(plan, width), form=form, document=lambda: plan_document(plan), explain=explain, width=width
+    )
 
 
 def plan_document(plan: TrainingPlan) -> dict[str, Any]:
@@ -41,24 +40,37 @@ def plan_document(plan: TrainingPlan) -> dict[str, Any]:
     )
 
 
-def _plain(plan: TrainingPlan, width: int | None) -> Iterator[str]:
-    yield title(plan.winner)
-    yield f"{plan.num_layouts:,} layouts keep the rules, {plan.num_fitting:,} of them fit the memory"
+def _sheet(plan: TrainingPlan, width: int | None) -> Sheet:
+    sections = [
+        Section(
+            heading="Worth choosing: nothing is at once as fast, as cheap, on as few devices and as small",
+            parts=(*_options(plan, width), Plot("Days against money", lambda: front(plan))),
+        ),
+    ]
+    if plan.compared is not None:
+        sections.append(
+            Section(heading=f"Why not: {layout_text(plan.compared.layout)}", parts=tuple(_why_not(plan.compared)))
+        )
+    more = "median case; ranges, memory and money of one layout: steelyard predict train --layout ..."
+    return Sheet(
+        title=title(plan.winner),
+        asked=(
+            f"{plan.num_layouts:,} layouts keep the rules, {plan.num_fitting:,} of them fit the memory",
+            *_without_any(plan),
+            *_winner(plan),
+        ),
+        sections=[*sections, Section(heading="Read it so", parts=(Bullets([more]),))],
+        trees=plan.winner.trees(),
+        sources=plan.winner.sources,
+        warnings=plan.warnings,
+    )
+
+
+def _without_any(plan: TrainingPlan) -> Iterator[str]:
     for found in plan.found:
         if found.front is None:
             reason = "no layout fits" if found.num_layouts else "no layout divides the job"
             yield f"{found.num_devices:,} devices: {reason}"
-    yield from ("", *_winner(plan))
-    yield from heading("Worth choosing: nothing is at once as fast, as cheap, on as few devices and as small")
-    shown = _spread(plan)
-    yield from _options(plan, shown, width)
-    if len(shown) < len(plan.front):
-        yield f"{len(plan.front)} in all; --json has every one"
-    if plan.compared is not None:
-        yield from heading(f"Why not: {layout_text(plan.compared.layout)}")
-        yield from _why_not(plan.compared, width)
-    yield ""
-    yield "Median case. Ranges, memory and money of one layout: steelyard predict train --layout ..."
 
 
 def _winner(plan: TrainingPlan) -> Iterator[str]:
@@ -98,15 +110,18 @@ def _spread(plan: TrainingPlan) -> list[Option]:
     return shown
 
 
-def _options(plan: TrainingPlan, shown: list[Option], width: int | None) -> Iterator[str]:
+def _options(plan: TrainingPlan, width: int | None) -> Iterator[Part]:
     """Yield the options as a table; on a narrow screen their layouts stand below it, by number."""
+    shown = _spread(plan)
     rows = [_row(plan, option) for option in shown]
     if width is None or width >= _WIDE:
-        yield table(rows, width=width).rstrip()
-        return
-    layouts = [row.pop("layout") for row in rows]
-    yield table([{"#": str(place)} | row for place, row in enumerate(rows, 1)], width=width).rstrip()
-    yield from (f"{place:>2}  {layout}" for place, layout in enumerate(layouts, 1))
+        yield Rows(rows)
+    else:
+        layouts = [row.pop("layout") for row in rows]
+        yield Rows([{"#": str(place)} | row for place, row in enumerate(rows, 1)])
+        yield Words([f"{place:>2}  {layout}" for place, layout in enumerate(layouts, 1)])
+    if len(shown) < len(plan.front):
+        yield Words([f"{len(plan.front)} in all; --json has every one"])
 
 
 def _row(plan: TrainingPlan, option: Option) -> dict[str, str]:
@@ -123,36 +138,32 @@ def _row(plan: TrainingPlan, option: Option) -> dict[str, str]:
     }
 
 
-def _why_not(asked: WhyNot, width: int | None) -> Iterator[str]:
+def _why_not(asked: WhyNot) -> Iterator[Part]:
     if asked.broken_rule:
-        yield from bullets([f"it breaks a rule: {asked.broken_rule}"], width)
-        return
-    if asked.lacking_bytes:
+        yield Bullets([f"it breaks a rule: {asked.broken_rule}"])
+    elif asked.lacking_bytes:
         items = ", ".join(f"{name} {format_quantity(size, 'bytes')}" for name, size in asked.biggest)
         changes = ", ".join(f"{name} ({format_quantity(size, 'bytes')})" for name, size in asked.smaller_by)
-        yield from bullets(
+        yield Bullets(
             [
                 f"it lacks {format_quantity(asked.lacking_bytes, 'bytes')} a device; the biggest items: {items}",
                 f"it fits with one of: {changes}" if changes else "no single change makes it fit: split it further",
-            ],
-            width,
+            ]
         )
-        return
-    if asked.best is None:
-        yield from bullets(["it fits, and no layout within the limits does"], width)
-        return
-    best = layout_text(asked.best)
-    yield from bullets(
-        [f"rank {asked.rank:,} of {asked.num_fitting:,}, {share(asked.slower_ratio)} slower than {best}"], width
-    )
-    rows = [
-        {
-            "s per Mtoken": part.label,
-            "this": format_quantity(part.asked_s, "s"),
-            "best": format_quantity(part.best_s, "s"),
-            "lost": ("-" if part.lost_s < 0 else "") + format_quantity(abs(part.lost_s), "s"),
-        }
-        for part in asked.parts
-        if part.asked_s or part.best_s
-    ]
-    yield table(rows, width=width).rstrip()
+    elif asked.best is None:
+        yield Bullets(["it fits, and no layout within the limits does"])
+    else:
+        best = layout_text(asked.best)
+        yield Bullets([f"rank {asked.rank:,} of {asked.num_fitting:,}, {share(asked.slower_ratio)} slower than {best}"])
+        yield Rows(list(_parts(asked)))
+
+
+def _parts(asked: WhyNot) -> Iterator[dict[str, str]]:
+    for part in asked.parts:
+        if part.asked_s or part.best_s:
+            yield {
+                "s per Mtoken": part.label,
+                "this": format_quantity(part.asked_s, "s"),
+                "best": format_quantity(part.best_s, "s"),
+                "lost": ("-" if part.lost_s < 0 else "") + format_quantity(abs(part.lost_s), "s"),
+            }

@@ -1,4 +1,4 @@
-"""One training job in one layout, for the terminal, as Markdown-free text, trees and JSON."""
+"""One training job in one layout: what its sheet says."""
 
 from __future__ import annotations
 
@@ -9,41 +9,27 @@ from steelyard.compare.jobs import TrainingPrediction
 from steelyard.compare.jobs.layouts import layout_text
 from steelyard.compare.jobs.loss import Quality
 from steelyard.records.estimate import Estimate
+from steelyard.report import sheet as sheets
 from steelyard.report import text
-from steelyard.report.listing import table
-from steelyard.report.plain import bullets, heading, middle, share
-from steelyard.report.prediction import render_prediction
+from steelyard.report.plain import middle, share
+from steelyard.report.prediction import prediction_document
+from steelyard.report.sheet import Bullets, Plot, Rows, Section, Sheet
+from steelyard.report.training_figures import STEP_PARTS, memory_plot, step_plot
 from steelyard.units import format_quantity
 
 SCHEMA = "steelyard/predict-train/1"
-STEP_PARTS = (
-    ("forward_s", "forward"),
-    ("backward_s", "backward"),
-    ("recompute_s", "recomputed forward"),
-    ("ends_s", "embedding, head, uneven stages"),
-    ("tp_s", "tensor parallel, exposed"),
-    ("cp_s", "context parallel, exposed"),
-    ("ep_s", "expert parallel, exposed"),
-    ("pp_s", "pipeline hand-over, exposed"),
-    ("dp_s", "data parallel, exposed"),
-    ("bubble_s", "pipeline bubble"),
-    ("optimizer_s", "optimizer"),
-    ("straggler_s", "waiting for the slowest rank"),
-)
 
 
 def render(
     found: TrainingPrediction, *, form: str | None = None, explain: bool = False, width: int | None = None
 ) -> str:
-    """Return a prediction for the terminal, as "json", or the trees of terms behind it."""
-    return render_prediction(
-        found,
-        schema=SCHEMA,
-        inputs=found.job.inputs(),
-        title=title(found),
-        plain=_plain(found, width),
+    """Return a prediction as text, as "json", "markdown" or "html", or the trees of terms behind it."""
+    return sheets.render(
+        _sheet(found),
         form=form,
+        document=lambda: prediction_document(found, SCHEMA, found.job.inputs()),
         explain=explain,
+        width=width,
     )
 
 
@@ -55,28 +41,36 @@ def title(found: TrainingPrediction) -> str:
     return f"{text.clean(job.model.id)}, {what} on {tokens}, {int(found.layout.num_devices)} x {job.device.id}"
 
 
-def _plain(found: TrainingPrediction, width: int | None) -> Iterator[str]:
+def _sheet(found: TrainingPrediction) -> Sheet:
     job = found.job
-    yield title(found)
-    yield f"layout {layout_text(found.layout)}{_origin(found)}"
-    yield (
-        f"sequences of {job.seq_tokens:,.0f} tokens, {int(found.layout.global_batch):,} of them in a step, "
-        f"{int(found.layout.num_microbatches):,} micro-batches a rank, {job.compute_dtype}"
-    )
-    yield from heading(f"Step: {format_quantity(middle(found.step.step_s), 's')}, {_utilisation(found.step)}")
-    yield table(_step_rows(found.step), width=width).rstrip()
-    yield from heading(f"Memory: {_verdict(found.memory)}")
-    yield table(_memory_rows(found.memory), width=width).rstrip()
-    yield from heading("The run")
-    yield table(_run_rows(found), width=width).rstrip()
+    sections = [
+        Section(
+            heading=f"Step: {format_quantity(middle(found.step.step_s), 's')}, {_utilisation(found.step)}",
+            parts=(Rows(_step_rows(found.step)), Plot("Where a step goes", lambda: step_plot(found.step))),
+        ),
+        Section(
+            heading=f"Memory: {_verdict(found.memory)}",
+            parts=(Rows(_memory_rows(found.memory)), Plot("Memory of a device", lambda: memory_plot(found.memory))),
+        ),
+        Section(heading="The run", parts=(Rows(_run_rows(found)),)),
+    ]
     if found.quality is not None:
-        yield from heading("Loss to expect")
-        yield table(_quality_rows(found.quality), width=width).rstrip()
-        yield from bullets(
-            ["value of the default law, range over the published laws: they are of different corpora"], width
+        origin = "value of the default law, range over the published laws: they are of different corpora"
+        sections.append(
+            Section(heading="Loss to expect", parts=(Rows(_quality_rows(found.quality)), Bullets([origin])))
         )
-    yield from heading("Read it so")
-    yield from bullets(_notes(found), width)
+    return Sheet(
+        title=title(found),
+        asked=(
+            f"layout {layout_text(found.layout)}{_origin(found)}",
+            f"sequences of {job.seq_tokens:,.0f} tokens, {int(found.layout.global_batch):,} of them in a step, "
+            f"{int(found.layout.num_microbatches):,} micro-batches a rank, {job.compute_dtype}",
+        ),
+        sections=[*sections, Section(heading="Read it so", parts=(Bullets(list(_notes(found))),))],
+        trees=found.trees(),
+        sources=found.sources,
+        warnings=found.warnings,
+    )
 
 
 def _origin(found: TrainingPrediction) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from steelyard import inference
+from steelyard.compare.serving.energy import EnergySplit
 from steelyard.records.estimate import Estimate
 from steelyard.records.workload import Objective
 
@@ -19,11 +20,11 @@ class ServingPlanQuestion:
     model: str
     devices: tuple[str, ...]
     max_devices: int = 8
-    load: str = "chat"
+    load: str = "chat"  # a preset of the catalogue, or a trace file
     isl_tokens: float | None = None  # of every request, in place of the preset's lengths
     osl_tokens: float | None = None
-    request_rate_per_s: float | None = None  # peak demand; without one, as much as `max_devices` carry
-    peak_to_mean_ratio: float | None = None  # the preset's when None
+    request_rate_per_s: float | None = None  # peak demand; a trace's own, or as much as `max_devices` carry, when None
+    peak_to_mean_ratio: float | None = None  # the preset's or the trace's when None
     objective: Objective = field(default_factory=Objective)
     weight_dtypes: tuple[str, ...] = ()  # as stored when empty
     kv_dtype: str | None = None
@@ -39,24 +40,38 @@ class ServingPlanQuestion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One unit that can be repeated: a replica, or a group of prefill and decode replicas."""
+    """One unit that can be repeated: a replica, or a group of separate prefill and decode workers."""
 
     device_id: str
-    deployment: inference.Deployment
-    prefill_replicas: int = 0  # 0: one replica does both
+    deployment: inference.Deployment  # of a replica, or of a decode worker
+    max_sequences: int | None = None  # in a step of it; the engine's when None
+    prefill: inference.Deployment | None = None  # of separate prefill workers
+    prefill_replicas: int = 0
     decode_replicas: int = 0
+    transfer_s_per_token: float = 0.0  # of the KV cache from one to the other
     bound_request_per_s: float  # closed form
 
     @property
     def num_devices(self) -> int:
-        return self.deployment.num_devices * max(1, self.prefill_replicas + self.decode_replicas)
+        if self.prefill is None:
+            return self.deployment.num_devices
+        return self.prefill_replicas * self.prefill.num_devices + self.decode_replicas * self.deployment.num_devices
 
     @property
     def name(self) -> str:
-        ways = self.deployment
-        cut = " ".join(f"{name}{getattr(ways, name)}" for name in ("tp", "pp", "dp", "ep") if getattr(ways, name) > 1)
-        apart = f", {self.prefill_replicas} prefill + {self.decode_replicas} decode" if self.decode_replicas else ""
-        return f"{self.device_id} {cut or 'tp1'} {ways.weight_dtype}{apart}"
+        if self.prefill is None:
+            limit = "" if self.max_sequences is None else f" batch {self.max_sequences}"
+            return f"{self.device_id} {cut(self.deployment)} {self.deployment.weight_dtype}{limit}"
+        return (
+            f"{self.device_id} {self.deployment.weight_dtype}, {self.prefill_replicas} x {cut(self.prefill)} prefill + "
+            f"{self.decode_replicas} x {cut(self.deployment)} decode"
+        )
+
+
+def cut(deployment: inference.Deployment) -> str:
+    """Return how a replica is cut, as people write it: "tp4 dp2 ep8"."""
+    ways = [f"{name}{getattr(deployment, name)}" for name in ("tp", "pp", "dp", "ep") if getattr(deployment, name) > 1]
+    return " ".join(ways) or "tp1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +83,12 @@ class PlanPoint:
     tpot_s: float
     tokens_per_s_per_user: float  # 1 / median TPOT
     tokens_per_s_per_device: float
-    it_energy_j_per_token: float
+    energy: EnergySplit  # per output token
     meets: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "energy"}
+        return plain | {"it_energy_j_per_token": self.energy.it_j, "energy_per_token": self.energy.to_dict()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +97,9 @@ class PlanOption:
 
     candidate: Candidate
     at: PlanPoint
-    points: tuple[PlanPoint, ...]
+    points: tuple[PlanPoint, ...]  # by rate
     units: int
+    usd_per_device_s: float | None  # median over providers
     usd_per_hour: Estimate | None
     usd_per_output_mtoken: Estimate | None  # at the peak
     usd_per_output_mtoken_at_mean: Estimate | None  # the same fleet at the mean load
@@ -89,12 +109,33 @@ class PlanOption:
     def num_devices(self) -> int:
         return self.units * self.candidate.num_devices
 
+    def usd_per_mtoken(self, point: PlanPoint) -> float | None:
+        """Return the cost of a million output tokens at one of its points; None where the device has no price."""
+        if self.usd_per_device_s is None:
+            return None
+        return self.usd_per_device_s / point.tokens_per_s_per_device * 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """What the cheapest option does under the trace itself, its peaks and lulls."""
+
+    num_requests: int
+    ttft_s: float  # at the objective's percentile
+    tpot_s: float
+    slo_attainment_ratio: float
+    prefix_hit_ratio: float
+    meets: bool
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingPlan:
     """The options that keep the objective, cheapest first, and how the search went."""
 
     question: ServingPlanQuestion
+    load_label: str
+    request_rate_per_s: float | None  # peak demand
+    peak_to_mean_ratio: float
     options: tuple[PlanOption, ...]
     fastest: PlanOption
     least_energy: PlanOption
@@ -102,6 +143,8 @@ class ServingPlan:
     why: tuple[str, ...]  # the others lost
     ranges: Mapping[str, Estimate]  # of the cheapest at its rate, over draws of the step-time residual
     met_probability: float  # share of those draws that keep the objective
+    replay: Replay | None  # of a trace
+    kv_transfer_s: float  # of the cheapest's mean prompt from prefill to decode worker; 0 where one replica does both
     refused: tuple[str, ...]
     longest_tokens: float  # prompt and answer of the longest request planned for
     num_candidates: int

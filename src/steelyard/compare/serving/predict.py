@@ -32,7 +32,9 @@ class ServingPrediction:
     ttft_s: Array | None  # with a residual of its own [D, 1]
     usd_per_output_token: Array | None
     pue_ratio: Array
+    time_ratio: Array  # true over predicted step time [D, 1]
     unpriced: tuple[str, ...]
+    figure_sources: tuple[str, ...]  # of the figures that no tree holds: calibration, rent, PUE
 
     @property
     def fits(self) -> bool:
@@ -73,7 +75,7 @@ class ServingPrediction:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        return cited(self.trees().values())
+        return tuple(dict.fromkeys([*cited(self.trees().values()), *self.figure_sources]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values in SI."""
@@ -114,7 +116,7 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
     if not fits:
         return ServingPrediction(
             question=question, memory=held, median=None, drawn=None, ttft_s=None, usd_per_output_token=None,
-            pue_ratio=pue, unpriced=(),
+            pue_ratio=pue, time_ratio=1.0, unpriced=(), figure_sources=(),
         )  # fmt: skip
     fitted = catalog.calibration("inference")
     kind = "moe" if question.model.num_moe_layers else "dense"
@@ -122,6 +124,8 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
     median, drawn = _at(question, 1.0), _at(question, time)
     wait = draws.factor("serving_ttft", fitted[f"{kind}_ttft_residual_sigma"].value)
     usd, unpriced = _rent(question, draws, drawn)
+    figures = [*fitted.values(), economics.pue("hyperscaler")]
+    rented = () if usd is None else question.rental.sources
     return ServingPrediction(
         question=question,
         memory=held,
@@ -130,7 +134,9 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
         ttft_s=np.asarray(median.ttft_s) * wait,
         usd_per_output_token=usd,
         pue_ratio=pue,
+        time_ratio=time,
         unpriced=unpriced,
+        figure_sources=tuple(dict.fromkeys([*(figure.source for figure in figures), *rented])),
     )
 
 

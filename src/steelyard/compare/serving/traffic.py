@@ -6,48 +6,31 @@ import dataclasses
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from steelyard import arch, catalog, device, economics, inference
+from steelyard import arch, catalog, economics, inference
+from steelyard.compare.serving.energy import energy_of
+from steelyard.compare.serving.traffic_case import Case, case_of
 from steelyard.compare.serving.traffic_question import (
-    DEFAULT_LEVEL_RATIO,
     DRAW_REQUESTS,
     Miss,
     TrafficAnswer,
     TrafficQuestion,
 )  # fmt: skip
-from steelyard.errors import InputError, UnknownError
+from steelyard.errors import UnknownError
 from steelyard.inference import simulator
 from steelyard.inference.lengths import normal_score
 from steelyard.inference.simulator import Fleet, Load, ServingResult
 from steelyard.records.estimate import Estimate, estimate
-from steelyard.records.serving import Autoscaling, ReplicaFailures
 from steelyard.records.term import explain
-from steelyard.records.workload import Lengths, Objective, Workload
+from steelyard.records.workload import Objective
 
-DEFAULT_REQUESTS = 100_000
-_SAMPLES = 16_384  # lengths of a preset
 _LEVELS = (50.0, 90.0, 95.0, 99.0)
-_OVERLOADED_RATIO = 1.05  # served slower than it comes, beyond what the last answers take
+_BEHIND_RATIO = 0.02  # of what comes
 _MEGA = 1e6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Case:
-    """A question with its names resolved."""
-
-    question: TrafficQuestion
-    model: arch.Model
-    device: device.Device
-    deployment: inference.Deployment
-    fleet: Fleet
-    load: Load
-    workload: Workload | None
 
 
 def simulate_serving(question: TrafficQuestion, *, sink: Any = None) -> TrafficAnswer:
@@ -65,27 +48,33 @@ def simulate_serving(question: TrafficQuestion, *, sink: Any = None) -> TrafficA
         InputError: Options that exclude each other, a trace that cannot be read, a request beyond the context.
         UnknownError: A name that the catalogue does not hold.
     """
-    case = _case(question)
+    case = case_of(question)
     warm_up = int(question.warm_up_ratio * case.load.num_requests)
     simulator.prepare()
     begun = time.perf_counter()
     run = simulator.simulate(
-        case.fleet, case.load, objective=question.objective, seed=question.seed, warm_up_requests=warm_up, sink=sink
+        case.fleet,
+        case.load,
+        objective=question.objective,
+        seed=question.seed,
+        warm_up_requests=warm_up,
+        keep_timeline=True,
+        sink=sink,
     )
     elapsed_s = time.perf_counter() - begun
     ranges, overloaded = _ranges(case)
     usd, sources, warnings = _price(case, run)
-    pue = economics.pue()
+    pue = economics.pue("hyperscaler")
     return TrafficAnswer(
-        title=_title(case),
+        title=case.title,
         load_label=case.load.label,
         run=run,
         elapsed_s=elapsed_s,
         ranges=ranges,
         overloaded_probability=overloaded,
         usd=usd,
-        it_energy_j=run.energy_j,
-        facility_energy_j=run.energy_j * pue.value,
+        energy=energy_of(run, pue.value),
+        objective=question.objective,
         misses=_misses(run, question.objective),
         inputs=dataclasses.asdict(question) | {"num_requests": case.load.num_requests},
         breakdown={"step": explain(_typical_step(case, run))},
@@ -94,132 +83,15 @@ def simulate_serving(question: TrafficQuestion, *, sink: Any = None) -> TrafficA
     )
 
 
-def _case(question: TrafficQuestion) -> _Case:
-    stated = [question.request_rate_per_s is not None, question.level_ratio is not None,
-              question.concurrency is not None, question.all_at_once]  # fmt: skip
-    if sum(stated) > 1:
-        raise InputError("load: rate, load level, concurrency and all-at-once exclude each other; give one")
-    model, on = arch.load(question.model), device.load(question.device)
-    stored = inference.deployment_for(
-        model, question.tp, weight_dtype=question.weight_dtype, kv_dtype=question.kv_dtype
-    )
-    deployment = dataclasses.replace(stored, pp=question.pp, dp=question.dp, ep=question.ep)
-    trace = Path(question.load)
-    is_trace = trace.suffix.lower() in {".csv", ".jsonl", ".json"} or trace.is_file()
-    workload = None if is_trace else catalog.workload(question.load)
-    if workload is None:
-        load = simulator.trace_load(
-            trace, num_requests=question.num_requests, request_rate_per_s=question.request_rate_per_s
-        )
-        lengths = load.lengths
-    else:
-        lengths = _lengths(question, workload)
-    fleet = _fleet(question, model, on, deployment, lengths)
-    if workload is not None:
-        load = _load(question, workload, lengths, _capacity(model, on, deployment, lengths, question))
-    elif question.concurrency is not None or question.all_at_once or question.level_ratio is not None:
-        raise InputError(f"load: {question.load} is a trace with its own times; only a rate can be given with it")
-    return _Case(
-        question=question, model=model, device=on, deployment=deployment, fleet=fleet, load=load, workload=workload
-    )
-
-
-def _lengths(question: TrafficQuestion, workload: Workload) -> Lengths:
-    if question.isl_tokens is None and question.osl_tokens is None:
-        return inference.lengths_from_workload(workload, num_samples=_SAMPLES)
-    if question.isl_tokens is None or question.osl_tokens is None:
-        raise InputError("lengths: give both --isl and --osl, or neither")
-    return inference.lengths_from_stated({"fixed": question.isl_tokens}, {"fixed": question.osl_tokens}, num_samples=2)
-
-
-def _fleet(
-    question: TrafficQuestion,
-    model: arch.Model,
-    on: device.Device,
-    deployment: inference.Deployment,
-    lengths: Lengths,
-) -> Fleet:
-    replica = simulator.replica_for(
-        model,
-        on,
-        deployment,
-        lengths,
-        engine=inference.engine_for(on, question.engine, question.engine_version),
-        static=question.static,
-        max_sequences=question.max_sequences,
-        token_budget=question.token_budget,
-    )
-    apart = question.decode_replicas > 0
-    cold_start_s = inference.cold_start(model, weight_dtype=deployment.weight_dtype).range_s.p50
-    scaling = failures = None
-    if question.replica_range is not None:
-        least, most = question.replica_range
-        scaling = Autoscaling(
-            min_replicas=least, max_replicas=most, target_requests=question.target_requests, cold_start_s=cold_start_s
-        )
-    if question.mtbf_s is not None:
-        failures = ReplicaFailures(mtbf_s=question.mtbf_s, repair_s=cold_start_s)
-    transfer = simulator.transfer_s_per_token(model, on, deployment, lengths) if apart else 0.0
-    return Fleet(
-        replica=replica,
-        num_replicas=question.replicas,
-        routing=question.routing,
-        decode=replica if apart else None,
-        num_decode_replicas=question.decode_replicas,
-        transfer_s_per_token=transfer,
-        autoscaling=scaling,
-        failures=failures,
-    )
-
-
-def _capacity(
-    model: arch.Model,
-    on: device.Device,
-    deployment: inference.Deployment,
-    lengths: Lengths,
-    question: TrafficQuestion,
-) -> float:
-    """Return the closed-form capacity of the fleet [requests/s]; separate decoding replicas carry none of it alone."""
-    engine = inference.engine_for(on, question.engine, question.engine_version)
-    one = inference.steady(model, on, deployment, lengths, Objective(), engine=engine)
-    count = question.replicas if question.replica_range is None else question.replica_range[0]
-    return float(np.max(one.request_rate_per_s)) * (count + question.decode_replicas)
-
-
-def _load(question: TrafficQuestion, workload: Workload, lengths: Lengths, capacity: float) -> Load:
-    count = DEFAULT_REQUESTS if question.num_requests is None else question.num_requests
-    if question.concurrency is not None:
-        return simulator.closed_load(lengths, question.concurrency, count)
-    if question.all_at_once:
-        return simulator.burst_load(lengths, count)
-    rate = question.request_rate_per_s
-    if rate is None:
-        level = DEFAULT_LEVEL_RATIO if question.level_ratio is None else question.level_ratio
-        if not 0 < level < math.inf:
-            raise InputError(f"load level: {level:g} is not a positive share of the capacity")
-        rate = level * capacity
-    cv = workload.arrival_cv_ratio if question.arrival_cv_ratio is None else question.arrival_cv_ratio
-    if question.gaps not in {"gamma", "weibull"}:
-        raise UnknownError(f"unknown distribution of gaps {question.gaps!r} (known: gamma, weibull)")
-    if question.daily and not workload.hourly_shape_ratio:
-        raise InputError(f"daily shape: the preset {workload.id} has none published; leave it out")
-    return simulator.open_load(
-        lengths,
-        rate,
-        count,
-        arrival_cv_ratio=cv,
-        gaps="weibull" if question.gaps == "weibull" else "gamma",
-        hourly_shape_ratio=workload.hourly_shape_ratio if question.daily else (),
-    )
-
-
-def _ranges(case: _Case) -> tuple[dict[str, Estimate], float]:
+def _ranges(case: Case) -> tuple[dict[str, Estimate], float]:
     """Return each percentile's p10, p50, p90, and the share of draws in which requests come faster than they go."""
     question = case.question
     if question.draws < 1:
         return {}, math.nan
     ratios = time_ratios(case.model, question.draws)
-    load = dataclasses.replace(case.load, num_requests=min(case.load.num_requests, DRAW_REQUESTS))
+    warm_up = min(int(question.warm_up_ratio * case.load.num_requests), DRAW_REQUESTS)
+    count = min(case.load.num_requests, warm_up + DRAW_REQUESTS)
+    load = dataclasses.replace(case.load, num_requests=count)
 
     def drawn(ratio: float) -> ServingResult:
         return simulator.simulate(
@@ -227,7 +99,8 @@ def _ranges(case: _Case) -> tuple[dict[str, Estimate], float]:
             load,
             objective=question.objective,
             seed=question.seed,
-            warm_up_requests=int(question.warm_up_ratio * load.num_requests),
+            warm_up_requests=warm_up,
+            keep_timeline=True,
         )
 
     with ThreadPoolExecutor() as pool:  # the event loop holds no interpreter lock; the order stays
@@ -267,14 +140,18 @@ def _figures(run: ServingResult) -> dict[str, float]:
 
 
 def _overloaded(load: Load, run: ServingResult) -> bool:
-    """Tell whether answering took longer than the requests took to come, one mean answer allowed for."""
-    if not load.request_rate_per_s:
+    """Tell whether a part of what comes in the second half of the time stays behind, more than chance leaves."""
+    if not load.request_rate_per_s or run.timeline is None:
         return False
-    come_s = load.num_requests / load.request_rate_per_s
-    return run.duration_s - run.percentiles_s("e2e")["mean"] > _OVERLOADED_RATIO * come_s
+    seen, come_s = run.timeline, load.num_requests / load.request_rate_per_s
+    half, end = (
+        seen.in_system_requests[max(0, int(np.searchsorted(seen.edges_s, moment)) - 2)]
+        for moment in (0.5 * come_s, min(come_s, float(seen.edges_s[-1])))
+    )
+    return bool(end - half > _BEHIND_RATIO * 0.5 * load.num_requests)
 
 
-def _price(case: _Case, run: ServingResult) -> tuple[dict[str, Estimate], tuple[str, ...], tuple[str, ...]]:
+def _price(case: Case, run: ServingResult) -> tuple[dict[str, Estimate], tuple[str, ...], tuple[str, ...]]:
     """Return the cost of the run's paid device time [USD] per request, per million tokens and per hour."""
     try:
         price = economics.rental_price(case.device.id, case.question.pricing)
@@ -309,7 +186,7 @@ def _misses(run: ServingResult, objective: Objective) -> tuple[Miss, ...]:
     return tuple(found)
 
 
-def _typical_step(case: _Case, run: ServingResult) -> inference.Step:
+def _typical_step(case: Case, run: ServingResult) -> inference.Step:
     lengths = case.load.lengths
     context = float(((lengths.isl_tokens + lengths.osl_tokens / 2) * lengths.osl_tokens).sum())
     return inference.step(
@@ -322,17 +199,7 @@ def _typical_step(case: _Case, run: ServingResult) -> inference.Step:
     )
 
 
-def _sources(case: _Case) -> list[str]:
+def _sources(case: Case) -> list[str]:
     figures = [] if case.workload is None else list(case.workload.figures.values())
     figures += list(catalog.calibration("inference").values())
     return [figure.source for figure in figures]
-
-
-def _title(case: _Case) -> str:
-    count = case.question.replicas
-    if case.question.decode_replicas:
-        return f"{count} prefill and {case.question.decode_replicas} decode replicas of {case.fleet.replica.name}"
-    if case.fleet.autoscaling is not None:
-        least, most = case.fleet.autoscaling.min_replicas, case.fleet.autoscaling.max_replicas
-        return f"{least} to {most} replicas of {case.fleet.replica.name}"
-    return f"{count} replica{'s' * (count > 1)} of {case.fleet.replica.name}"

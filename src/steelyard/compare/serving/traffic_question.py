@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from steelyard.compare.serving.energy import EnergySplit
 from steelyard.inference.simulator import ServingResult
 from steelyard.records.estimate import Estimate
 from steelyard.records.serving import Routing
@@ -13,7 +14,7 @@ from steelyard.records.term import Term
 from steelyard.records.workload import Objective
 
 DEFAULT_LEVEL_RATIO = 0.8
-DRAW_REQUESTS = 20_000  # of each draw of the step-time residual
+DRAW_REQUESTS = 20_000  # of each draw of the step-time residual, after a warm-up of as many at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ class TrafficQuestion:
     token_budget: int | None = None
     replicas: int = 1
     decode_replicas: int = 0  # separate ones; `replicas` then only prefill
+    decode_layout: str | None = None  # of those, "tp=4,ep=4,max-sequences=64"; as the others' when None
     routing: Routing = "least-requests"
     replica_range: tuple[int, int] | None = None  # autoscaled between these numbers, in place of `replicas`
     target_requests: float = 32.0  # autoscaling: in the system per replica
@@ -89,8 +91,8 @@ class TrafficAnswer:
     ranges: Mapping[str, Estimate]  # "ttft_p95_s" and the like
     overloaded_probability: float  # share of draws in which the fleet cannot keep up
     usd: Mapping[str, Estimate]  # per request, per Mtoken and hour; empty where the device has no price
-    it_energy_j: float
-    facility_energy_j: float  # PUE included
+    energy: EnergySplit  # of the run
+    objective: Objective
     misses: tuple[Miss, ...]
     inputs: Mapping[str, Any]
     breakdown: Mapping[str, Term]

@@ -9,6 +9,7 @@ from steelyard.inference.simulator.replay import prefix_hits
 from steelyard.inference.simulator.result import METRICS, Distribution, RequestEvents, ServingResult
 from steelyard.inference.simulator.run import prepare, simulate
 from steelyard.inference.simulator.table import StepTable, step_table, tabulate
+from steelyard.inference.simulator.timeline import Timeline
 from steelyard.inference.simulator.trace import trace_load
 
 NOT_MODELLED: tuple[str, ...] = (
@@ -31,6 +32,7 @@ __all__ = [
     "RequestEvents",
     "ServingResult",
     "StepTable",
+    "Timeline",
     "burst_load",
     "closed_load",
     "open_load",

@@ -156,17 +156,51 @@ def require_pool(replica: Replica, lengths: Lengths) -> None:
         )
 
 
-def transfer_s_per_token(model: arch.Model, device: Device, deployment: Deployment, lengths: Lengths) -> float:
+def transfer_s_per_token(
+    model: arch.Model,
+    device: Device,
+    deployment: Deployment,
+    lengths: Lengths,
+    *,
+    to: Deployment | None = None,
+    num_devices: int | None = None,
+) -> float:
     """Return the time that the KV cache of a prompt token takes from one replica to another [s].
 
-    t = cache bytes of a token on one device / scale-out bandwidth of one device; the ranks send side by side
+    t = larger of the two sides' cache bytes of a token on one device / bandwidth of one device
+
+    The ranks send and receive side by side: the side with the fewest devices has the most to carry each.
+
+    Args:
+        model, device, deployment: What prefills.
+        lengths: Requests.
+        to: What decodes; laid out alike when None.
+        num_devices: Of both together: within one scale-up domain the cache goes over its links; over the network of
+            the device when None, or when they are more.
 
     Raises:
         UnknownError: The device has no network of its own.
+
+    Example:
+        >>> from steelyard import arch, device
+        >>> asked = Lengths(isl_tokens=np.array([1000.0]), osl_tokens=np.array([200.0]))
+        >>> llama, h100 = arch.load("llama-3.1-70b"), device.load("h100")
+        >>> wide, narrow = Deployment(tp=8), Deployment(tp=2)
+        >>> alike, mixed = (transfer_s_per_token(llama, h100, wide, asked, to=to) for to in (wide, narrow))
+        >>> round(mixed / alike)  # two devices take in what eight send
+        4
     """
-    rate = device.accelerator.scale_out_bytes_per_s
+    card = device.accelerator
+    near = num_devices is not None and num_devices <= card.scale_up_devices and card.scale_up_bytes_per_s > 0
+    rate = card.scale_up_bytes_per_s if near else card.scale_out_bytes_per_s
     if not rate > 0:
         raise UnknownError(f"{device.id}: no scale-out bandwidth is known, so the KV transfer has no time")
     tokens = lengths.mean_isl_tokens
-    per_device = float(np.max(arch.cache_bytes(model, tokens, kv_dtype=deployment.kv_dtype, tp=deployment.tp)))
+    per_device = max(_cache_bytes(model, tokens, side) for side in (deployment, to or deployment))
     return per_device / tokens / rate
+
+
+def _cache_bytes(model: arch.Model, tokens: float, side: Deployment) -> float:
+    """Return the cache of a prompt on the device of a replica that holds most of it; pipeline stages share it."""
+    held = arch.cache_bytes(model, tokens, kv_dtype=side.kv_dtype, tp=side.tp)
+    return float(np.max(held)) / side.pp

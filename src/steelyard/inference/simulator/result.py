@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from steelyard.inference.simulator.timeline import Timeline
+
 Counts = npt.NDArray[np.float64]
 METRICS = ("ttft", "tpot", "itl", "e2e")
 
@@ -101,8 +103,10 @@ class ServingResult:
     recomputed_tokens: int
     reused_tokens: int
     energy_j: float  # IT, idle included
+    host_energy_j: float  # of it, the share of the hosts
     device_s: float  # paid
     mean_replica_count: float
+    timeline: Timeline | None = None
     events: RequestEvents | None = None
 
     def percentiles_s(self, metric: str, wanted: tuple[float, ...] = (50.0, 90.0, 95.0, 99.0)) -> dict[str, float]:
@@ -115,5 +119,8 @@ class ServingResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but distributions and events as plain values, percentiles in their place."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in (*METRICS, "events")}
-        return plain | {f"{metric}_s": self.percentiles_s(metric) for metric in METRICS}
+        apart = (*METRICS, "events", "timeline")
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in apart}
+        latencies = {f"{metric}_s": self.percentiles_s(metric) for metric in METRICS}
+        over_time = {} if self.timeline is None else {"timeline": self.timeline.to_dict()}
+        return plain | latencies | over_time

@@ -14,6 +14,7 @@ from steelyard.inference.simulator.load import Block, Load, burst_load
 from steelyard.inference.simulator.result import Distribution, RequestEvents, ServingResult
 from steelyard.inference.simulator.state import grown, new_state
 from steelyard.inference.simulator.table import tabulate
+from steelyard.inference.simulator.timeline import Timeline, read_timeline
 from steelyard.records.serving import Batching
 from steelyard.records.workload import Lengths, Objective
 
@@ -31,6 +32,7 @@ def simulate(
     seed: int = 0,
     warm_up_requests: int = 0,
     keep_events: bool = False,
+    keep_timeline: bool = False,
     sink: Callable[[RequestEvents], None] | None = None,
 ) -> ServingResult:
     """Return what a fleet does under a load, event by event.
@@ -42,6 +44,7 @@ def simulate(
         seed: Of everything drawn; the same seed gives the same answer to the bit.
         warm_up_requests: So many first arrivals are served and not counted.
         keep_events: Keep every counted request in `ServingResult.events`; memory then grows with them.
+        keep_timeline: Read what happened over time into `ServingResult.timeline`; its memory is bounded.
         sink: Takes counted requests in batches instead, for a file.
 
     Returns:
@@ -64,7 +67,8 @@ def simulate(
     state = new_state(whole, load, objective or Objective(), seed, warm_up_requests, keep_events or sink is not None)
     kept: list[RequestEvents] = []
     _drive(state, load.blocks(seed), kept.append if sink is None else sink)
-    return _result(whole, state, kept if keep_events and sink is None else None)
+    timeline = read_timeline(state, float(state.world[0]["time"])) if keep_timeline else None
+    return _result(whole, state, kept if keep_events and sink is None else None, timeline)
 
 
 def prepare() -> bool:
@@ -127,13 +131,14 @@ def _drain(state: State) -> RequestEvents:
     )
 
 
-def _result(fleet: Fleet, state: State, kept: list[RequestEvents] | None) -> ServingResult:
+def _result(fleet: Fleet, state: State, kept: list[RequestEvents] | None, timeline: Timeline | None) -> ServingResult:
     world, replicas, roles = state.world[0], state.replicas, state.roles
     end_s = float(world["time"])
     paid = replicas["up_s"] + np.where(replicas["status"] == 0, 0.0, end_s - replicas["up_since"])
     tables = [fleet.replica.table] + ([fleet.decode.table] if fleet.decode else [])
     devices = np.array([tables[role].num_devices for role in replicas["role"]])
     idle_w = roles["idle_w"][replicas["role"]]
+    host_w = np.array([table.host_w for table in tables])[replicas["role"]]
     busy = float(replicas["busy_s"].sum())
     counted, counted_s = int(world["counted"]), float(world["last_counted"] - world["first_counted"])
     per_s = 1.0 / counted_s if counted_s > 0 else math.nan
@@ -162,8 +167,10 @@ def _result(fleet: Fleet, state: State, kept: list[RequestEvents] | None) -> Ser
         recomputed_tokens=int(world["recomputed"]),
         reused_tokens=int(world["reused"]),
         energy_j=float(replicas["energy_j"].sum() + (idle_w * (paid - replicas["busy_s"])).sum()),
+        host_energy_j=float((host_w * paid).sum()),
         device_s=float((paid * devices).sum()),
         mean_replica_count=float(paid.sum()) / end_s if end_s else float(len(replicas)),
+        timeline=timeline,
         events=_joined(kept),
         **_distributions(state),
     )

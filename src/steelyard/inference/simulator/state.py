@@ -46,6 +46,7 @@ def new_state(
         requests=np.zeros(places, dtype=layout.REQUEST),
         unused=np.arange(places, dtype=np.int64)[::-1].copy(),
         heaps=np.zeros((count, 2 * widest + 2), dtype=np.int64),
+        leaving=np.zeros(widest + 2, dtype=np.int64),
         residues=np.zeros((count, block_tokens), dtype=np.int64),
         event_keys=np.full(leaves, _NEVER),
         event_tree=_tree(leaves),
@@ -54,6 +55,8 @@ def new_state(
         delayed_keys=np.zeros(places + max(load.concurrency, 1)),
         delayed_values=np.full(places + max(load.concurrency, 1), layout.NONE),
         histograms=np.zeros((4, layout.NUM_BINS)),
+        timeline=np.zeros((layout.SLOTS, 6)),
+        slot_latencies=np.zeros((layout.SLOTS, 2 * layout.SLOT_BINS), dtype=np.int64),
         grids=_grids(roles),
         costs=_costs(roles),
         output=np.zeros(max(_OUTPUT_EVENTS, widest + 2) if keep_events else 1, dtype=layout.EVENT),
@@ -101,6 +104,8 @@ def _world(fleet: Fleet, load: Load, objective: Objective, seed: int, warm_up_re
         "balance": fleet.balance_ratio,
         "mtbf_s": failures.mtbf_s if failures else 0.0,
         "repair_s": failures.repair_s if failures else 0.0,
+        "slots_per_s": layout.FIRST_SLOTS_PER_S,
+        "slots_end": layout.SLOTS / layout.FIRST_SLOTS_PER_S,
     }
     if scaling:
         values |= {

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from steelyard import arch
-from steelyard.device import Device, effective_compute_dtype, peak_flop_per_s, power_w
+from steelyard.device import Device, effective_compute_dtype, host_power_w, peak_flop_per_s, power_w
 from steelyard.inference.deployment import Deployment
 from steelyard.inference.engine import Engine, engine_for, served
 from steelyard.inference.step import step
@@ -34,6 +34,7 @@ class StepTable:
     step_s: Grid  # [N, P, C, A]
     energy_j: Grid  # [N, P, C, A], all devices of the replica with their share of the host
     idle_w: float = 0.0  # of the replica, between steps
+    host_w: float = 0.0  # of its hosts, in a step and between: part of both
     num_devices: int = 1
 
     def scaled(self, time_ratio: float) -> StepTable:
@@ -117,6 +118,7 @@ def step_table(
         token_budget=token_budget,
         max_context_tokens=max_context_tokens,
         idle_w=devices * float(np.max(power_w(ran, 0.0))),
+        host_w=devices * float(np.max(host_power_w(ran))),
         num_devices=devices,
     )
 
@@ -128,6 +130,7 @@ def tabulate(
     token_budget: int,
     max_context_tokens: float,
     idle_w: float = 0.0,
+    host_w: float = 0.0,
     num_devices: int = 1,
 ) -> StepTable:
     """Return any cost function on a grid; it takes arrays that broadcast and returns seconds and joules."""
@@ -146,6 +149,7 @@ def tabulate(
         step_s=seconds,
         energy_j=joules,
         idle_w=idle_w,
+        host_w=host_w,
         num_devices=num_devices,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from steelyard.inference.simulator.kernel import prefixes
 from steelyard.inference.simulator.kernel.compiled import inner
 from steelyard.inference.simulator.kernel.costs import decode_cost, room_in_cell, step_cost
-from steelyard.inference.simulator.kernel.layout import IDLE, JUMP, NONE, STEP
+from steelyard.inference.simulator.kernel.layout import IDLE, IN_BATCH, JUMP, KV_USE, NONE, STEP, TOKENS
 from steelyard.inference.simulator.kernel.measures import record_gaps
 from steelyard.inference.simulator.kernel.pool import (
     available,
@@ -22,7 +22,8 @@ from steelyard.inference.simulator.kernel.pool import (
     take,
     unlink_running,
 )  # fmt: skip
-from steelyard.inference.simulator.kernel.queues import finish_request, finish_step, pop
+from steelyard.inference.simulator.kernel.queues import finish_key, finish_request, finish_step, pop, push
+from steelyard.inference.simulator.kernel.timeline import spread
 
 _FOREVER = 1 << 60
 
@@ -251,7 +252,7 @@ def advance(s, r):
     replica = s.replicas[r]
     role = s.roles[replica.role]
     steps = replica.steps if replica.doing == JUMP or role.mixed else 0
-    seconds = replica.end - replica.start
+    seconds, slots_per_s = replica.end - replica.start, s.world[0].slots_per_s
     used = role.kv_blocks - available(replica, role)
     if steps and replica.alive:
         if replica.doing == JUMP:
@@ -259,18 +260,25 @@ def advance(s, r):
         replica.step += steps
         replica.context += steps * replica.alive
         record_gaps(s.histograms, seconds / steps, float(steps * replica.alive))
+        spread(s.timeline, slots_per_s, replica.start, replica.end, TOKENS, float(steps * replica.alive))
     after = role.kv_blocks - available(replica, role)
     replica.busy_s += seconds
     replica.energy_j += replica.energy_per_step * replica.steps
     replica.block_s += 0.5 * (used + after) * seconds
     replica.sequence_s += replica.running * seconds
+    spread(s.timeline, slots_per_s, replica.start, replica.end, IN_BATCH, replica.running * seconds)
+    kv_use_s = 0.5 * (used + after) / role.kv_blocks * seconds
+    spread(s.timeline, slots_per_s, replica.start, replica.end, KV_USE, kv_use_s)
     replica.peak_blocks = max(replica.peak_blocks, after)
 
 
 @inner
 def next_finished(s, r):
-    """Return a request whose last token is out, or NONE; it no longer decodes."""
-    replica = s.replicas[r]
+    """Return a request whose last token is out, or NONE; it no longer decodes. Of several, the one that came first.
+
+    The order decides whose prefix counts as used last, and whose user asks first.
+    """
+    replica, world = s.replicas[r], s.world[0]
     heap = s.heaps[r]
     while replica.heap_size > 0 and finish_step(heap[0]) <= replica.step:
         key = heap[0]
@@ -280,10 +288,17 @@ def next_finished(s, r):
         request = s.requests[q]
         if request.finish == finish_step(key) and request.replica == r:
             stop_decoding(s, r, q)
-            give_back(s, r, q, request.isl + request.osl - 1)
-            unlink_running(replica, s.requests, q)
-            return q
-    return NONE
+            push(s.leaving, world.leaving, finish_key(request.id, q))
+            world.leaving += 1
+    if world.leaving == 0:
+        return NONE
+    q = finish_request(s.leaving[0])
+    pop(s.leaving, world.leaving)
+    world.leaving -= 1
+    request = s.requests[q]
+    give_back(s, r, q, request.isl + request.osl - 1)
+    unlink_running(replica, s.requests, q)
+    return q
 
 
 @inner

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from steelyard.inference.simulator.kernel import batch
 from steelyard.inference.simulator.kernel.compiled import inner
-from steelyard.inference.simulator.kernel.layout import DRAINING, IDLE, JUMP, NONE, PLAN, READY, STEP
+from steelyard.inference.simulator.kernel.layout import (
+    ANSWERED,
+    DRAINING,
+    IDLE,
+    IN_SYSTEM,
+    JUMP,
+    NONE,
+    PLAN,
+    READY,
+    STEP,
+    TOKENS,
+    TPOT,
+    TTFT,
+)  # fmt: skip
 from steelyard.inference.simulator.kernel.measures import record_request
 from steelyard.inference.simulator.kernel.pool import give_back, start_decoding, unlink_running
 from steelyard.inference.simulator.kernel.queues import push_pair, set_key
 from steelyard.inference.simulator.kernel.routing import note_load, route
+from steelyard.inference.simulator.kernel.timeline import note_latency, slot_of, spread
 
 
 @inner
@@ -65,7 +79,12 @@ def leave(s, q, now):
     """A request is done: count it, free its place, let its user ask again."""
     world, request = s.world[0], s.requests[q]
     record_request(world, s.histograms, s.output, request, now, request.cached)
-    count_system(world, now, -1)
+    slot = slot_of(world, now)
+    s.timeline[slot, ANSWERED] += 1.0
+    note_latency(s.slot_latencies, slot, TTFT, request.first - request.arrival)
+    if request.osl > 1:
+        note_latency(s.slot_latencies, slot, TPOT, (now - request.first) / (request.osl - 1))
+    count_system(s, now, -1)
     s.unused[world.pool_free] = q
     world.pool_free += 1
     ask_again(s, now)
@@ -81,9 +100,12 @@ def ask_again(s, now):
 
 
 @inner
-def count_system(world, now, change):
+def count_system(s, now, change):
     """Keep the time integral of the requests in the system."""
-    world.in_system_s += world.in_system * (now - world.time)
+    world = s.world[0]
+    passed = world.in_system * (now - world.time)
+    world.in_system_s += passed
+    spread(s.timeline, world.slots_per_s, world.time, now, IN_SYSTEM, passed)
     world.time = now
     world.in_system += change
     world.peak_in_system = max(world.peak_in_system, world.in_system)
@@ -117,6 +139,7 @@ def _first_token(s, r, q, now, role):
     """A prompt is in: the request ends, goes on to another device, or decodes here."""
     replica, request = s.replicas[r], s.requests[q]
     generated = request.done + 1
+    s.timeline[slot_of(s.world[0], now), TOKENS] += 1.0
     if generated < request.osl and not role.prefill_only:
         start_decoding(s, r, q, generated)
         return

@@ -27,6 +27,12 @@ BINS_PER_DOUBLING_BITS = 7
 LEAST_EXPONENT = -20
 NUM_BINS = 44 << BINS_PER_DOUBLING_BITS
 
+# Timeline: at most so many slots, at first of 1/64 s; of their latencies 8 bins to a doubling.
+SLOTS, FIRST_SLOTS_PER_S = 256, 64.0
+FINE_TO_SLOT_BITS = 4
+SLOT_BINS = NUM_BINS >> FINE_TO_SLOT_BITS
+IN_SYSTEM, IN_BATCH, KV_USE, TOKENS, PAID, ANSWERED = 0, 1, 2, 3, 4, 5
+
 
 def _record(**fields: str) -> np.dtype[Any]:
     names = [(name, kind) for kind, listed in fields.items() for name in listed.split()]
@@ -58,12 +64,12 @@ WORLD = _record(
         "cursor issued total pool_free delayed routing closed outputs keep_events warm_up seed"
         " in_system peak_in_system completed counted good rejected preemptions recomputed prefilled reused"
         " hit_blocks asked_blocks first_role turn0 turn1 pool0 pool1 failed_over"
-        " scaling least most down_ticks ticks events"
+        " scaling least most down_ticks ticks events leaving"
     ),
     f8=(
         "time overhead_s think_s ttft_limit tpot_limit e2e_limit itl_limit in_system_s sum_ttft sum_tpot sum_e2e"
         " num_tpot isl_tokens osl_tokens next_tick tick_s target cold_start_s mtbf_s repair_s balance first_counted"
-        " last_counted counted_osl"
+        " last_counted counted_osl slots_per_s slots_end"
     ),
 )
 EVENT = _record(i8="id isl osl cached preemptions replica", f8="arrival first end")
@@ -78,6 +84,7 @@ class State(NamedTuple):
     requests: Any  # REQUEST [Q], those in the system
     unused: Any  # int [Q], stack of free places in `requests`
     heaps: Any  # int [R, H], finish step * 2^24 + request
+    leaving: Any  # int [H], answers that end in one step: number in the order of arrival * 2^24 + request
     residues: Any  # int [R, block_tokens], decoding sequences by (tokens - step) mod block
     event_keys: Any  # float [P], time of a replica's next event
     event_tree: Any  # int [2 P], winner tree over it
@@ -86,6 +93,8 @@ class State(NamedTuple):
     delayed_keys: Any  # float [Q + users], requests on their way
     delayed_values: Any  # int, request, or NONE for a user's next one
     histograms: Any  # float [4, NUM_BINS]
+    timeline: Any  # float [SLOTS, 6], what is counted over time, by column
+    slot_latencies: Any  # int [SLOTS, 2 SLOT_BINS], TTFT and then TPOT of the requests answered in a slot
     grids: Any  # float [K, 4, G]
     costs: Any  # float [K, N, P, C, A, 2], seconds and joules of a step
     output: Any  # EVENT [E], finished requests

@@ -7,8 +7,9 @@ import math
 from steelyard.inference.simulator.kernel import batch
 from steelyard.inference.simulator.kernel.compiled import inner, outer, rare
 from steelyard.inference.simulator.kernel.fleet import enqueue, note_event, wake
-from steelyard.inference.simulator.kernel.layout import DRAINING, IDLE, NONE, OFF, READY, STARTING
+from steelyard.inference.simulator.kernel.layout import DRAINING, IDLE, NONE, OFF, PAID, READY, STARTING
 from steelyard.inference.simulator.kernel.routing import chance, note_load
+from steelyard.inference.simulator.kernel.timeline import spread
 
 _NEVER = 1e300
 
@@ -40,6 +41,7 @@ def stop(s, r, now):
     replica = s.replicas[r]
     replica.status = OFF
     replica.up_s += now - replica.up_since
+    spread(s.timeline, s.world[0].slots_per_s, replica.up_since, now, PAID, now - replica.up_since)
     replica.end = _NEVER
     replica.fail_at = _NEVER
     note_load(s, r)

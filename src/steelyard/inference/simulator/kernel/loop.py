@@ -15,12 +15,13 @@ from steelyard.inference.simulator.kernel.layout import (
 )  # fmt: skip
 from steelyard.inference.simulator.kernel.lifecycle import fail, get_ready, plan, scale
 from steelyard.inference.simulator.kernel.queues import pop_pair
+from steelyard.inference.simulator.kernel.timeline import widen
 
 _NEVER = 1e300
 
 
 @outer
-def run(s, times, isl, osl, cached, hash_start, hash_count):  # noqa: C901 - one case an event
+def run(s, times, isl, osl, cached, hash_start, hash_count):  # noqa: C901, PLR0912 - one case an event
     """Go on until all requests are answered, or the caller has to do something; return what.
 
     Of things at one moment arrivals come first, then replicas: a request that arrives as a step ends is in the next.
@@ -38,6 +39,8 @@ def run(s, times, isl, osl, cached, hash_start, hash_count):  # noqa: C901 - one
         first_s = min(event_s, delayed_s, arrival_s)
         if world.completed + world.rejected == world.total or first_s == _NEVER:
             return DONE
+        if first_s >= world.slots_end:
+            widen(s, first_s)
         if world.scaling and world.next_tick < first_s:
             scale(s, world.next_tick)
         elif event_s == first_s and event_s < min(arrival_s, delayed_s):
@@ -93,7 +96,7 @@ def _arrive(s, now, asked_s, isl, osl, cached, hash_start, hash_count):
     request.hash_count = hash_count[i]
     request.done = request.sent = request.entries = request.preemptions = request.filled = 0
     request.first = request.last = -1.0
-    count_system(world, now, 1)
+    count_system(s, now, 1)
     enqueue(s, q, now)
 
 

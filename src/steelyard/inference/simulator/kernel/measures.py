@@ -34,7 +34,7 @@ def record_gaps(histograms, seconds, count):
 
 @inner
 def record_request(world, histograms, output, request, end, cached):
-    """Count a finished request, and keep its event where asked for."""
+    """Count a finished request that is not part of the warm-up, and keep its event where asked for."""
     world.completed += 1
     if request.id < world.warm_up:
         return

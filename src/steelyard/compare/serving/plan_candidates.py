@@ -1,0 +1,188 @@
+"""The deployments that a search looks at: every cut of the model, and groups of separate prefill and decode workers.
+
+Closed-form bounds order them; the simulator decides among the best.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from steelyard import arch, device, inference
+from steelyard.compare.serving.plan_result import Candidate
+from steelyard.compare.serving.plan_search import Search
+from steelyard.errors import DoesNotFitError, UnknownError
+from steelyard.inference import simulator
+from steelyard.inference.simulator import Replica
+from steelyard.records.workload import Lengths
+
+_BOUND_SAMPLES = 4096
+_WORKERS = 6  # layouts of either kind that are paired
+_MOST_OF_A_KIND = 32  # workers of a group
+_SHARES = (1.0, 0.8)  # of a prefill worker's rate: at all of it prompts queue without end
+_AS_GOOD_RATIO = 0.97  # a smaller group within this share of the best is preferred
+
+
+def candidates(search: Search) -> list[Candidate]:
+    """Return every replica that fits, with its closed-form bound; what does not is noted with its reason."""
+    question, found = search.question, []
+    lengths = _thinned(search.demand.lengths)
+    for name in question.devices:
+        on = search.on(name)
+        for dtype in question.weight_dtypes or (None,):
+            for cut in _cuts(search.model, on, question.max_devices):
+                stored = inference.deployment_for(
+                    search.model, cut["tp"], weight_dtype=dtype, kv_dtype=question.kv_dtype
+                )
+                deployment = dataclasses.replace(stored, **cut)
+                try:
+                    bound = _bound(search, on, deployment, lengths)
+                except (DoesNotFitError, UnknownError) as error:
+                    search.refused.append(str(error))
+                    continue
+                found.append(Candidate(device_id=on.id, deployment=deployment, bound_request_per_s=bound))
+    return found
+
+
+def _thinned(lengths: Lengths) -> Lengths:
+    """Return at most so many of the samples, evenly spread."""
+    step = -(-len(lengths.isl_tokens) // _BOUND_SAMPLES)
+    return dataclasses.replace(lengths, isl_tokens=lengths.isl_tokens[::step], osl_tokens=lengths.osl_tokens[::step])
+
+
+def _cuts(model: arch.Model, on: device.Device, most: int) -> list[dict[str, Any]]:
+    """Return the ways of cutting a model: tp within a scale-up domain, dp with ep for experts, pp beyond."""
+    domain = max(1, on.accelerator.scale_up_devices)
+    powers = [2**power for power in range(most.bit_length())]
+    cuts = []
+    for tp in (ways for ways in powers if ways <= min(domain, most, max(model.num_heads, 1))):
+        cuts.append({"tp": tp, "ep": 1})
+        if model.num_experts:
+            cuts += [
+                {"tp": tp, "dp": dp, "ep": tp * dp}
+                for dp in powers
+                if 1 < tp * dp <= min(most, domain, model.num_experts)
+            ]
+        cuts += [{"tp": tp, "pp": pp, "ep": 1} for pp in (2, 4) if tp * pp <= most and tp == min(domain, 8)]
+    return cuts
+
+
+def _bound(search: Search, on: device.Device, deployment: inference.Deployment, lengths: Lengths) -> float:
+    """Return the rate of one replica within the TPOT objective in closed form [requests/s]."""
+    only_tpot = dataclasses.replace(search.question.objective, ttft_s=math.inf)
+    engine = inference.engine_for(on, search.question.engine)
+    form = inference.steady(search.model, on, deployment, lengths, only_tpot, engine=engine)
+    return float(np.max(form.request_rate_per_s))
+
+
+def groups(search: Search, whole: list[Candidate], most: int) -> list[Candidate]:
+    """Return the best groups of separate prefill and decode workers of one device kind, each laid out for its work.
+
+    A group of p prefill and d decode workers answers at most min(p P, d D) requests/s, P and D being what a worker of
+    either layout does alone: from its table of step times, D at the largest batch within the TPOT objective.
+
+    Args:
+        search: What is asked.
+        whole: Replicas that fit; their layouts are those of the workers.
+        most: How many groups.
+    """
+    found: list[Candidate] = []
+    kinds = dict.fromkeys((one.device_id, one.deployment.weight_dtype) for one in whole)
+    for device_id, dtype in kinds:
+        on = search.on(device_id)
+        layouts = [
+            one.deployment
+            for one in whole
+            if one.device_id == device_id and one.deployment.weight_dtype == dtype and one.deployment.pp == 1
+        ]
+        if on.accelerator.scale_out_bytes_per_s > 0:
+            found += _paired(search, on, layouts)
+    found.sort(key=lambda one: -one.bound_request_per_s / one.num_devices)
+    return found[:most]
+
+
+def _paired(search: Search, on: device.Device, layouts: list[inference.Deployment]) -> list[Candidate]:
+    """Return the best ratio of every pair of layouts of one device kind."""
+    lengths, asked = search.demand.lengths, search.question.objective
+    longest = float(np.percentile(lengths.isl_tokens, asked.ttft_percentile))
+    prefill, decode = [], []
+    for layout in layouts:
+        replica = search.replica(on.id, layout)
+        if prompt_s(replica, longest) <= asked.ttft_s:
+            prefill.append((prefill_rate(replica, lengths), layout))
+        decode.append((*decode_rate(replica, lengths, asked.tpot_s), layout))
+    prefill.sort(key=lambda one: -one[0] / one[1].num_devices)
+    decode.sort(key=lambda one: -one[0] / one[2].num_devices)
+    found = {}
+    for made in prefill[:_WORKERS]:
+        for taken in decode[:_WORKERS]:
+            for share in _SHARES:
+                group = _best_ratio(search, on, (made[0] * share, made[1]), taken)
+                if group is not None:
+                    found[dataclasses.replace(group, bound_request_per_s=0.0)] = group
+    return list(found.values())
+
+
+def _best_ratio(
+    search: Search,
+    on: device.Device,
+    made: tuple[float, inference.Deployment],
+    taken: tuple[float, int, inference.Deployment],
+) -> Candidate | None:
+    """Return the numbers of prefill and decode workers that answer most a device; the smaller group of equals.
+
+    What a group could answer beyond the demand is worth nothing.
+    """
+    (prefill_per_s, prefill), (decode_per_s, batch, decode) = made, taken
+    numbers = np.arange(1, min(search.question.max_devices, _MOST_OF_A_KIND) + 1)
+    p, d = numbers[:, None], numbers[None, :]
+    devices = p * prefill.num_devices + d * decode.num_devices
+    rate = np.minimum(p * prefill_per_s, d * decode_per_s)
+    asked = math.inf if search.request_rate_per_s is None else search.request_rate_per_s
+    worth = np.where(devices <= search.question.max_devices, np.minimum(rate, asked) / devices, 0.0)
+    if not worth.max() > 0:
+        return None
+    place = np.argmin(np.where(worth >= _AS_GOOD_RATIO * worth.max(), devices, np.iinfo(np.int64).max))
+    i, j = np.unravel_index(int(place), worth.shape)
+    whole = int(devices[i, j])
+    return Candidate(
+        device_id=on.id,
+        deployment=decode,
+        max_sequences=batch,
+        prefill=prefill,
+        prefill_replicas=int(numbers[i]),
+        decode_replicas=int(numbers[j]),
+        transfer_s_per_token=simulator.transfer_s_per_token(
+            search.model, on, prefill, search.demand.lengths, to=decode, num_devices=whole
+        ),
+        bound_request_per_s=float(rate[i, j]),
+    )
+
+
+def prefill_rate(replica: Replica, lengths: Lengths) -> float:
+    """Return the prompts a second of a replica that does nothing else [requests/s]."""
+    return 1.0 / prompt_s(replica, lengths.mean_isl_tokens)
+
+
+def prompt_s(replica: Replica, isl_tokens: float) -> float:
+    """Return the time of a prompt's share of full prefill steps, alone on a replica [s]."""
+    table = replica.table
+    full_s = np.interp(isl_tokens / 2.0, table.attended_tokens, table.step_s[0, -1, 0, :])
+    return float(full_s * isl_tokens / table.prompt_tokens[-1])
+
+
+def decode_rate(replica: Replica, lengths: Lengths, tpot_limit_s: float) -> tuple[float, int]:
+    """Return the answers a second of a replica that only decodes, within a TPOT limit, and the batch that does it."""
+    table = replica.table
+    weights = lengths.osl_tokens / lengths.osl_tokens.sum()
+    context = float(((lengths.isl_tokens + lengths.osl_tokens / 2.0) * weights).sum())
+    step_s = np.array([np.interp(context, table.context_tokens, row) for row in table.step_s[:, 0, :, 0]])
+    held = replica.kv_blocks * replica.batching.block_tokens / context
+    batch = np.arange(1, max(1, int(min(replica.batching.max_sequences, held))) + 1)
+    times = np.interp(batch, table.sequences, step_s)
+    rate = np.where(times <= tpot_limit_s, batch / (times * lengths.mean_osl_tokens), 0.0)
+    best = int(np.argmax(rate))
+    return float(rate[best]), int(batch[best])

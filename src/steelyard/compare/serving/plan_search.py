@@ -1,0 +1,132 @@
+"""What a search over deployments simulates: candidates as fleets, at a steady rate or under the trace itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+
+from steelyard import arch, device, inference
+from steelyard.compare.serving.demand import Demand, demand_of
+from steelyard.compare.serving.plan_result import Candidate, ServingPlanQuestion
+from steelyard.errors import InputError
+from steelyard.inference import simulator
+from steelyard.inference.simulator import Fleet, Replica, ServingResult
+from steelyard.records.serving import Routing
+
+_SAMPLES = 4096  # lengths of a preset
+_REQUESTS = (1500, 20_000)  # of a simulation, at least and at most
+_ANSWERS = 8.0  # mean answers that a simulation lasts
+_WARM_UP_RATIO = 0.2
+
+
+@dataclass(slots=True, kw_only=True)
+class Search:
+    """The question with its names resolved, and what has been made so far."""
+
+    question: ServingPlanQuestion
+    model: arch.Model
+    demand: Demand
+    request_rate_per_s: float | None  # peak demand
+    peak_to_mean_ratio: float
+    replicas: dict[tuple[str, inference.Deployment, int | None], Replica] = field(default_factory=dict)
+    devices: dict[str, device.Device] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    simulations: int = 0
+
+    def on(self, name: str) -> device.Device:
+        """Return a device, read once."""
+        if name not in self.devices:
+            self.devices[name] = device.load(name)
+        return self.devices[name]
+
+    def replica(self, name: str, deployment: inference.Deployment, max_sequences: int | None = None) -> Replica:
+        """Return a replica with its table of step times, made once."""
+        key = (name, deployment, max_sequences)
+        if key not in self.replicas:
+            self.replicas[key] = simulator.replica_for(
+                self.model,
+                self.on(name),
+                deployment,
+                self.demand.lengths,
+                engine=inference.engine_for(self.on(name), self.question.engine),
+                max_sequences=max_sequences,
+            )
+        return self.replicas[key]
+
+    def fleet(self, candidate: Candidate, *, units: int = 1, time_ratio: float = 1.0) -> Fleet:
+        """Return so many of a candidate behind one router, with all steps longer by `time_ratio`."""
+        routing: Routing = "least-requests"
+        if self.demand.trace is not None and len(self.demand.trace.hashes):
+            routing = "prefix-affinity"
+        decode = self._slower(
+            self.replica(candidate.device_id, candidate.deployment, candidate.max_sequences), time_ratio
+        )
+        if candidate.prefill is None:
+            return Fleet(replica=decode, num_replicas=units, routing=routing)
+        return Fleet(
+            replica=self._slower(self.replica(candidate.device_id, candidate.prefill), time_ratio),
+            num_replicas=units * candidate.prefill_replicas,
+            decode=decode,
+            num_decode_replicas=units * candidate.decode_replicas,
+            transfer_s_per_token=candidate.transfer_s_per_token,
+            routing=routing,
+        )
+
+    @staticmethod
+    def _slower(replica: Replica, time_ratio: float) -> Replica:
+        if time_ratio == 1.0:
+            return replica
+        return dataclasses.replace(replica, table=replica.table.scaled(time_ratio))
+
+    def simulated(self, candidate: Candidate, rate: float, *, time_ratio: float = 1.0) -> ServingResult:
+        """Return what one of a candidate does at a steady rate."""
+        step_s = min(self.question.objective.tpot_s, 0.1)
+        wanted = rate * _ANSWERS * self.demand.lengths.mean_osl_tokens * step_s
+        count = int(min(max(wanted, _REQUESTS[0]), _REQUESTS[1]))
+        return self._run(self.fleet(candidate, time_ratio=time_ratio), self.demand.load_at(rate, count), count)
+
+    def replayed(self, candidate: Candidate, units: int, peak_rate: float) -> ServingResult:
+        """Return what so many of a candidate do under the trace itself, stretched to a peak rate."""
+        load = self.demand.replay_at(peak_rate)
+        return self._run(self.fleet(candidate, units=units), load, 0)
+
+    def _run(self, fleet: Fleet, load: simulator.Load, count: int) -> ServingResult:
+        self.simulations += 1
+        return simulator.simulate(
+            fleet,
+            load,
+            objective=self.question.objective,
+            seed=self.question.seed,
+            warm_up_requests=int(_WARM_UP_RATIO * count),
+        )
+
+
+def opened(question: ServingPlanQuestion) -> Search:
+    """Return a search whose names are known and whose fields can be.
+
+    Raises:
+        InputError: A field that cannot be, or a trace that cannot be read.
+        UnknownError: A name that the catalogue does not hold.
+    """
+    rate = question.request_rate_per_s
+    if question.max_devices < 1:
+        raise InputError(f"devices: {question.max_devices} is not a number from 1 on")
+    if rate is not None and not 0 < rate < math.inf:
+        raise InputError(f"request rate: {rate:g} is not a positive number")
+    ratio = question.peak_to_mean_ratio
+    if ratio is not None and not 1 <= ratio < math.inf:
+        raise InputError(f"peak to mean: {ratio:g} is below 1")
+    for name in question.devices:  # a name that is wrong is an error, not a candidate that does not fit
+        inference.engine_for(device.load(name), question.engine)
+    demand = demand_of(
+        question.load, isl_tokens=question.isl_tokens, osl_tokens=question.osl_tokens, num_samples=_SAMPLES
+    )
+    simulator.prepare()
+    return Search(
+        question=question,
+        model=arch.load(question.model),
+        demand=demand,
+        request_rate_per_s=demand.peak_request_per_s if rate is None else rate,
+        peak_to_mean_ratio=demand.peak_to_mean_ratio if ratio is None else ratio,
+    )

@@ -1,0 +1,65 @@
+"""A sheet as an HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from steelyard.report import page
+from steelyard.report.page import esc
+from steelyard.report.plot import Figure
+from steelyard.report.sheet import Bullets, Part, Plot, Row, Rows, Section, Sheet, Words, columns_of
+
+
+def page_of(sheet: Sheet) -> str:
+    """Return the page; it opens offline and prints."""
+    plots: dict[str, Figure] = {}
+    body = list(_body(sheet, plots))
+    return page.page(sheet.title, body, plots)
+
+
+def _body(sheet: Sheet, plots: dict[str, Figure]) -> Iterator[str]:
+    yield f"<h1>{esc(sheet.title)}</h1>"
+    yield from (f'<p class="outcome">{esc(line)}</p>' for line in sheet.asked)
+    for section in sheet.sections:
+        yield from _section(section, plots)
+    if sheet.trees:
+        yield "<h2>How the numbers came about</h2>"
+        yield from (page.folded(tree.label or name, tree) for name, tree in sheet.trees.items())
+    yield from page.notes([("Warnings", sheet.warnings)], sheet.sources)
+    yield page.footer("")
+
+
+def _section(section: Section, plots: dict[str, Figure]) -> Iterator[str]:
+    """Yield a section, its plots side by side at its end; one that has nothing to show is left out."""
+    shown = [line for part in section.parts for line in _part(part)]
+    drawn = [
+        (part.heading, figure)
+        for part in section.parts
+        if isinstance(part, Plot) and (figure := part.draw()) is not None
+    ]
+    if not shown and not drawn:
+        return
+    yield f"<h2>{esc(section.heading)}</h2>"
+    yield from shown
+    if drawn:
+        yield '<div class="two">' if len(drawn) > 1 else "<div>"
+        for heading, figure in drawn:
+            name = f"plot-{len(plots)}"
+            plots[name] = figure
+            yield f"<section><h3>{esc(heading)}</h3>{page.plot_place(name)}</section>"
+        yield "</div>"
+
+
+def _part(part: Part) -> Iterator[str]:
+    if isinstance(part, Words):
+        yield from (f"<p>{esc(line)}</p>" for line in part.lines)
+    elif isinstance(part, Rows) and part.rows:
+        columns = columns_of(part.rows)
+        yield from page.table(columns, (_row(columns, row) for row in part.rows))
+    elif isinstance(part, Bullets):
+        yield page.listed(part.sentences)
+
+
+def _row(columns: Sequence[str], row: Row) -> str:
+    first, *rest = (esc(row.get(name, "")) for name in columns)
+    return page.row(first, (f"<td>{cell}</td>" for cell in rest))
