@@ -6,7 +6,8 @@ Arrays are [D, M]: D draws (or loads of a break-even curve), M months. A [D, 1] 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable
+import hashlib
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -16,6 +17,7 @@ import numpy as np
 
 from steelyard import arch, catalog, device, economics, inference
 from steelyard.compare.draws import Draw, Draws
+from steelyard.compare.kept import KEPT
 from steelyard.compare.quality import Score, score_of
 from steelyard.compare.scenario import Scenario, StatedLengths, TraceLengths
 from steelyard.records.figure import Figure
@@ -36,6 +38,7 @@ class Case:
     workload: Workload
     lengths: Lengths
     objective: Objective
+    only: Mapping[str, frozenset[str]] | None = None  # route -> the options to evaluate; None: all of them
     memory: dict[Hashable, Any] = field(default_factory=dict)  # what all cases of one scenario share, see `once`
 
     @property
@@ -78,9 +81,12 @@ class Case:
     def peak_rate_per_s(self) -> Draw:
         return self.mean_rate_per_s * self.peak_to_mean_ratio
 
-    @cached_property
+    @property
     def hourly_shape_ratio(self) -> Draw:
         """Rate in each hour of a day over the mean [24], with the stated peak-to-mean ratio."""
+        return self.once(("hourly shape",), self._hourly_shape_ratio)
+
+    def _hourly_shape_ratio(self) -> Draw:
         shape = np.asarray(self.workload.hourly_shape_ratio, dtype=np.float64)
         if not shape.size:
             shape = np.exp(np.sin(2 * np.pi * np.arange(24) / 24))  # none published: one smooth wave a day
@@ -110,15 +116,25 @@ class Case:
 
     def drawn(self, name: str, figure: Figure) -> Draw:
         """Return draws [D, 1] of a figure within its own range; a figure without one is a point."""
-        return self.draws.figure(name, figure)
+        return self.once(("drawn", name, figure, self.draws), lambda: self.draws.figure(name, figure))
 
     def assumed(self, name: str) -> Draw:
         """Return draws [D, 1] of an assumption of the compare calibration within its range."""
-        return self.drawn(name, catalog.calibration("compare")[name])
+        return self.once(
+            ("assumed", name, self.draws), lambda: self.draws.figure(name, catalog.calibration("compare")[name])
+        )
 
     def stated(self, value: float) -> Draw:
         """Return a value that the user stated, as an array that broadcasts with draws."""
         return np.full((1, 1), value)
+
+    def wants(self, route: str, option: str) -> bool:
+        """Tell whether an option is to be evaluated."""
+        return self.only is None or option in self.only.get(route, ())
+
+    def wanting(self, only: Mapping[str, frozenset[str]]) -> Case:
+        """Return the same case with these options of each route and no others."""
+        return dataclasses.replace(self, only=only)
 
     def at_loads(self, load_ratio: Draw) -> Case:
         """Return the median case at each of several loads: the same routes, with loads in place of draws."""
@@ -135,6 +151,15 @@ class Case:
             self.memory[key] = make()
         made: T = self.memory[key]
         return made
+
+    def kept(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what `make` returned for an equal key in any scenario of this process (see `Kept.get`)."""
+        return KEPT.get(key, make)
+
+    @property
+    def asked(self) -> Hashable:
+        """Everything that decides what a request is: the key under which capacities are kept."""
+        return self.once(("asked",), lambda: (*_content(self.lengths), self.objective))
 
     def model(self, ref: str) -> arch.Model:
         """Return a model by catalogue name or by a path relative to the scenario file."""
@@ -185,4 +210,10 @@ def _lengths(scenario: Scenario) -> tuple[Lengths, Workload]:
     if isinstance(stated, TraceLengths):
         return inference.lengths_from_trace(scenario.base_dir / stated.trace), catalog.workload(DEFAULT_WORKLOAD)
     workload = catalog.workload(stated)
-    return inference.lengths_from_workload(workload), workload
+    return KEPT.get(("lengths", stated), lambda: inference.lengths_from_workload(workload)), workload
+
+
+def _content(lengths: Lengths) -> tuple[Hashable, ...]:
+    arrays = (lengths.isl_tokens, lengths.osl_tokens)
+    digests = (hashlib.sha256(np.ascontiguousarray(tokens).tobytes()).digest() for tokens in arrays)
+    return (*digests, lengths.cached_input_ratio)

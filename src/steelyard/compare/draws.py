@@ -62,8 +62,7 @@ class Draws:
 
     def from_sorted(self, name: str, values: npt.NDArray[np.float64]) -> Draw:
         """Return draws [count, 1] of an input known by a list of observed values (for example one price a provider)."""
-        normal = self.normal(name)
-        shares = np.array([NormalDist().cdf(z) for z in normal[:, 0]]).reshape(-1, 1)
+        shares = np.full((self.count, 1), 0.5) if self.seed is None else _shares(name, self.count, self.seed)
         result: Draw = np.quantile(values, shares)
         return result
 
@@ -75,4 +74,12 @@ def _normal(name: str, count: int, seed: int) -> Draw:
     slices = (generator.permutation(count) + 0.5) / count
     drawn = np.array([NormalDist().inv_cdf(u) for u in slices]).reshape(-1, 1)
     drawn.flags.writeable = False  # shared by everyone who asks for it
+    return drawn
+
+
+@lru_cache(maxsize=256)
+def _shares(name: str, count: int, seed: int) -> Draw:
+    """Return the draws as shares of the distribution [count, 1]."""
+    drawn = np.array([NormalDist().cdf(z) for z in _normal(name, count, seed)[:, 0]]).reshape(-1, 1)
+    drawn.flags.writeable = False
     return drawn

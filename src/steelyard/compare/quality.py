@@ -7,7 +7,6 @@ to its tuned version, nor from one benchmark, or version of one, to another.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
@@ -81,7 +80,7 @@ def _published(scale: str, keys: tuple[str, ...]) -> Score | None:
 _SERVING_SUFFIXES = ("-turbo", "-fp8", "-nvfp4", "-bf16")  # same weights under a provider's own name
 
 
-@cache
+@catalog.remembered
 def _records() -> dict[str, ModelRecord]:
     """Return the catalogue's models under every name they have."""
     records = catalog.models().values()

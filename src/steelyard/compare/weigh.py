@@ -56,7 +56,8 @@ def compare(scenario: Scenario) -> Comparison:
 
 def look(case: Case) -> View:
     """Return every route's chosen option, the two activities, the routes at ten times the load and the median case."""
-    chosen = {route: unless_idle(found) for route, found in choose_routes(case).items()}
+    options = evaluate_routes(case)
+    chosen = {route: unless_idle(choose(found)) for route, found in options.items()}
     priced = [found for found in chosen.values() if isinstance(found, Outcome)]
     if not priced:
         reasons = "; ".join(
@@ -67,12 +68,13 @@ def look(case: Case) -> View:
         )
     own = [found for found in priced if found.route == "serve"]
     run, odd = training_run(case)
-    tenfold = choose_routes(case.scaled(TENFOLD))
+    tenfold = {route: choose(found) for route, found in evaluate_routes(case.scaled(TENFOLD)).items()}
     view = View(
         case=case,
         chosen=chosen,
         tenfold={name: found for name, found in tenfold.items() if isinstance(found, Outcome)},
         inference=(own or priced)[0],
+        able={route: _able(found) for route, found in options.items()},
         training=run,
         odd=odd,
         typical=None,
@@ -90,9 +92,10 @@ def unless_idle(found: Outcome | Unpriced | None) -> Outcome | Unpriced | None:
 
 def _typical(view: View) -> View:
     """Return the chosen options in the median case."""
-    case = view.case.at_loads(np.ones(1))
+    priced = view.priced()
+    case = view.case.at_loads(np.ones(1)).wanting({route: frozenset({found.option}) for route, found in priced.items()})
     same: dict[str, Outcome | Unpriced | None] = dict(view.chosen)
-    for route, found in view.priced().items():
+    for route, found in priced.items():
         options = [option for option in EVALUATE[route](case) if isinstance(option, Outcome)]
         same[route] = next(option for option in options if option.option == found.option)
     served = same[view.inference.route]
@@ -100,9 +103,9 @@ def _typical(view: View) -> View:
     return dataclasses.replace(view, case=case, chosen=same, inference=served, training=train(case, view.training.job))
 
 
-def choose_routes(case: Case) -> dict[str, Outcome | Unpriced | None]:
-    """Return each route's best option at this load."""
-    return {route: choose(EVALUATE[route](case)) for route in ROUTES}
+def evaluate_routes(case: Case) -> dict[str, list[Outcome | Unpriced]]:
+    """Return each route's options at this load."""
+    return {route: EVALUATE[route](case) for route in ROUTES}
 
 
 def training_run(case: Case) -> tuple[TrainingRun, str]:
@@ -167,15 +170,13 @@ def break_even(view: View) -> BreakEven:
     """Return which route in the running is cheapest at which load, at the median of the uncertain inputs."""
     case = view.case
     first = case.scenario.demand.requests_per_day * DAYS_PER_MONTH
-    able = {route: _able(case, route) for route in view.priced()}  # judged over the draws, as in the tables
-    running = tuple(route for route, options in able.items() if options)
+    running = tuple(route for route, options in view.able.items() if options)
 
     def curves(loads: npt.NDArray[np.float64], routes: tuple[str, ...] = running) -> dict[str, npt.NDArray[np.float64]]:
-        at = case.at_loads(loads / first)
+        at = case.at_loads(loads / first).wanting(view.able)
         costs = {}
         for route in routes:
-            found = [outcome for outcome in EVALUATE[route](at) if isinstance(outcome, Outcome)]
-            options = [outcome for outcome in found if outcome.option in able[route]]
+            options = [outcome for outcome in EVALUATE[route](at) if isinstance(outcome, Outcome)]
             totals = [np.broadcast_to(option.total_usd[:, 0], loads.shape) for option in options]
             costs[route] = np.min(totals, axis=0) / case.months
         return costs
@@ -183,7 +184,6 @@ def break_even(view: View) -> BreakEven:
     return find_break_even(curves, stated_requests_per_month=first)
 
 
-def _able(case: Case, route: str) -> frozenset[str]:
-    """Return the options of a route that can be in the running."""
-    found = [option for option in EVALUATE[route](case) if isinstance(option, Outcome)]
-    return frozenset(option.option for option in found if not option.why_not)
+def _able(options: list[Outcome | Unpriced]) -> frozenset[str]:
+    """Return the names of the options that can be in the running."""
+    return frozenset(option.option for option in options if isinstance(option, Outcome) and not option.why_not)

@@ -9,14 +9,19 @@ from steelyard.compare.draws import Draw
 
 def pue(case: Case) -> Draw:
     stated = case.scenario.prices.pue_ratio
-    return case.drawn("pue", economics.pue()) if stated is None else case.stated(stated)
+    if stated is not None:
+        return case.stated(stated)
+    return case.once(("pue", case.draws), lambda: case.drawn("pue", economics.pue()))
 
 
 def electricity_usd_per_j(case: Case) -> Draw:
     stated = case.scenario.prices.electricity_usd_per_j
     if stated is not None:
         return case.stated(stated)
-    return case.drawn("electricity", economics.electricity_price(case.scenario.region))
+    region = case.scenario.region
+    return case.once(
+        ("electricity", case.draws), lambda: case.drawn("electricity", economics.electricity_price(region))
+    )
 
 
 def grid_kgco2e_per_j(case: Case) -> Draw:

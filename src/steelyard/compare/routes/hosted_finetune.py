@@ -10,7 +10,7 @@ import numpy as np
 from steelyard import arch, economics
 from steelyard.compare.case import Case
 from steelyard.compare.routes.api import api_latency, misses_objective, request_energy, serving_flop, usage_of
-from steelyard.compare.routes.outcome import Outcome, Training, Unpriced, choose, median
+from steelyard.compare.routes.outcome import Outcome, Training, Unpriced, choose, median, nothing
 from steelyard.compare.routes.people import engineer_usd_per_month
 from steelyard.compare.routes.serve import DevicePrice, find_replicas, fleet
 from steelyard.compare.routes.trained import failed
@@ -102,7 +102,7 @@ def _by_token(case: Case, offer: economics.HostedFinetuning) -> Outcome:
         first_answer_s=case.assumed("setup_hosted_finetune"),
         latency=latency,
         misses=misses_objective(case, latency),
-        to_rent_or_buy="nothing",
+        held=nothing,
         tree=lambda: Term(
             label="tokens",
             value=median(monthly.sum(axis=1)),

@@ -63,12 +63,9 @@ def _options(case: Case, serve: ServeRoute, device_ref: str, pricing: str, api: 
         name = f"{model_ref} on {device_ref}, {pricing}; overflow to {api}"
         return [Unpriced(route="hybrid", option=name, reason=str(error), score=worst)]
     return [
-        dataclasses.replace(
-            _evaluate(case, serve, replica, rent, api, price, pricing),
-            option=f"{replica.name}, {pricing}; overflow to {api}",
-            score=worst,
-        )
-        for replica in replicas
+        dataclasses.replace(_evaluate(case, serve, replica, rent, api, price, pricing), option=option, score=worst)
+        for option, replica in ((f"{one.name}, {pricing}; overflow to {api}", one) for one in replicas)
+        if case.wants("hybrid", option)
     ]
 
 
@@ -118,7 +115,7 @@ def _evaluate(
             e2e_s=np.maximum(hosted.e2e_s, own.e2e_s),
             note="the slower of fleet and API; " + hosted.note,
         ),
-        to_rent_or_buy=f"{held_text(replica, pricing, devices, capital)}; {median(over):.0%} of answers from the API",
+        held=lambda: f"{held_text(replica, pricing, devices, capital)}; {median(over):.0%} of answers from the API",
         people_usd=people,
         left_over_usd=left_over,
         capital_usd=capital,
@@ -154,22 +151,27 @@ def _tree(parts: dict[str, Draw], left_over: Draw, over: Draw, rent: DevicePrice
 
 def overflow_ratio(case: Case, base_rate_per_s: Draw) -> Draw:
     """Return the share of answers [..., M] that exceed a base capacity, over the hours of a mean day."""
-    return spilled_ratio(case.hourly_shape_ratio, np.asarray(base_rate_per_s) / case.mean_rate_per_s)
+    return _spilled_ratio(case, np.asarray(base_rate_per_s) / case.mean_rate_per_s)
 
 
-def spilled_ratio(hourly_shape_ratio: Draw, level_ratio: Draw) -> Draw:
-    """Return the mean over the hours of what exceeds a level, both as shares of the mean rate.
+def _spilled_ratio(case: Case, level_ratio: Draw) -> Draw:
+    knots, over = case.once(("spilled",), lambda: spill_curve(case.hourly_shape_ratio))
+    result: Draw = np.interp(level_ratio, knots, over)
+    return result
+
+
+def spill_curve(hourly_shape_ratio: Draw) -> tuple[Draw, Draw]:
+    """Return levels and the mean over the hours of what exceeds each, both as shares of the mean rate.
 
     It is straight between the rates of two hours, so those of all hours fix it.
 
     Example:
-        >>> spilled_ratio(np.array([0.5, 1.5]), np.array([0.0, 1.0, 2.0])).tolist()
+        >>> levels, over = spill_curve(np.array([0.5, 1.5]))
+        >>> np.interp([0.0, 1.0, 2.0], levels, over).tolist()
         [1.0, 0.25, 0.0]
     """
     knots = np.unique(np.append(0.0, hourly_shape_ratio))
-    over = np.maximum(hourly_shape_ratio - knots[:, None], 0.0).mean(axis=1)
-    result: Draw = np.interp(level_ratio, knots, over)
-    return result
+    return knots, np.maximum(hourly_shape_ratio - knots[:, None], 0.0).mean(axis=1)
 
 
 def choose_base(case: Case, capacity_per_s: Draw, usd_per_replica: Draw, usd_per_request: Draw, step: int = 1) -> Draw:
@@ -186,7 +188,7 @@ def choose_base(case: Case, capacity_per_s: Draw, usd_per_replica: Draw, usd_per
     most = np.ceil(rate * case.hourly_shape_ratio.max() / capacity)
     tried = np.ceil(most[..., None] * np.linspace(1 / SPLITS, 1.0, SPLITS) / step) * step  # [., M, SPLITS]
     mean = rate[..., None]
-    spilled = mean * spilled_ratio(case.hourly_shape_ratio, tried * capacity[..., None] / mean)
+    spilled = mean * _spilled_ratio(case, tried * capacity[..., None] / mean)
     cost = tried * known(usd_per_replica)[..., None] + spilled * SECONDS_PER_MONTH * known(usd_per_request)[..., None]
     best = np.argmin(cost, axis=-1)[..., None]
     result: Draw = np.take_along_axis(tried, best, axis=-1)[..., 0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -63,14 +63,14 @@ class Replica:
         values: Draw = np.asarray(getattr(self.capacity, field))[self.rows]
         return values
 
-    @property
+    @cached_property
     def request_rate_per_s(self) -> Draw:
         """Capacity [D, 1]; where a draw misses the objective, the least of those that meet it."""
         rate = self.of("request_rate_per_s")
         reached = rate > 0
         return np.where(reached, rate, rate[reached].min()) if reached.any() else rate
 
-    @property
+    @cached_property
     def met_ratio(self) -> float:
         """Share of the draws in which the objective is met."""
         return float((self.of("request_rate_per_s") > 0).mean())
@@ -101,17 +101,9 @@ def serve_options(case: Case, route: ServeRoute, route_name: str, model_ref: str
                 results.append(Unpriced(route=route_name, option=option, reason=str(error), score=score))
                 continue
             results += [
-                fleet(
-                    case,
-                    route_name,
-                    f"{replica.name}, {pricing}",
-                    replica,
-                    price,
-                    pricing,
-                    route.engineers,
-                    score,
-                )
-                for replica in replicas
+                fleet(case, route_name, option, replica, price, pricing, route.engineers, score)
+                for option, replica in ((f"{replica.name}, {pricing}", replica) for replica in replicas)
+                if case.wants(route_name, option)
             ]
     return results
 
@@ -123,8 +115,10 @@ def find_replicas(case: Case, route: ServeRoute, model_ref: str, device_ref: str
         DoesNotFitError: None fits, or none meets the objective.
     """
     model, on = case.model(model_ref), case.device(device_ref)
-    found = case.once(
-        ("replicas", model_ref, device_ref, route.weight_dtype, route.kv_dtype, route.max_devices_per_replica),
+    settings = (route.weight_dtype, route.kv_dtype, route.max_devices_per_replica)
+    drawn = (case.scenario.draws, case.scenario.seed)
+    found = case.kept(
+        ("replicas", model, on, case.asked, settings, drawn),
         lambda: inference.deployments(
             model,
             on,
@@ -145,6 +139,10 @@ def find_replicas(case: Case, route: ServeRoute, model_ref: str, device_ref: str
 
 def device_price(case: Case, device_ref: str, pricing: str) -> DevicePrice:
     """Return the price of a device under one way of paying: the user's contract, ownership, or the rental market."""
+    return case.once(("price", device_ref, pricing, case.draws), lambda: _device_price(case, device_ref, pricing))
+
+
+def _device_price(case: Case, device_ref: str, pricing: str) -> DevicePrice:
     stated = case.scenario.prices.devices.get(device_ref, {}).get(pricing)
     if stated is not None:
         told = Term(label=f"{pricing} price", value=stated, unit="usd_per_device_s", source="stated in the scenario")
@@ -171,10 +169,7 @@ def _owned_price(case: Case, accelerator: Accelerator) -> DevicePrice:
 
 
 def _rental_price(case: Case, device_id: str, pricing: str) -> DevicePrice:
-    rental = case.once(
-        ("rental", device_id, pricing),
-        lambda: economics.rental_price(device_id, pricing, as_of=case.scenario.as_of),
-    )
+    rental = economics.rental_price(device_id, pricing, as_of=case.scenario.as_of)
     trend = case.rental_price_ratio if pricing in FREE_TO_LEAVE else 1.0
     drawn = case.draws.from_sorted("rental", rental.provider_usd_per_device_s) * trend
     return DevicePrice(
@@ -258,7 +253,7 @@ def fleet(
         serving_flop=serving_flop(case, case.requests, replica.model),
         first_answer_s=case.assumed("setup_serve"),
         latency=own_latency(case, replica),
-        to_rent_or_buy=held_text(replica, pricing, devices, capital),
+        held=partial(held_text, replica, pricing, devices, capital),
         tree=partial(_tree, f"{route_name}: {option}", price, replica, devices, rent, power, people, left_over),
         people_usd=people,
         left_over_usd=left_over,
@@ -281,6 +276,8 @@ def misses_objective(replica: Replica) -> str:
 def left_over_usd(case: Case, devices: Draw, price: DevicePrice, pricing: str) -> Draw:
     """Return what is owed after the horizon [D, 1]: each device added is committed for its whole term."""
     term = COMMITMENT_MONTHS.get(pricing, 0)
+    if not term:
+        return np.zeros((len(devices), 1))
     added = np.diff(devices, axis=1, prepend=0.0)
     after = np.maximum(term - (case.months - np.arange(case.months)), 0)
     owed = added * after * price.usd_per_device_s * SECONDS_PER_MONTH
