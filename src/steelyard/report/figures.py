@@ -1,23 +1,21 @@
-"""The plots of a comparison, as the data and layout that Plotly's JavaScript draws."""
+"""The plots of a comparison."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
 
 from steelyard.compare.result import Comparison, RouteSummary
 from steelyard.records.estimate import Estimate
-from steelyard.report import text
+from steelyard.report import plot, text
+from steelyard.report.plot import Figure, positive
 
-# Okabe and Ito's palette: told apart by readers with any common colour vision; dashes tell the lines apart in print.
 COLOURS = {
-    "api": "#0072B2",
-    "hosted_finetune": "#56B4E9",
-    "serve": "#009E73",
-    "hybrid": "#E69F00",
-    "finetune": "#D55E00",
-    "pretrain": "#CC79A7",
+    "api": plot.BLUE,
+    "hosted_finetune": plot.SKY,
+    "serve": plot.GREEN,
+    "hybrid": plot.ORANGE,
+    "finetune": plot.VERMILION,
+    "pretrain": plot.PURPLE,
 }
 DASHES = {
     "api": "solid",
@@ -27,10 +25,6 @@ DASHES = {
     "finetune": "dashdot",
     "pretrain": "longdash",
 }
-OTHER = "#888888"
-
-Figure = dict[str, Any]
-Values = Iterable[float | None]
 
 
 def figures(comparison: Comparison) -> dict[str, Figure]:
@@ -54,7 +48,7 @@ def cost_by_load(comparison: Comparison) -> Figure:
             "mode": "lines",
             "name": text.title(route),
             "x": list(even.requests_per_month),
-            "y": [_positive(cost) for cost in costs],
+            "y": [positive(cost) for cost in costs],
             "line": _line(route, 2.5),
             "hovertemplate": "%{x:,.3r} requests: %{y:$,.3r} a month",
         }
@@ -64,10 +58,10 @@ def cost_by_load(comparison: Comparison) -> Figure:
     marks = [(edge, "break-even", "dash") for edge in edges]
     marks.append((even.stated_requests_per_month, "your load", "dot"))
     costs = [cost for line in data for cost in line["y"]]
-    layout = _layout("requests a month", "USD a month", log_x=even.requests_per_month, log_y=costs)
+    layout = plot.layout("requests a month", "USD a month", log_x=even.requests_per_month, log_y=costs)
     layout["shapes"] = [
         {"type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1}
-        | {"line": {"color": OTHER, "width": 1.5, "dash": dash}}
+        | {"line": {"color": plot.OTHER, "width": 1.5, "dash": dash}}
         for x, _, dash in marks
     ]
     layout["annotations"] = [
@@ -83,39 +77,39 @@ def cumulative_cost(summaries: list[RouteSummary]) -> Figure:
     data: list[Figure] = []
     for item in summaries:
         months = list(range(1, len(item.cumulative_usd) + 1))
-        name, shade = text.title(item.route), COLOURS.get(item.route, OTHER) + "2e"
+        name, shade = text.title(item.route), COLOURS.get(item.route, plot.OTHER) + "2e"
         common = {"type": "scatter", "mode": "lines", "x": months, "legendgroup": name}
         hidden = common | {"showlegend": False, "hoverinfo": "skip", "line": {"width": 0}}
         data += [
-            hidden | {"y": [_positive(month.p90) for month in item.cumulative_usd]},
+            hidden | {"y": [positive(month.p90) for month in item.cumulative_usd]},
             hidden
-            | {"y": [_positive(month.p10) for month in item.cumulative_usd], "fill": "tonexty", "fillcolor": shade},
+            | {"y": [positive(month.p10) for month in item.cumulative_usd], "fill": "tonexty", "fillcolor": shade},
             common
             | {"name": name, "line": _line(item.route, 2), "hovertemplate": "month %{x}: %{y:$,.3r}"}
-            | {"y": [_positive(month.p50) for month in item.cumulative_usd]},
+            | {"y": [positive(month.p50) for month in item.cumulative_usd]},
         ]
     return {
         "data": data,
-        "layout": _layout("month", "USD so far", log_y=[cost for line in data for cost in line["y"]]),
+        "layout": plot.layout("month", "USD so far", log_y=[cost for line in data for cost in line["y"]]),
     }
 
 
 def total_cost(summaries: list[RouteSummary]) -> Figure:
     """Return each route's total over the horizon, with its p10 to p90."""
-    shown = [(item, item.total_usd) for item in summaries if item.total_usd and _positive(item.total_usd.p90)]
+    shown = [(item, item.total_usd) for item in summaries if item.total_usd and positive(item.total_usd.p90)]
     totals = [total for _, total in shown]
     data = {
         "type": "scatter",
         "mode": "markers",
         "showlegend": False,
-        "x": [_positive(total.p50) for total in totals],
+        "x": [positive(total.p50) for total in totals],
         "y": [text.title(item.route) + ("" if item.in_running else " (out)") for item, _ in shown],
-        "marker": {"size": 13, "color": [COLOURS.get(item.route, OTHER) for item, _ in shown]},
-        "error_x": {"type": "data", "symmetric": False, "thickness": 2, "color": OTHER}
+        "marker": {"size": 13, "color": [COLOURS.get(item.route, plot.OTHER) for item, _ in shown]},
+        "error_x": {"type": "data", "symmetric": False, "thickness": 2, "color": plot.OTHER}
         | {"array": [_above(total) for total in totals], "arrayminus": [_below(total) for total in totals]},
         "hovertemplate": "%{y}: %{x:$,.3r}<extra></extra>",
     }
-    layout = _layout("USD over the whole horizon, p10 to p90", "", log_x=[_positive(total.p50) for total in totals])
+    layout = plot.layout("USD over the whole horizon, p10 to p90", "", log_x=[positive(total.p50) for total in totals])
     layout["yaxis"] |= {"autorange": "reversed", "automargin": True}
     return {"data": [data], "layout": layout}
 
@@ -128,32 +122,5 @@ def _below(total: Estimate) -> float:
     return total.p50 - total.p10
 
 
-def _positive(value: float) -> float | None:
-    """Return what a logarithmic axis can show."""
-    return value if value > 0 and math.isfinite(value) else None
-
-
 def _line(route: str, width: float) -> Figure:
-    return {"color": COLOURS.get(route, OTHER), "width": width, "dash": DASHES.get(route, "solid")}
-
-
-def _layout(x: str, y: str, *, log_x: Values = (), log_y: Values = ()) -> Figure:
-    """Return a layout; an axis is logarithmic where it is given the values it must show."""
-    return {
-        "xaxis": {"title": {"text": x}, "automargin": True} | _logarithmic(log_x),
-        "yaxis": {"title": {"text": y}, "automargin": True} | _logarithmic(log_y),
-        "margin": {"l": 70, "r": 20, "t": 20, "b": 60},
-        "legend": {"orientation": "h", "y": -0.2},
-        "hovermode": "closest",
-    }
-
-
-def _logarithmic(values: Values) -> Figure:
-    """Return an axis marked at powers of ten, and between when they are few; Plotly's "100m" reads as millions."""
-    shown = [value for value in values if value]
-    if not shown:
-        return {}
-    low, high = math.floor(math.log10(min(shown))), math.ceil(math.log10(max(shown)))
-    steps = (1, 2, 5) if high - low <= 2 else (1,)
-    marks = [step * 10.0**power for power in range(low - 1, high + 2) for step in steps]
-    return {"type": "log", "tickvals": marks, "ticktext": [text.compact(mark) for mark in marks]}
+    return {"color": COLOURS.get(route, plot.OTHER), "width": width, "dash": DASHES.get(route, "solid")}

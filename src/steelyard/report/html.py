@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
-from html import escape as _escape
-from importlib import resources
+from collections.abc import Iterator
 
-from steelyard import __version__
 from steelyard.compare.result import Cell, Comparison, Quantity, Verdict
 from steelyard.records.estimate import Estimate
-from steelyard.records.term import Term
-from steelyard.report import explain, text
+from steelyard.report import text
 from steelyard.report.figures import figures
-from steelyard.report.json_document import source_record
-
-# The page may run its own scripts and styles and nothing else: a browser refuses any request to a host.
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+from steelyard.report.page import esc, folded, footer, notes, page, plot_place, row, table
 
 PLOTS = {  # id -> heading
     "cost-by-load": "Cost against load",
@@ -27,39 +19,9 @@ PLOTS = {  # id -> heading
 
 def render(comparison: Comparison) -> str:
     """Return the page; it opens offline and prints."""
-    from plotly.offline import get_plotlyjs
-
     drawn = figures(comparison)
-    plots = json.dumps(drawn, allow_nan=False).replace("<", "\\u003c")
-    body = "\n".join(_body(comparison, [name for name in PLOTS if name in drawn]))
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{esc(comparison.title)}: inference against training</title>
-<style>
-{_own("page.css")}</style>
-</head>
-<body>
-{body}
-<script type="application/json" id="plots">{plots}</script>
-<script>{get_plotlyjs()}</script>
-<script>
-{_own("page.js")}</script>
-</body>
-</html>
-"""
-
-
-def esc(words: str) -> str:
-    """Return text as HTML shows it, whatever it holds."""
-    return _escape(text.clean(words))
-
-
-def _own(name: str) -> str:
-    return (resources.files("steelyard.report") / name).read_text(encoding="utf-8")
+    body = _body(comparison, [name for name in PLOTS if name in drawn])
+    return page(f"{comparison.title}: inference against training", body, drawn)
 
 
 def _body(comparison: Comparison, plots: list[str]) -> Iterator[str]:
@@ -70,11 +32,11 @@ def _body(comparison: Comparison, plots: list[str]) -> Iterator[str]:
     yield from _summaries(comparison)
     if "cost-by-load" in plots:
         yield from (f"<h2>{PLOTS['cost-by-load']}</h2>", f"<p>{esc(comparison.break_even.sentence)}</p>")
-        yield '<div class="plot" id="cost-by-load"></div>'
+        yield plot_place("cost-by-load")
     yield '<div class="two">'
     for name in plots:
         if name != "cost-by-load":
-            yield f'<section><h2>{PLOTS[name]}</h2><div class="plot" id="{name}"></div></section>'
+            yield f"<section><h2>{PLOTS[name]}</h2>{plot_place(name)}</section>"
     yield "</div>"
     yield "<h2>Inference against training</h2>"
     yield from _activities(comparison)
@@ -82,40 +44,14 @@ def _body(comparison: Comparison, plots: list[str]) -> Iterator[str]:
     yield from _routes(comparison)
     yield "<h2>How the numbers came about</h2>"
     for factor in comparison.factors:
-        tree = f'<ul class="tree">{_term(factor.tree)}</ul>'
-        yield f"<details><summary>{esc(factor.title)}</summary>{tree}</details>"
-    yield from _notes(comparison)
-
-
-def _notes(comparison: Comparison) -> Iterator[str]:
-    for heading, lines in (
+        yield folded(factor.title, factor.tree)
+    lists = (
         ("Assumed", comparison.assumptions),
         ("Not modelled", comparison.not_modelled),
         ("Warnings", comparison.warnings),
-        ("Sources", [_source(name) for name in comparison.sources]),
-    ):
-        if lines:
-            items = "".join(f"<li>{esc(line)}</li>" for line in lines)
-            yield f'<h2>{heading}</h2><ul class="plain">{items}</ul>'
-    yield f"<footer>Ranges are p10 to p90 over the seeded draws. {esc(text.legend())}."
-    yield f"<br>steelyard {esc(__version__)}</footer>"
-
-
-def _source(name: str) -> str:
-    about = source_record(name)
-    parts = [about.get(key, "") for key in ("title", "publisher", "url", "retrieved", "licence")]
-    return ", ".join(part for part in (name, *parts) if part)
-
-
-def _table(headings: Iterable[str], rows: Iterable[str]) -> Iterator[str]:
-    head = "".join(f"<th scope='col'>{esc(heading)}</th>" for heading in headings)
-    yield f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>'
-    yield from rows
-    yield "</tbody></table></div>"
-
-
-def _row(heading: str, cells: Iterable[str], style: str = "") -> str:
-    return f'<tr class="{style}"><th scope="row">{heading}</th>{"".join(cells)}</tr>'
+    )
+    yield from notes(lists, comparison.sources)
+    yield footer(f"Ranges are p10 to p90 over the seeded draws. {text.legend()}.")
 
 
 def _summaries(comparison: Comparison) -> Iterator[str]:
@@ -132,15 +68,15 @@ def _summaries(comparison: Comparison) -> Iterator[str]:
             f"<td>{_quantity(item.quality)}</td>",
             f"<td>{esc(item.to_rent_or_buy) or '-'}</td>",
         ]
-        rows.append(_row(esc(text.title(item.route)) + option + out, cells, "" if item.in_running else "out"))
-    yield from _table(("Route", *money, "Quality", "To rent or buy"), rows)
+        rows.append(row(esc(text.title(item.route)) + option + out, cells, "" if item.in_running else "out"))
+    yield from table(("Route", *money, "Quality", "To rent or buy"), rows)
 
 
 def _activities(comparison: Comparison) -> Iterator[str]:
-    yield from _table(
+    yield from table(
         ("Factor", "Inference", "Training", "Ratio", "Verdict"),
         (
-            _row(
+            row(
                 esc(factor.title),
                 (
                     _cell(factor.activities.get("inference")),
@@ -160,8 +96,8 @@ def _routes(comparison: Comparison) -> Iterator[str]:
     for factor in comparison.factors:
         best = factor.route_verdict.winner
         cells = [_cell(factor.routes.get(route), best=route == best) for route in routes]
-        rows.append(_row(esc(factor.title) + _judged(factor.route_verdict), cells))
-    yield from _table(("Factor and best route", *(text.title(route) for route in routes)), rows)
+        rows.append(row(esc(factor.title) + _judged(factor.route_verdict), cells))
+    yield from table(("Factor and best route", *(text.title(route) for route in routes)), rows)
 
 
 def _cell(cell: Cell | None, *, best: bool = False) -> str:
@@ -196,10 +132,3 @@ def _judged(verdict: Verdict, crossover: str = "") -> str:
     why = "".join(f'<p class="why">{esc(line)}</p>' for line in (verdict.because, crossover) if line)
     winner = f'<span class="winner">{esc(text.winner(verdict))}</span>'
     return f'<p class="judged">{winner}: {esc(verdict.criterion)}</p>{why}'
-
-
-def _term(term: Term) -> str:
-    formula = f'<span class="why">= {esc(term.formula)}</span>' if term.formula else ""
-    source = f'<span class="why">source: {esc(term.source)}</span>' if term.source else ""
-    below = f"<ul>{''.join(_term(child) for child in term.children)}</ul>" if term.children else ""
-    return f"<li>{esc(explain.label(term))}{formula}{source}{below}</li>"
