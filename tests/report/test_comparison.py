@@ -15,6 +15,7 @@ import pytest
 from steelyard.compare.result import Comparison
 from steelyard.errors import InputError
 from steelyard.report import explain, figures, html, render, terminal
+from steelyard.report.page import own as page_file
 
 HOSTILE = "<script>alert(1)</script>|`*_[red]\x1b[31m```\n# x"
 FORMS = [None, "markdown", "html", "json"]
@@ -104,7 +105,7 @@ def test_the_page_is_whole_and_asks_nothing_of_other_hosts(make_comparison: Call
     assert page.open == []
     assert page.outside == []
     assert "default-src 'none'" in shown
-    assert "@import" not in html._own("page.css")
+    assert "@import" not in page_file("page.css")
     assert set(html.PLOTS) <= set(page.ids)
     assert shown.count("</script>") == 3  # data, Plotly, our own: none from a name
 
