@@ -164,7 +164,11 @@ class Case:
     def model(self, ref: str) -> arch.Model:
         """Return a model by catalogue name or by a path relative to the scenario file."""
         path = self.scenario.base_dir / ref
-        return self.once(("model", ref), lambda: arch.load(path if path.exists() else ref))
+
+        def load() -> arch.Model:  # a file goes by the name that the scenario has for it
+            return dataclasses.replace(arch.load(path), id=ref) if path.exists() else arch.load(ref)
+
+        return self.once(("model", ref), load)
 
     def device(self, ref: str) -> device.Device:
         return self.once(("device", ref), lambda: device.load(ref))

@@ -1,0 +1,46 @@
+// Draws figures with Plotly once it has loaded, in the colours of the page.
+const shown = new Map();
+const ready = new Promise((resolve) => {
+  const script = document.getElementById("plotly");
+  if (window.Plotly) resolve();
+  else script.addEventListener("load", resolve);
+});
+
+function ink() {
+  const style = getComputedStyle(document.documentElement);
+  return (name) => style.getPropertyValue(name).trim();
+}
+
+export async function draw(place, figure, told) {
+  shown.set(place, [figure, told]);
+  place.closest("figure")?.toggleAttribute("hidden", !figure);
+  if (!figure) return;
+  await ready;
+  if (shown.get(place)?.[0] !== figure) return; // a newer one came meanwhile
+  const colour = ink();
+  const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), linecolor: colour("--line") };
+  const layout = {
+    ...figure.layout,
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { color: colour("--ink"), size: 13, family: getComputedStyle(document.body).fontFamily },
+  };
+  const narrow = place.clientWidth < 480;
+  for (const name of Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
+    layout[name] = { ...axis, ...layout[name], fixedrange: true };
+    if (narrow && name.startsWith("x") && layout[name].tickvals) layout[name] = { ...layout[name], ...thinned(layout[name]) };
+  }
+  if (narrow) layout.margin = { ...layout.margin, l: 50, r: 8 };
+  await window.Plotly.react(place, figure.data, layout, { responsive: true, displayModeBar: false });
+  place.setAttribute("role", "img");
+  place.setAttribute("aria-label", told);
+}
+
+function thinned({ tickvals, ticktext }) {
+  const every = (list) => list.filter((_, place) => place % 2 === 0);
+  return { tickvals: every(tickvals), ticktext: every(ticktext) };
+}
+
+export function redraw() {
+  for (const [place, [figure, told]] of shown) draw(place, figure, told);
+}
