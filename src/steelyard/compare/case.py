@@ -152,6 +152,15 @@ class Case:
         made: T = self.memory[key]
         return made
 
+    def calibration(self, name: str) -> Mapping[str, Figure]:
+        """Return the figures of one calibration, as `catalog.calibration`."""
+        return self.once(("calibration", name), lambda: catalog.calibration(name))
+
+    @property
+    def mean_tokens(self) -> tuple[float, float]:
+        """Tokens of a mean prompt and of a mean answer."""
+        return self.once(("means",), lambda: (self.lengths.mean_isl_tokens, self.lengths.mean_osl_tokens))
+
     def kept(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what `make` returned for an equal key in any scenario of this process (see `Kept.get`)."""
         return KEPT.get(key, make)

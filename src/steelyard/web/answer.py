@@ -80,10 +80,12 @@ def shown(question: Question, comparison: Comparison) -> dict[str, Any]:
 
 
 def _verdict(title: str, factor_id: str, verdict: Any) -> dict[str, str]:
+    winner, _, share = text.winner(verdict).partition(" (")
     return {
         "factor": title,
         "id": factor_id,
-        "winner": text.winner(verdict),
+        "winner": winner,
+        "share": share.rstrip(")"),
         "route": verdict.winner,
         "colour": COLOURS.get(verdict.winner, ""),
         "criterion": verdict.criterion,

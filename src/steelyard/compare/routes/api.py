@@ -84,12 +84,12 @@ def misses_objective(case: Case, latency: Latency) -> str:
 
 
 def usage_of(case: Case, requests: Draw) -> Usage:
-    cached = case.lengths.cached_input_ratio
-    tokens_in = requests * case.lengths.mean_isl_tokens
+    cached, (isl_tokens, osl_tokens) = case.lengths.cached_input_ratio, case.mean_tokens
+    tokens_in = requests * isl_tokens
     return Usage(
         input_tokens=tokens_in * (1 - cached),
         cached_input_tokens=tokens_in * cached,
-        output_tokens=requests * case.lengths.mean_osl_tokens,
+        output_tokens=requests * osl_tokens,
         requests=requests,
     )
 
@@ -133,7 +133,7 @@ def _request_energy(case: Case) -> Draw:
 
 def serving_flop(case: Case, requests: Draw, model: arch.Model | None = None) -> Draw:
     """Return model FLOP of serving in each month; an API's are the scenario model's (its own are not known)."""
-    tokens = case.lengths.mean_isl_tokens + case.lengths.mean_osl_tokens
+    tokens = sum(case.mean_tokens)
     answering = model or case.model(case.scenario.model)
     per_token = case.once(("serving flop", answering), lambda: arch.flop_per_token(answering, tokens, training=False))
     return np.asarray(requests * tokens * per_token)

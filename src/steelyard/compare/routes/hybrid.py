@@ -122,7 +122,7 @@ def _evaluate(
         per_device=per_device(replica),
         spilled_ratio=over,
         capacity_tree=replica.tree,
-        misses=misses_objective(replica),
+        misses=misses_objective(case, replica),
         tree=lambda: _tree(parts, left_over, over, rent),
         energy_evidence="predicted",
         sources=(*rent.sources, price.input.source, price.output.source),

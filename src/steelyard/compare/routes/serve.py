@@ -7,7 +7,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from steelyard import arch, catalog, device, economics, inference
+from steelyard import arch, device, economics, inference
 from steelyard.compare.case import Case
 from steelyard.compare.draws import Draw
 from steelyard.compare.quality import Score
@@ -203,7 +203,7 @@ def replicas_bought_together(replica: Replica, pricing: str) -> int:
 
 def own_latency(case: Case, replica: Replica) -> Latency:
     """Return the latency of one's own replica at full load; TTFT is the least certain and carries its own residual."""
-    sigma = catalog.calibration("inference")["ttft_residual_sigma"].value
+    sigma = case.calibration("inference")["ttft_residual_sigma"].value
     ttft_s = replica.of("ttft_s") * case.draws.factor("ttft", sigma)
     return Latency(
         ttft_s=ttft_s,
@@ -260,15 +260,15 @@ def fleet(
         capital_usd=capital,
         per_device=per_device(replica),
         capacity_tree=replica.tree,
-        misses=misses_objective(replica),
+        misses=misses_objective(case, replica),
         assumed=(price.note,) if price.note else (),
         sources=price.sources,
     )
 
 
-def misses_objective(replica: Replica) -> str:
+def misses_objective(case: Case, replica: Replica) -> str:
     """Return why a replica is out of the running: too many draws of its speed miss the objective."""
-    if replica.met_ratio >= catalog.calibration("compare")["win_probability"].value:
+    if replica.met_ratio >= case.calibration("compare")["win_probability"].value:
         return ""
     return f"meets the objective in only {replica.met_ratio:.0%} of draws"
 

@@ -1,5 +1,6 @@
 // Sliders and choices. A slider shows its value in words beside it and to screen readers.
 const STEPS = 400;
+const wide = window.matchMedia("(min-width: 62rem)"); // on a narrow screen the answer comes before the sliders
 
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -37,7 +38,7 @@ export class Controls {
     this.parts.clear();
     this.form.replaceChildren();
     for (const [group, controls] of groups) {
-      const box = element("details", { class: "group", open: group === "Load" || group === "Objective" });
+      const box = element("details", { class: "group", open: wide.matches && (group === "Load" || group === "Objective") });
       box.append(element("summary", {}, group));
       for (const control of controls) {
         const part = this.part(control, files);
@@ -105,7 +106,7 @@ export function words(control, value, { high }) {
   if (control.unlimited && value >= high) return "no limit";
   const size = Math.abs(value);
   const [by, letter] = size >= 1e9 ? [1e9, " B"] : size >= 1e6 ? [1e6, " M"] : size >= 1e5 ? [1e3, " k"] : [1, ""];
-  const shown = (value / by).toLocaleString("en", { maximumSignificantDigits: size >= 1000 && by === 1 ? 5 : 3 });
+  const shown = (value / by).toLocaleString("en", { maximumSignificantDigits: size >= 1000 && by === 1 ? 4 : 3 });
   const unit = control.unit === "%" ? "%" : control.unit ? ` ${control.unit}` : "";
   return shown + letter + unit;
 }

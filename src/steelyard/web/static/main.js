@@ -95,9 +95,11 @@ async function show(found) {
   controls.show(found.controls, found.files);
   share(found.files);
   origin();
-  const best = found.verdicts.find((one) => one.id === "compute_cost").winner;
+  const cost = found.verdicts.find((one) => one.id === "compute_cost");
+  const best = cost.share ? `${cost.winner}, ${cost.share}` : cost.winner;
   if (winner && best !== winner) say(`Best on cost is now ${best}`);
   winner = best;
+  performance.mark("told");
   await Promise.all(Object.entries(PLOTS).map(([name, told]) => draw($(name), found.figures[name], told)));
   performance.mark("shown");
 }
@@ -116,7 +118,7 @@ function verdict(one) {
   const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
   if (one.colour) swatch.style.background = one.colour;
   const button = element("button", { type: "button", title: one.criterion }, element("span", { class: "factor" }, one.factor),
-    element("span", { class: "who" }, swatch, one.winner));
+    element("span", { class: "who" }, swatch, one.winner), element("span", { class: "factor" }, one.share));
   button.addEventListener("click", () => why(one.id, one.route));
   return element("li", {}, button);
 }
@@ -136,6 +138,13 @@ function origin() {
 }
 
 $("reset").addEventListener("click", () => go({ ...state, set: {} }));
+
+for (const button of document.querySelectorAll("[data-whole]")) {
+  button.addEventListener("click", () => {
+    const whole = $(button.dataset.whole).classList.toggle("whole");
+    button.setAttribute("aria-pressed", String(whole));
+  });
+}
 
 // Files in ---------------------------------------------------------------------------------------------------------
 $("open-scenario").addEventListener("click", () => $("scenario-file").click());

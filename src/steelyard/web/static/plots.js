@@ -11,18 +11,39 @@ function ink() {
   return (name) => style.getPropertyValue(name).trim();
 }
 
+// A figure is drawn when it comes near the screen, so that moving a slider costs only what can be seen.
+const seen = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    near.set(entry.target, entry.isIntersecting);
+    if (entry.isIntersecting) paint(entry.target);
+  }
+}, { rootMargin: "200px" });
+const near = new Map();
+
 export async function draw(place, figure, told) {
-  shown.set(place, [figure, told]);
   place.closest("figure")?.toggleAttribute("hidden", !figure);
-  if (!figure) return;
+  shown.set(place, { figure, told, painted: false });
+  if (!near.has(place)) {
+    near.set(place, false);
+    seen.observe(place);
+  }
+  if (near.get(place)) await paint(place);
+}
+
+async function paint(place) {
+  const asked = shown.get(place);
+  if (!asked?.figure || asked.painted) return;
+  asked.painted = true;
   await ready;
-  if (shown.get(place)?.[0] !== figure) return; // a newer one came meanwhile
+  if (shown.get(place) !== asked) return; // a newer one came meanwhile
+  const { figure, told } = asked;
   const colour = ink();
   const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), linecolor: colour("--line") };
   const layout = {
     ...figure.layout,
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
     font: { color: colour("--ink"), size: 13, family: getComputedStyle(document.body).fontFamily },
   };
   const narrow = place.clientWidth < 480;
@@ -42,5 +63,5 @@ function thinned({ tickvals, ticktext }) {
 }
 
 export function redraw() {
-  for (const [place, [figure, told]] of shown) draw(place, figure, told);
+  for (const [place, { figure, told }] of shown) draw(place, figure, told);
 }
