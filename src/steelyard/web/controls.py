@@ -193,8 +193,9 @@ def mean_lengths(scenario: Scenario) -> tuple[float, float]:
         found = catalog.workload(lengths)
         return found.isl_mean_tokens, found.osl_mean_tokens
     if isinstance(lengths, StatedLengths):
-        drawn = lengths_from_stated(lengths.isl.model_dump(), lengths.osl.model_dump())
-        return drawn.mean_isl_tokens, drawn.mean_osl_tokens
+        isl, osl = lengths.isl, lengths.osl
+        drawn = lengths_from_stated(isl.model_dump(), osl.model_dump())
+        return isl.mean_tokens or drawn.mean_isl_tokens, osl.mean_tokens or drawn.mean_osl_tokens
     return math.nan, math.nan
 
 

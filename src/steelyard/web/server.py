@@ -54,6 +54,7 @@ def _listen(host: str, port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, port))
+        found.listen(MAX_CONNECTIONS)  # who reads the address can connect, whatever is still being imported
     except OSError as error:
         found.close()
         reason = error.strerror or str(error)
