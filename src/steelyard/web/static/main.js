@@ -192,12 +192,11 @@ $("copy-link").addEventListener("click", async () => {
 });
 
 // Colours ----------------------------------------------------------------------------------------------------------
-const THEMES = { auto: ["Auto", "as the system"], dark: ["Dark", "dark"], light: ["Light", "light"] };
+const THEMES = { auto: "Auto", dark: "Dark", light: "Light" }; // auto: as the system
 function theme(name) {
   if (name === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = name;
-  $("theme").textContent = THEMES[name][0];
-  $("theme").setAttribute("aria-label", `Colours: ${THEMES[name][1]}`);
+  $("theme-name").textContent = THEMES[name];
   redraw();
 }
 $("theme").addEventListener("click", () => {

@@ -48,7 +48,8 @@ async function paint(place) {
   };
   const narrow = place.clientWidth < 480;
   for (const name of Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
-    layout[name] = { ...axis, ...layout[name], fixedrange: true };
+    const title = { ...layout[name].title, font: { size: 13 } };
+    layout[name] = { ...axis, ...layout[name], title, fixedrange: true };
     if (narrow && name.startsWith("x") && layout[name].tickvals) layout[name] = { ...layout[name], ...thinned(layout[name]) };
   }
   if (narrow) layout.margin = { ...layout.margin, l: 50, r: 8 };

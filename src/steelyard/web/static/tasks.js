@@ -27,24 +27,31 @@ export function prepare(place, asked, spoken) {
   const figure = element("figure", { hidden: true }, plot);
   const row = element("div", { class: "task-row" }, ...inputs.map(([, , box]) => box), start, cancel, bar);
   place.append(row, told, figure, result);
-  let running = null;
+  let running = null; // the id of the task watched
+  let wanted = false; // it is still asked for
 
   start.addEventListener("click", async () => {
     const options = Object.fromEntries(inputs.map(([name, input]) => [name, Number(input.value)]));
     busy(true);
+    wanted = true;
     told.textContent = "starting …";
     result.replaceChildren();
     figure.hidden = true;
     try {
-      running = (await post("/api/tasks", { kind, state: asked(), options })).id;
-      await watch(running);
+      const { id } = await post("/api/tasks", { kind, state: asked(), options });
+      if (!wanted) return await stop(id);
+      running = id;
+      await watch(id);
     } catch (error) {
       end(error.message, true);
     }
   });
   cancel.addEventListener("click", async () => {
-    if (!running) return;
-    const id = running;
+    wanted = false;
+    if (running) await stop(running); // else it is stopped as soon as its id is known
+  });
+
+  async function stop(id) {
     running = null;
     try {
       await remove(`/api/tasks/${id}`);
@@ -52,7 +59,7 @@ export function prepare(place, asked, spoken) {
     } catch (error) {
       end(error.message, true);
     }
-  });
+  }
 
   async function watch(id) {
     while (running === id) {

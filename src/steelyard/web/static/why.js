@@ -38,6 +38,7 @@ export function showTree(found, of) {
   if (!dialog.open) dialog.showModal();
   if (start) {
     for (let box = start.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
+    for (const box of start.querySelectorAll("details")) box.open = true;
     start.classList.add("asked");
     start.scrollIntoView({ block: "center" });
   } else {
