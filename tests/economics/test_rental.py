@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from steelyard import catalog, economics
 from steelyard.catalog import Row, Table
+from steelyard.catalog.memory import forget
 from steelyard.catalog.schema import Schema
 from steelyard.economics.rental import current_rows
 from steelyard.errors import UnknownError
@@ -31,8 +32,11 @@ def prices(monkeypatch):
     def use(*rows: Row) -> None:
         table = Table(name="gpu_prices", rows=rows, schema=Schema(figures={}, text=COLUMNS))
         monkeypatch.setattr(catalog, "table", lambda name: table)
+        forget()
 
-    return use
+    yield use
+    monkeypatch.undo()
+    forget()
 
 
 def per_hour(price: economics.RentalPrice) -> list[float]:

@@ -17,6 +17,7 @@ from steelyard.catalog.load import (
     load_sources,
     load_workloads,
 )
+from steelyard.catalog.memory import forget, remembered
 from steelyard.catalog.published import Published, published, read_published
 from steelyard.catalog.record_text import model_text, parsed_model, user_model_file
 from steelyard.catalog.show import Description, FigureLine, describe
@@ -46,11 +47,13 @@ __all__ = [
     "model",
     "model_text",
     "models",
+    "overlay",
     "parsed_model",
     "published",
     "quality_scores",
     "read_published",
     "refresh",
+    "remembered",
     "source",
     "sources",
     "table",
@@ -141,3 +144,4 @@ def refresh() -> None:
     """Forget everything read, so that files that changed meanwhile are read again."""
     for read in (load_sources, load_accelerators, load_models, load_workloads, load_calibration, load_table):
         read.cache_clear()
+    forget()

@@ -7,6 +7,7 @@ the same layout that `STEELYARD_DATA` adds, joined as in PATH.
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import os
 from collections.abc import Iterator
@@ -47,8 +48,13 @@ def measured_folder() -> Path:
 
 
 def _measured() -> str:
-    base = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111 - asked very often
+    base = os.environ.get("XDG_DATA_HOME") or _home_data(os.environ.get("HOME"))
     return f"{base}/steelyard/measured"
+
+
+@functools.lru_cache(maxsize=8)
+def _home_data(_home: str | None) -> str:
+    return os.path.expanduser("~/.local/share")  # noqa: PTH111 - the text, not a path
 
 
 def overlay() -> str:

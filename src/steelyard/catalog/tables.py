@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -66,6 +66,9 @@ class Table:
     name: str
     rows: tuple[Row, ...]
     schema: Schema
+    index: dict[tuple[str, ...], dict[tuple[str, ...], tuple[Row, ...]]] = field(
+        default_factory=dict, compare=False, repr=False
+    )  # columns asked for so far -> their folded cells -> rows
 
     def where(self, **text_equals: str) -> tuple[Row, ...]:
         """Return the rows whose text cells equal all those asked for, whatever the case.
@@ -75,10 +78,16 @@ class Table:
         """
         if extra := set(text_equals) - {*self.schema.text, *self.schema.optional_text, *COMMON}:
             raise KeyError(f"table {self.name} has no text column {min(extra)!r}")
-        wanted = {column: value.casefold() for column, value in text_equals.items()}
-        return tuple(
-            row for row in self.rows if all(row.get(name).casefold() == value for name, value in wanted.items())
-        )
+        columns = tuple(sorted(text_equals))
+        if columns not in self.index:
+            self.index[columns] = self._by(columns)
+        return self.index[columns].get(tuple(text_equals[column].casefold() for column in columns), ())
+
+    def _by(self, columns: tuple[str, ...]) -> dict[tuple[str, ...], tuple[Row, ...]]:
+        found: dict[tuple[str, ...], list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(tuple(row.get(column).casefold() for column in columns), []).append(row)
+        return {cells: tuple(rows) for cells, rows in found.items()}
 
 
 def table(name: str) -> Table:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from steelyard.cli.output import FORMATS, deliver, output_option, screen, warn
+from steelyard.cli.output import deliver, form_of, form_options, screen, warn
 from steelyard.cli.quantities import DAY, DEVICE_PRICE, DURATION, LATENCY, TOKENS
 from steelyard.cli.serve_options import take_objective
 from steelyard.errors import InputError
@@ -42,10 +42,8 @@ if TYPE_CHECKING:
 @click.option("--as-of", type=DAY, help="Prices of this day (YYYY-MM-DD); the newest unless stated.")
 @click.option("--draws", type=click.IntRange(10, 10_000), default=200, show_default=True, help="Behind the ranges.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same answer.")
-@click.option("--json", "form", flag_value="json", help="One JSON document: inputs, result, breakdown, sources.")
-@click.option("--markdown", "form", flag_value="markdown", help="Markdown.")
 @click.option("--explain", is_flag=True, help="Print the tree of terms: law, price of a token at each size, rents.")
-@output_option
+@form_options
 def command(form: str | None, explain: bool, output: Path | None, **asked: Any) -> None:
     """Which size of model, on how many tokens, reaches a loss for least money, its serving included?
 
@@ -58,13 +56,10 @@ def command(form: str | None, explain: bool, output: Path | None, **asked: Any) 
       steelyard plan model --loss-of 70B,1.4T --served-tokens 10T --on h100 --ttft 1s --tpot 20ms --peak-to-mean 4
       steelyard plan model --loss-of 'Llama 3.1 8B'
     """
-    if form is not None and explain:
-        raise click.UsageError("--json, --markdown and --explain exclude each other")
     from steelyard.decide.lifetime import ModelQuestion, plan_model
     from steelyard.report import model_plan
 
-    if form is None and output is not None and not explain:
-        form = FORMATS.get(output.suffix.lower())
+    form = form_of(form, output, explain=explain)
     target = _target(asked.pop("loss_of"), asked.pop("loss_nats"))
     prices = dict(_price(pair) for pair in asked.pop("stated"))
     chosen = {name: asked.pop(name) for name in ("devices", "weight_dtypes")}

@@ -25,6 +25,7 @@ class CostCurves(Protocol):
 
 
 POINTS_PER_DECADE = 16
+LOADS = 65  # of a round: two of them find a crossing to within 1 in 20,000
 LEAST_SPAN = 4  # grid points a segment must span to be told apart from the steps of whole devices
 
 
@@ -75,13 +76,13 @@ def smooth(winners: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.repeat([winner for winner, _ in merged], [length for _, length in merged])
 
 
-def crossing(curves: CostCurves, left: str, right: str, low: float, high: float, *, rounds: int = 4) -> float:
+def crossing(curves: CostCurves, left: str, right: str, low: float, high: float, *, rounds: int = 2) -> float:
     """Return the load between `low` and `high` at which `right` becomes as cheap as `left`.
 
-    Each round evaluates 17 loads at once and keeps the interval of the first change of sign.
+    Each round evaluates `LOADS` loads at once and keeps the interval of the first change of sign.
     """
     for _ in range(rounds):
-        loads = np.geomspace(low, high, 17)
+        loads = np.geomspace(low, high, LOADS)
         costs = curves(loads, (left, right))
         cheaper = np.nonzero(costs[right] <= costs[left])[0]
         if not cheaper.size:

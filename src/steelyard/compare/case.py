@@ -6,6 +6,7 @@ Arrays are [D, M]: D draws (or loads of a break-even curve), M months. A [D, 1] 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from steelyard import arch, catalog, device, economics, inference
 from steelyard.compare.draws import Z90, Draw, Draws
+from steelyard.compare.kept import KEPT
 from steelyard.compare.quality import Score, score_of
 from steelyard.compare.scenario import Scenario, StatedLengths, TraceLengths
 from steelyard.records.figure import Figure
@@ -38,6 +40,7 @@ class Case:
     lengths: Lengths
     objective: Objective
     simulated: bool = False  # fleets are sized by simulated capacity surfaces, else by formula
+    only: Mapping[str, frozenset[str]] | None = None  # route -> the options to evaluate; None: all of them
     memory: dict[Hashable, Any] = field(default_factory=dict)  # what all cases of one scenario share, see `once`
 
     @property
@@ -82,12 +85,15 @@ class Case:
         at_once = 1 - self.scenario.demand.deferrable_ratio
         return self.mean_rate_per_s * max(at_once * self.peak_to_mean_ratio, 1.0)
 
-    @cached_property
+    @property
     def hourly_shape_ratio(self) -> Draw:
         """Rate in each hour of a day over the mean [24], with the stated peak-to-mean ratio.
 
         What can wait fills the hours in which least is asked.
         """
+        return self.once(("hourly shape",), self._hourly_shape_ratio)
+
+    def _hourly_shape_ratio(self) -> Draw:
         shape = np.asarray(self.workload.hourly_shape_ratio, dtype=np.float64)
         if not shape.size:
             shape = np.exp(np.sin(2 * np.pi * np.arange(24) / 24))  # none published: one smooth wave a day
@@ -131,7 +137,7 @@ class Case:
 
     def drawn(self, name: str, figure: Figure) -> Draw:
         """Return draws [D, 1] of a figure within its own range; a figure without one is a point."""
-        return self.draws.figure(name, figure)
+        return self.once(("drawn", name, figure, self.draws), lambda: self.draws.figure(name, figure))
 
     def of_draws(self, name: str, find: Callable[[], Figure]) -> Draw:
         """Return draws [D, 1] of a figure that is looked up and drawn once for all who ask."""
@@ -142,11 +148,19 @@ class Case:
         own = self.scenario.assumptions.get(name)
         if own is not None:
             return self.draws.between(name, own.range[0], own.value, own.range[1])
-        return self.of_draws(name, lambda: catalog.calibration("compare")[name])
+        return self.of_draws(name, lambda: self.calibration("compare")[name])
 
     def stated(self, value: float) -> Draw:
         """Return a value that the user stated, as an array that broadcasts with draws."""
         return np.full((1, 1), value)
+
+    def wants(self, route: str, option: str) -> bool:
+        """Tell whether an option is to be evaluated."""
+        return self.only is None or option in self.only.get(route, ())
+
+    def wanting(self, only: Mapping[str, frozenset[str]]) -> Case:
+        """Return the same case with these options of each route and no others."""
+        return dataclasses.replace(self, only=only)
 
     def at_loads(self, load_ratio: Draw) -> Case:
         """Return the median case at each of several loads: the same routes, with loads in place of draws."""
@@ -172,10 +186,32 @@ class Case:
         made: T = self.memory[key]
         return made
 
+    def calibration(self, name: str) -> Mapping[str, Figure]:
+        """Return the figures of one calibration, as `catalog.calibration`."""
+        return self.once(("calibration", name), lambda: catalog.calibration(name))
+
+    @property
+    def mean_tokens(self) -> tuple[float, float]:
+        """Tokens of a mean prompt and of a mean answer."""
+        return self.once(("means",), lambda: (self.lengths.mean_isl_tokens, self.lengths.mean_osl_tokens))
+
+    def kept(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what `make` returned for an equal key in any scenario of this process (see `Kept.get`)."""
+        return KEPT.get(key, make)
+
+    @property
+    def asked(self) -> Hashable:
+        """Everything that decides what a request is: the key under which capacities are kept."""
+        return self.once(("asked",), lambda: (*_content(self.lengths), self.objective))
+
     def model(self, ref: str) -> arch.Model:
         """Return a model by catalogue name or by a path relative to the scenario file."""
         path = self.scenario.base_dir / ref
-        return self.once(("model", ref), lambda: arch.load(path if path.exists() else ref))
+
+        def load() -> arch.Model:  # a file goes by the name that the scenario has for it
+            return dataclasses.replace(arch.load(path), id=ref) if path.exists() else arch.load(ref)
+
+        return self.once(("model", ref), load)
 
     def device(self, ref: str) -> device.Device:
         return self.once(("device", ref), lambda: device.load(ref))
@@ -237,4 +273,10 @@ def _lengths(scenario: Scenario) -> tuple[Lengths, Workload]:
     if isinstance(stated, TraceLengths):
         return inference.lengths_from_trace(scenario.base_dir / stated.trace), catalog.workload(DEFAULT_WORKLOAD)
     workload = catalog.workload(stated)
-    return inference.lengths_from_workload(workload), workload
+    return KEPT.get(("lengths", stated), lambda: inference.lengths_from_workload(workload)), workload
+
+
+def _content(lengths: Lengths) -> tuple[Hashable, ...]:
+    arrays = (lengths.isl_tokens, lengths.osl_tokens)
+    digests = (hashlib.sha256(np.ascontiguousarray(tokens).tobytes()).digest() for tokens in arrays)
+    return (*digests, lengths.cached_input_ratio)

@@ -8,7 +8,6 @@ from one benchmark, or version of one, to another.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 
@@ -99,7 +98,7 @@ def _published(scale: str, keys: tuple[str, ...]) -> Score | None:
 _SERVING_SUFFIXES = ("-turbo", "-fp8", "-nvfp4", "-bf16")  # same weights under a provider's own name
 
 
-@cache
+@catalog.remembered
 def _records() -> dict[str, ModelRecord]:
     """Return the catalogue's models under every name they have."""
     records = catalog.models().values()

@@ -22,7 +22,7 @@ class View:
 
     case: Case
     chosen: Mapping[str, Outcome | Unpriced | None]  # by route; None: not in the scenario
-    able: Mapping[str, frozenset[str]]  # the options that can be in the running, of the routes that have any
+    able: Mapping[str, frozenset[str]]  # the options of each route that can be in the running, judged over the draws
     tenfold: Mapping[str, Outcome]  # each route's best option at ten times the load
     inference: Outcome  # the activity: one's own fleet where there is one, else the API
     training: TrainingRun  # the activity: the final run of the model that would be trained

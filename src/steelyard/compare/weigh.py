@@ -60,7 +60,7 @@ def compare(scenario: Scenario) -> Comparison:
 
 def look(case: Case) -> View:
     """Return every route's chosen option, the two activities, the routes at ten times the load and the median case."""
-    options = {route: EVALUATE[route](case) for route in ROUTES}
+    options = evaluate_routes(case)
     chosen = {route: unless_idle(choose(found)) for route, found in options.items()}
     priced = [found for found in chosen.values() if isinstance(found, Outcome)]
     if not priced:
@@ -72,7 +72,7 @@ def look(case: Case) -> View:
         )
     own = [found for found in priced if found.route == "serve"]
     run, odd = training_run(case)
-    tenfold = {route: choose(EVALUATE[route](case.scaled(TENFOLD))) for route in ROUTES}
+    tenfold = {route: choose(found) for route, found in evaluate_routes(case.scaled(TENFOLD)).items()}
     view = View(
         case=case,
         chosen=chosen,
@@ -107,14 +107,20 @@ def splits(found: Outcome) -> Draw:
 
 def _typical(view: View) -> View:
     """Return the chosen options in the median case."""
-    case = view.case.at_loads(np.ones(1))
+    priced = view.priced()
+    case = view.case.at_loads(np.ones(1)).wanting({route: frozenset({found.option}) for route, found in priced.items()})
     same: dict[str, Outcome | Unpriced | None] = dict(view.chosen)
-    for route, found in view.priced().items():
+    for route, found in priced.items():
         options = [option for option in EVALUATE[route](case) if isinstance(option, Outcome)]
         same[route] = next(option for option in options if option.option == found.option)
     served = same[view.inference.route]
     assert isinstance(served, Outcome)
     return dataclasses.replace(view, case=case, chosen=same, inference=served, training=train(case, view.training.job))
+
+
+def evaluate_routes(case: Case) -> dict[str, list[Outcome | Unpriced]]:
+    """Return each route's options at this load."""
+    return {route: EVALUATE[route](case) for route in ROUTES}
 
 
 def training_run(case: Case) -> tuple[TrainingRun, str]:
@@ -177,15 +183,13 @@ def break_even(view: View) -> BreakEven:
     """Return which route in the running is cheapest at which load, at the median of the uncertain inputs."""
     case = view.case
     first = case.scenario.demand.requests_per_day * DAYS_PER_MONTH
-    able = view.able  # judged over the draws, as in the tables
-    running = tuple(able)
+    running = tuple(view.able)
 
     def curves(loads: npt.NDArray[np.float64], routes: tuple[str, ...] = running) -> dict[str, npt.NDArray[np.float64]]:
-        at = case.at_loads(loads / first)
+        at = case.at_loads(loads / first).wanting(view.able)
         costs = {}
         for route in routes:
-            found = [outcome for outcome in EVALUATE[route](at) if isinstance(outcome, Outcome)]
-            options = [outcome for outcome in found if outcome.option in able[route]]
+            options = [outcome for outcome in EVALUATE[route](at) if isinstance(outcome, Outcome)]
             totals = [
                 np.broadcast_to(np.where(splits(option) > 0, option.total_usd[:, 0], np.inf), loads.shape)
                 for option in options

@@ -11,7 +11,7 @@ from steelyard.compare.case import Case
 from steelyard.compare.result import TIE, TOO_CLOSE, BreakEven, FactorResult, RouteSummary
 from steelyard.compare.routes.outcome import Outcome, median
 from steelyard.compare.view import View, missing
-from steelyard.records.estimate import estimate
+from steelyard.records.estimate import estimate, estimates
 from steelyard.records.term import Term
 from steelyard.units import format_number, format_quantity
 
@@ -88,8 +88,8 @@ def summary(view: View, route: str) -> RouteSummary:
         last_month_usd=estimate(found.monthly_usd[:, -1]),
         upfront_usd=estimate(found.upfront_usd),
         total_usd=estimate(found.total_usd),
-        monthly_usd=tuple(estimate(month) for month in found.monthly_usd.T),
-        cumulative_usd=tuple(estimate(paid) for paid in (found.upfront_usd + found.monthly_usd.cumsum(axis=1)).T),
+        monthly_usd=estimates(found.monthly_usd),
+        cumulative_usd=estimates(found.upfront_usd + found.monthly_usd.cumsum(axis=1)),
         devices_first=estimate(found.devices[:, 0]),
         devices_last=estimate(found.devices[:, -1]),
         to_rent_or_buy=found.to_rent_or_buy,

@@ -65,6 +65,7 @@ def api_prices() -> tuple[str, ...]:
     return tuple(f"{row['provider']}/{row['model']}" for row in catalog.table("api_prices").rows)
 
 
+@catalog.remembered
 def api_price(ref: str) -> ApiPrice:
     """Return the token prices of "provider/model" [USD/token].
 

@@ -11,6 +11,7 @@ from steelyard.records.figure import Figure
 from steelyard.units import Array
 
 
+@catalog.remembered
 def grid_intensity(region: str) -> Figure:
     """Return the carbon intensity of a region's grid [kgCO2e/J], location-based; a second source gives low
     and high.

@@ -26,6 +26,7 @@ _BUYER = (
 )  # the sector nearest to a data centre first
 
 
+@catalog.remembered
 def electricity_price(region: str) -> Figure:
     """Return the price of electricity for large buyers in a region [USD/J], before PUE.
 
@@ -55,6 +56,7 @@ def electricity_price(region: str) -> Figure:
     return _with_range(best.figures["price"], [row.value("price") for row in of_region])
 
 
+@catalog.remembered
 def pue(operator: str = INDUSTRY) -> Figure:
     """Return the PUE of an operator: facility energy over IT energy [ratio].
 

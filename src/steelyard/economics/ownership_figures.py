@@ -27,7 +27,11 @@ def ownership_inputs(device: Any) -> Mapping[str, Figure]:
     Raises:
         UnknownError: The catalogue has neither a server price nor a purchase price of the device.
     """
-    accelerator = accelerator_of(device)
+    return _inputs(accelerator_of(device))
+
+
+@catalog.remembered
+def _inputs(accelerator: Accelerator) -> Mapping[str, Figure]:
     calibration = catalog.calibration("economics")
     return {
         "server_usd_per_device": _server_figure(accelerator),
@@ -55,7 +59,7 @@ def residual_curve_ratio(years: Array, device: Any = _REFERENCE) -> Array:
     known = _residuals(accelerator_of(device))
     if len(known) < 2:
         known = _residuals(accelerator_of(_REFERENCE))
-    known[0.0] = 1.0
+    known = {**known, 0.0: 1.0}
     ages = np.array(sorted(known))
     logs = np.log([known[age] for age in ages])
     last = (logs[-1] - logs[-2]) / (ages[-1] - ages[-2])  # beyond the last point its slope goes on
@@ -64,6 +68,7 @@ def residual_curve_ratio(years: Array, device: Any = _REFERENCE) -> Array:
     return float(ratio) if ratio.ndim == 0 else ratio
 
 
+@catalog.remembered
 def _items() -> Mapping[str, Figure]:
     return {row["item"]: row.figures["value"] for row in catalog.table("ownership").rows if "value" in row.figures}
 
@@ -133,8 +138,9 @@ def _scaled(figure: Figure, factor: float, note: str) -> Figure:
     )
 
 
-def _residuals(accelerator: Accelerator) -> dict[float, float]:
-    found = {}
+@catalog.remembered
+def _residuals(accelerator: Accelerator) -> Mapping[float, float]:
+    found: dict[float, float] = {}
     for name in _names(accelerator):
         pattern = re.compile(rf"residual-{re.escape(name)}-(\d+)y")
         for item, figure in _items().items():

@@ -132,6 +132,7 @@ def price_at(points: tuple[PricePoint, ...], day: date) -> float:
     return until[-1].usd_per_token
 
 
+@catalog.remembered
 def price_decline(level: str = GPT4_LEVEL) -> Decline:
     """Return how the price of a capability level fell: fits over the whole history and the last two years.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from steelyard import catalog
 
 
+@catalog.remembered
 def region_names(region: str) -> frozenset[str]:
     """Return all names, folded, that mean the region: as asked, and codes and names of the rows that have
     it.

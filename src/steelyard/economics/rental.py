@@ -105,7 +105,11 @@ def rental_price(
         >>> 1 < price.usd_per_device_s * 3600 < 12
         True
     """
-    device_id = accelerator_of(device).id
+    return _price_of(accelerator_of(device).id, kind, as_of, provider)
+
+
+@catalog.remembered
+def _price_of(device_id: str, kind: str, as_of: date | None, provider: str | None) -> RentalPrice:
     table = catalog.table("gpu_prices")
     of_device = table.where(device=device_id)
     today = as_of or max(row.as_of for row in table.rows)

@@ -8,6 +8,7 @@ from steelyard import catalog
 from steelyard.units import Array
 
 
+@catalog.remembered
 def engineer_usd_per_s() -> float:
     """Return the loaded cost of one engineer of a cluster [USD/s]: salary times loaded cost over salary."""
     items = {row["item"]: row for row in catalog.table("ownership").rows}

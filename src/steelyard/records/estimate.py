@@ -37,3 +37,16 @@ def estimate(draws: npt.ArrayLike) -> Estimate:
     method: Literal["linear", "nearest"] = "linear" if np.isfinite(values).all() else "nearest"
     p10, p50, p90 = (float(value) for value in np.quantile(values, [0.1, 0.5, 0.9], method=method))
     return Estimate(p10=p10, p50=p50, p90=p90)
+
+
+def estimates(draws: npt.NDArray[np.float64]) -> tuple[Estimate, ...]:
+    """Return the estimate of each column of draws [D, M].
+
+    Example:
+        >>> [one.p50 for one in estimates(np.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]]))]
+        [2.0, 20.0]
+    """
+    if not np.isfinite(draws).all():
+        return tuple(estimate(column) for column in draws.T)
+    columns = np.quantile(draws, [0.1, 0.5, 0.9], axis=0).T.tolist()
+    return tuple(Estimate(p10=p10, p50=p50, p90=p90) for p10, p50, p90 in columns)

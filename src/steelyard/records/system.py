@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from steelyard.records.figure import Figure
 
@@ -20,7 +20,7 @@ class Accelerator:
     name: str
     vendor: str
     year: int
-    peak_flop_per_s: Mapping[str, float]
+    peak_flop_per_s: Mapping[str, float] = field(hash=False)
     hbm_bytes: float
     hbm_bytes_per_s: float
     scale_up_bytes_per_s: float  # NVLink, xGMI, ICI; 0 where devices only share PCIe
@@ -30,6 +30,6 @@ class Accelerator:
     tdp_w: float
     idle_w: float
     devices_per_node: int
-    figures: Mapping[str, Figure]  # field name (peak_flop_per_s.bf16 for rates) -> figure
+    figures: Mapping[str, Figure] = field(hash=False)  # field name (peak_flop_per_s.bf16 for rates) -> figure
     aliases: tuple[str, ...] = ()
     notes: str = ""

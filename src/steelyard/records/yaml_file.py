@@ -33,14 +33,20 @@ def read_yaml(path: Path) -> Any:
     Raises:
         InputError: The file cannot be read, is too large, or is not such YAML; names the line.
     """
+    return read_yaml_text(_read_text(path), shown_as=str(path))
+
+
+def read_yaml_text(text: str, *, shown_as: str) -> Any:
+    """Return the document in a text, as `read_yaml`; `shown_as` names it in errors."""
     try:
-        return parse_yaml(_read_text(path))
+        return parse_yaml(text)
     except yaml.reader.ReaderError as error:
-        raise InputError(f"{path}: not text: character {error.character:#04x} at position {error.position}") from None
+        problem = f"not text: character {error.character:#04x} at position {error.position}"
+        raise InputError(f"{shown_as}: {problem}") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}: " if mark else ""
-        raise InputError(f"{path}: {where}{_in_words(error)}") from None
+        raise InputError(f"{shown_as}: {where}{_in_words(error)}") from None
 
 
 def _read_text(path: Path) -> str:

@@ -6,7 +6,7 @@ import math
 
 from steelyard.decide.result import Decision, Influence, RouteMonths
 from steelyard.report import plot, text
-from steelyard.report.figures import COLOURS, shaded_line
+from steelyard.report.figures import COLOURS, beside, shaded_line, upright
 from steelyard.report.plot import Figure
 
 SHOWN = 8  # inputs of the tornado
@@ -37,16 +37,8 @@ def cumulative_cost(decision: Decision, routes: list[RouteMonths]) -> Figure:
     if len(decision.plan.steps) > 1:
         step = decision.plan.steps[1]
         marks.append((step.from_month + 1, f"change to {text.title(step.route)}"))
-    drawn["shapes"] = [
-        {"type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1}
-        | {"line": {"color": plot.OTHER, "width": 1.5, "dash": "dash"}}
-        for x, _ in marks
-    ]
-    drawn["annotations"] = [
-        {"x": x, "xref": "x", "y": 1.0 - 0.06 * i, "yref": "paper", "text": words}
-        | {"showarrow": False, "xanchor": "left", "xshift": 4}
-        for i, (x, words) in enumerate(marks)
-    ]
+    drawn["shapes"] = [upright(x, "dash") for x, _ in marks]
+    drawn["annotations"] = [beside(x, words, place) for place, (x, words) in enumerate(marks)]
     return {"data": data, "layout": drawn}
 
 

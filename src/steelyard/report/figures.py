@@ -60,16 +60,8 @@ def cost_by_load(comparison: Comparison) -> Figure:
     marks.append((even.stated_requests_per_month, "your load", "dot"))
     costs = [cost for line in data for cost in line["y"]]
     layout = plot.layout("requests a month", "USD a month", log_x=even.requests_per_month, log_y=costs)
-    layout["shapes"] = [
-        {"type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1}
-        | {"line": {"color": plot.OTHER, "width": 1.5, "dash": dash}}
-        for x, _, dash in marks
-    ]
-    layout["annotations"] = [
-        {"x": math.log10(x), "xref": "x", "y": 1.0 - 0.06 * i, "yref": "paper", "text": words}
-        | {"showarrow": False, "xanchor": "left", "xshift": 4}
-        for i, (x, words, _) in enumerate(marks)
-    ]
+    layout["shapes"] = [upright(x, dash) for x, _, dash in marks]
+    layout["annotations"] = [beside(math.log10(x), words, place) for place, (x, words, _) in enumerate(marks)]
     return {"data": data, "layout": layout}
 
 
@@ -77,6 +69,11 @@ def cumulative_cost(summaries: list[RouteSummary]) -> Figure:
     """Return what each route has cost by the end of each month, p10 to p90 shaded."""
     data = [part for item in summaries for part in shaded_line(item.route, item.cumulative_usd)]
     layout = plot.layout("month", "USD so far", log_y=[cost for line in data for cost in line["y"]])
+    overtaking = _overtaken(summaries)
+    layout["shapes"] = [upright(month, "dash") for month, _ in overtaking]
+    layout["annotations"] = [
+        beside(month, f"break-even: {text.title(route)}", place) for place, (month, route) in enumerate(overtaking)
+    ]
     return {"data": data, "layout": layout}
 
 
@@ -93,6 +90,28 @@ def shaded_line(route: str, by_month: Sequence[Estimate]) -> list[Figure]:
         | {"name": name, "line": _line(route, 2), "hovertemplate": "month %{x}: %{y:$,.3r}"}
         | {"y": [positive(month.p50) for month in by_month]},
     ]
+
+
+def _overtaken(summaries: list[RouteSummary]) -> list[tuple[int, str]]:
+    """Return the months by whose end another route in the running has cost least so far, at the median."""
+    running = [item for item in summaries if item.in_running]
+    if not running:
+        return []
+    months = range(min(len(item.cumulative_usd) for item in running))
+    least = [min(running, key=lambda item: item.cumulative_usd[month].p50).route for month in months]
+    return [(month + 1, least[month]) for month in months if month and least[month] != least[month - 1]]
+
+
+def upright(x: float, dash: str) -> Figure:
+    """Return a line from the bottom to the top of the plot."""
+    place = {"type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1}
+    return place | {"line": {"color": plot.OTHER, "width": 1.5, "dash": dash}}
+
+
+def beside(x: float, words: str, place: int) -> Figure:
+    """Return words beside an upright line, one below the other."""
+    where = {"x": x, "xref": "x", "y": 1.0 - 0.06 * place, "yref": "paper", "text": words}
+    return where | {"showarrow": False, "xanchor": "left", "xshift": 4}
 
 
 def total_cost(summaries: list[RouteSummary]) -> Figure:

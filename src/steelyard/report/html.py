@@ -29,7 +29,7 @@ def _body(comparison: Comparison, plots: list[str]) -> Iterator[str]:
     yield f'<p class="outcome">{esc(comparison.outcome)}</p>'
     yield f'<section class="answer"><p>{esc(comparison.advice)}</p></section>'
     yield "<h2>What you pay and need</h2>"
-    yield from _summaries(comparison)
+    yield from summaries(comparison)
     if "cost-by-load" in plots:
         yield from (f"<h2>{PLOTS['cost-by-load']}</h2>", f"<p>{esc(comparison.break_even.sentence)}</p>")
         yield plot_place("cost-by-load")
@@ -39,9 +39,9 @@ def _body(comparison: Comparison, plots: list[str]) -> Iterator[str]:
             yield f"<section><h2>{PLOTS[name]}</h2>{plot_place(name)}</section>"
     yield "</div>"
     yield "<h2>Inference against training</h2>"
-    yield from _activities(comparison)
+    yield from activities(comparison)
     yield "<h2>The routes, factor by factor</h2>"
-    yield from _routes(comparison)
+    yield from routes(comparison)
     yield "<h2>How the numbers came about</h2>"
     for factor in comparison.factors:
         yield folded(factor.title, factor.tree)
@@ -54,7 +54,8 @@ def _body(comparison: Comparison, plots: list[str]) -> Iterator[str]:
     yield footer(f"Ranges are p10 to p90 over the seeded draws. {text.legend()}.")
 
 
-def _summaries(comparison: Comparison) -> Iterator[str]:
+def summaries(comparison: Comparison) -> Iterator[str]:
+    """Yield what each route costs now and later, and what it makes the user rent or buy."""
     shown = [item for item in comparison.summaries if item.route in text.routes(comparison)]
     months = max((len(item.monthly_usd) for item in shown), default=0)
     money = ("A month now", text.later_month(months), "Before the first answer", f"All {months} months")
@@ -64,25 +65,29 @@ def _summaries(comparison: Comparison) -> Iterator[str]:
         out = "" if item.in_running else f'<p class="no">out of the running: {esc(item.why_not)}</p>'
         spent = (item.first_month_usd, item.in_a_year_usd, item.upfront_usd, item.total_usd)
         cells = [
-            *(f'<td class="money">{estimate(value, "usd")}</td>' for value in spent),
-            f"<td>{_quantity(item.quality)}</td>",
-            f"<td>{esc(item.to_rent_or_buy) or '-'}</td>",
+            *(
+                _td(estimate(value, "usd"), label, why="compute_cost", of=item.route, style="money")
+                for label, value in zip(money, spent, strict=True)
+            ),
+            _td(_quantity(item.quality), "Quality", why="purpose", of=item.route),
+            _td(esc(item.to_rent_or_buy) or "-", "To rent or buy"),
         ]
         rows.append(row(esc(text.title(item.route)) + option + out, cells, "" if item.in_running else "out"))
     yield from table(("Route", *money, "Quality", "To rent or buy"), rows)
 
 
-def _activities(comparison: Comparison) -> Iterator[str]:
+def activities(comparison: Comparison) -> Iterator[str]:
+    """Yield inference against training, factor by factor."""
     yield from table(
         ("Factor", "Inference", "Training", "Ratio", "Verdict"),
         (
             row(
                 esc(factor.title),
                 (
-                    _cell(factor.activities.get("inference")),
-                    _cell(factor.activities.get("training")),
-                    f"<td>{'-' if factor.ratio is None else _quantity(factor.ratio)}</td>",
-                    _verdict(factor.activity_verdict, factor.crossover),
+                    _cell(factor.activities.get("inference"), "Inference", why=factor.id, of="inference"),
+                    _cell(factor.activities.get("training"), "Training", why=factor.id, of="training"),
+                    _td("-" if factor.ratio is None else _quantity(factor.ratio), "Ratio", why=factor.id, of="ratio"),
+                    _td(_judged(factor.activity_verdict, factor.crossover), "Verdict"),
                 ),
             )
             for factor in comparison.factors
@@ -90,22 +95,32 @@ def _activities(comparison: Comparison) -> Iterator[str]:
     )
 
 
-def _routes(comparison: Comparison) -> Iterator[str]:
-    routes = text.routes(comparison)
+def routes(comparison: Comparison) -> Iterator[str]:
+    """Yield the routes, factor by factor, the best of each marked."""
+    shown = text.routes(comparison)
     rows = []
     for factor in comparison.factors:
         best = factor.route_verdict.winner
-        cells = [_cell(factor.routes.get(route), best=route == best) for route in routes]
+        cells = [
+            _cell(factor.routes.get(route), text.title(route), why=factor.id, of=route, style="best" * (route == best))
+            for route in shown
+        ]
         rows.append(row(esc(factor.title) + _judged(factor.route_verdict), cells))
-    yield from table(("Factor and best route", *(text.title(route) for route in routes)), rows)
+    yield from table(("Factor and best route", *(text.title(route) for route in shown)), rows)
 
 
-def _cell(cell: Cell | None, *, best: bool = False) -> str:
+def _td(inner: str, label: str, *, why: str = "", of: str = "", style: str = "") -> str:
+    """Return a cell: its column for narrow screens, and whose tree of which factor is behind its numbers."""
+    behind = f' data-why="{esc(why)}" data-of="{esc(of)}"' if why else ""
+    return f'<td class="{style}" data-label="{esc(label)}"{behind}>{inner}</td>'
+
+
+def _cell(cell: Cell | None, label: str, *, why: str, of: str, style: str = "") -> str:
     if cell is None:
-        return "<td>-</td>"
+        return _td("-", label)
     items = [f'<p><span class="label">{esc(item.label)}</span>{_quantity(item)}</p>' for item in cell.quantities]
     note = f'<p class="why">{esc(cell.note)}</p>' if cell.note else ""
-    return f'<td class="{"best" if best else ""}">{"".join(items)}{note}</td>'
+    return _td("".join(items) + note, label, why=why, of=of, style=style)
 
 
 def _quantity(item: Quantity) -> str:
@@ -117,15 +132,12 @@ def _quantity(item: Quantity) -> str:
 
 
 def estimate(value: Estimate | None, unit: str) -> str:
+    """Return a value with its range as HTML; a dash for none."""
     if value is None:
         return "-"
     mid, spread = text.parts(value, unit)
     between = f' <span class="range">({esc(spread)})</span>' if spread else ""
     return f'<span class="value">{esc(mid)}</span>{between}'
-
-
-def _verdict(verdict: Verdict, crossover: str = "") -> str:
-    return f"<td>{_judged(verdict, crossover)}</td>"
 
 
 def _judged(verdict: Verdict, crossover: str = "") -> str:

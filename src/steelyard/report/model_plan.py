@@ -1,4 +1,4 @@
-"""A lifetime plan of a model: which size reaches a loss for least money, for the terminal, Markdown, trees and JSON."""
+"""A lifetime plan of a model: which size reaches a loss for least money, its sheet and its JSON document."""
 
 from __future__ import annotations
 
@@ -7,28 +7,23 @@ from collections.abc import Iterator
 from steelyard.decide.lifetime import Candidate, ImpliedLoad, ModelPlan, Spread
 from steelyard.decide.lifetime.result import FLAT_RATIO
 from steelyard.records.estimate import Estimate
-from steelyard.report.listing import table
-from steelyard.report.markdown import escape, rows_table
-from steelyard.report.plain import bullets, heading
-from steelyard.report.prediction import render_prediction
-from steelyard.report.text import amount, clean, ranged
+from steelyard.report import sheet as sheets
+from steelyard.report.prediction import prediction_document
+from steelyard.report.sheet import Bullets, Rows, Section, Sheet
+from steelyard.report.text import amount, ranged
 from steelyard.units import format_quantity
 
 SCHEMA = "steelyard/plan-model/1"
 
 
 def render(plan: ModelPlan, *, form: str | None = None, explain: bool = False, width: int | None = None) -> str:
-    """Return a plan for the terminal, as "json" or "markdown", or the tree of terms behind it."""
-    if form == "markdown":
-        return "\n".join(_markdown(plan)) + "\n"
-    return render_prediction(
-        plan,
-        schema=SCHEMA,
-        inputs=plan.question.inputs(),
-        title=_title(plan),
-        plain=_plain(plan, width),
+    """Return a plan as text, as "json", "markdown" or "html", or the trees of terms behind it."""
+    return sheets.render(
+        _sheet(plan),
         form=form,
+        document=lambda: prediction_document(plan, SCHEMA, plan.question.inputs()),
         explain=explain,
+        width=width,
     )
 
 
@@ -46,21 +41,19 @@ def _lengths(plan: ModelPlan) -> str:
     return f"{lengths.mean_isl_tokens:,.0f} in and {lengths.mean_osl_tokens:,.0f} out a request"
 
 
-def _plain(plan: ModelPlan, width: int | None) -> Iterator[str]:
-    yield clean(_title(plan))
-    if plan.candidates:
-        yield from ("", table([_row(one) for one in plan.candidates], width=width).rstrip())
-    for name, sentences in _sections(plan):
-        yield from heading(name)
-        yield from bullets(sentences, width)
-
-
-def _markdown(plan: ModelPlan) -> Iterator[str]:
-    yield f"# {escape(_title(plan))}"
-    if plan.candidates:
-        yield from ("", *rows_table([_row(one) for one in plan.candidates]))
-    for name, sentences in _sections(plan):
-        yield from ("", f"## {escape(name)}", "", *(f"- {escape(sentence)}" for sentence in sentences))
+def _sheet(plan: ModelPlan) -> Sheet:
+    candidates = Section(heading="Sizes that reach it", parts=(Rows([_row(one) for one in plan.candidates]),))
+    return Sheet(
+        title=_title(plan),
+        asked=(),
+        sections=(
+            *((candidates,) if plan.candidates else ()),
+            *(Section(heading=name, parts=(Bullets(sentences),)) for name, sentences in _sections(plan)),
+        ),
+        trees=plan.trees(),
+        sources=plan.sources,
+        warnings=plan.warnings,
+    )
 
 
 def _row(one: Candidate) -> dict[str, str]:

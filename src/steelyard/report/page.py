@@ -80,12 +80,19 @@ def row(heading: str, cells: Iterable[str], style: str = "") -> str:
 
 def folded(heading: str, tree: Term) -> str:
     """Return a tree of terms that opens when its heading is clicked."""
-    return f'<details><summary>{esc(heading)}</summary><ul class="tree">{_term(tree)}</ul></details>'
+    return f"<details><summary>{esc(heading)}</summary>{tree_list(tree)}</details>"
+
+
+def tree_list(tree: Term) -> str:
+    """Return a tree of terms as nested lists: label, value, unit, formula, source."""
+    return f'<ul class="tree">{_term(tree)}</ul>'
 
 
 def _term(term: Term) -> str:
     formula = f'<span class="why">= {esc(term.formula)}</span>' if term.formula else ""
-    source = f'<span class="why">source: {esc(term.source)}</span>' if term.source else ""
+    source = (
+        f'<span class="why" data-source="{esc(term.source)}">source: {esc(term.source)}</span>' if term.source else ""
+    )
     below = f"<ul>{''.join(_term(child) for child in term.children)}</ul>" if term.children else ""
     return f"<li>{esc(explain.label(term))}{formula}{source}{below}</li>"
 
@@ -97,7 +104,7 @@ def listed(sentences: Iterable[str]) -> str:
 
 def notes(lists: Iterable[tuple[str, Iterable[str]]], sources: Iterable[str]) -> Iterator[str]:
     """Yield lists under headings, those that hold something, and last the sources spelt out."""
-    for heading, lines in (*lists, ("Sources", [_source(name) for name in sources])):
+    for heading, lines in (*lists, ("Sources", [source_line(name) for name in sources])):
         if items := list(lines):
             yield f"<h2>{heading}</h2>{listed(items)}"
 
@@ -107,7 +114,8 @@ def footer(words: str) -> str:
     return f"<footer>{esc(words)}<br>steelyard {esc(__version__)}</footer>"
 
 
-def _source(name: str) -> str:
+def source_line(name: str) -> str:
+    """Return a source spelt out: id, title, publisher, address, day, licence."""
     about = source_record(name)
     parts = [about.get(key, "") for key in ("title", "publisher", "url", "retrieved", "licence")]
     return ", ".join(part for part in (name, *parts) if part)

@@ -20,7 +20,7 @@ _SHOWN = 8
 
 def render(plan: ServingPlan, *, form: str | None = None, width: int | None = None) -> str:
     """Return the plan as text, or as "json", "markdown" or "html"."""
-    return sheets.render(_sheet(plan), form=form, document=lambda: _document(plan), width=width)
+    return sheets.render(sheet(plan), form=form, document=lambda: _document(plan), width=width)
 
 
 def _document(plan: ServingPlan) -> dict[str, Any]:
@@ -74,7 +74,8 @@ def _option(option: PlanOption) -> dict[str, Any]:
     }
 
 
-def _sheet(plan: ServingPlan) -> Sheet:
+def sheet(plan: ServingPlan) -> Sheet:
+    """Return what a plan says."""
     asked = plan.question
     rate = plan.request_rate_per_s
     demand = "as much as they carry" if rate is None else f"{rate:.4g} requests/s at the peak"

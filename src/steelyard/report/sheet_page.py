@@ -29,6 +29,16 @@ def _body(sheet: Sheet, plots: dict[str, Figure]) -> Iterator[str]:
     yield page.footer("")
 
 
+def fragment(sheet: Sheet) -> Iterator[str]:
+    """Yield what a sheet says as a part of another page, without its plots."""
+    yield from (f"<p>{esc(line)}</p>" for line in (sheet.title, *sheet.asked))
+    for section in sheet.sections:
+        if shown := [line for part in section.parts for line in _part(part)]:
+            yield from (f"<h3>{esc(section.heading)}</h3>", *shown)
+    yield from (page.folded(tree.label or name, tree) for name, tree in sheet.trees.items())
+    yield page.listed(sheet.warnings) if sheet.warnings else ""
+
+
 def _section(section: Section, plots: dict[str, Figure]) -> Iterator[str]:
     """Yield a section, its plots side by side at its end; one that has nothing to show is left out."""
     shown = [line for part in section.parts for line in _part(part)]
@@ -62,4 +72,5 @@ def _part(part: Part) -> Iterator[str]:
 
 def _row(columns: Sequence[str], row: Row) -> str:
     first, *rest = (esc(row.get(name, "")) for name in columns)
-    return page.row(first, (f"<td>{cell}</td>" for cell in rest))
+    cells = (f'<td data-label="{esc(name)}">{cell}</td>' for name, cell in zip(columns[1:], rest, strict=True))
+    return page.row(first, cells)

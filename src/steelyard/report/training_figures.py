@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from steelyard import training
-from steelyard.compare.jobs import TrainingPlan
+from steelyard.compare.jobs import Option, TrainingPlan
 from steelyard.compare.jobs.layouts import layout_text
 from steelyard.report.plain import middle
 from steelyard.report.plot import OTHER, PALETTE, Figure, layout, mark, positive, stacked
-from steelyard.units import SECONDS_PER_DAY
+from steelyard.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, format_quantity
 
 STEP_PARTS = (
     ("forward_s", "forward"),
@@ -41,28 +41,31 @@ def memory_plot(memory: training.Memory) -> Figure:
     return drawn
 
 
-def front(plan: TrainingPlan) -> Figure | None:
-    """Return days against money of the options worth choosing, by the number of devices; None where unpriced."""
-    options = [option for option in plan.front if option.rented_usd is not None]
-    if not options:
-        return None
+def front(plan: TrainingPlan) -> Figure:
+    """Return days against money (device-hours where unpriced) of the options worth choosing, by number of devices."""
+    priced = all(option.rented_usd is not None for option in plan.front)
+
+    def cost(option: Option) -> float:
+        return (option.rented_usd or 0.0) if priced else option.device_s / SECONDS_PER_HOUR
+
     data: list[Figure] = []
-    for place, count in enumerate(dict.fromkeys(option.num_devices for option in options)):
-        held = [option for option in options if option.num_devices == count]
+    for place, count in enumerate(dict.fromkeys(option.num_devices for option in plan.front)):
+        held = [option for option in plan.front if option.num_devices == count]
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": f"{count:,} devices",
                 "x": [option.wall_s / SECONDS_PER_DAY for option in held],
-                "y": [option.rented_usd for option in held],
-                "text": [layout_text(option.layout) for option in held],
-                "hovertemplate": "%{x:.3g} days, %{y:$,.3r}<br>%{text}<extra></extra>",
+                "y": [cost(option) for option in held],
+                "text": [f"{layout_text(o.layout)}<br>{format_quantity(o.left_bytes, 'bytes')} left" for o in held],
+                "hovertemplate": "%{x:.3g} days, %{y:,.3r}<br>%{text}<extra></extra>",
                 "marker": {"color": PALETTE[place % len(PALETTE)], "size": 8, "symbol": place % len(PALETTE)},
             }
         )
     for name, option in (("fastest", plan.fastest), ("cheapest", plan.cheapest)):
-        if option.rented_usd is not None:
-            data.append(mark(name, option.wall_s / SECONDS_PER_DAY, option.rented_usd))
-    days, costs = [option.wall_s / SECONDS_PER_DAY for option in options], [option.rented_usd for option in options]
-    return {"data": data, "layout": layout("days", "USD, rented", log_x=map(positive, days), log_y=costs)}
+        data.append(mark(name, option.wall_s / SECONDS_PER_DAY, cost(option)))
+    days = [positive(option.wall_s / SECONDS_PER_DAY) for option in plan.front]
+    costs = [positive(cost(option)) for option in plan.front]
+    axes = layout("days", "USD, rented" if priced else "device-hours", log_x=days, log_y=costs)
+    return {"data": data, "layout": axes}

@@ -24,7 +24,7 @@ _APART_RATIO = 0.05  # rows shown differ by this share of the memory, or of the 
 def render(plan: TrainingPlan, *, form: str | None = None, explain: bool = False, width: int | None = None) -> str:
     """Return a plan as text, as "json", "markdown" or "html", or the trees of terms behind its winner."""
     return sheets.render(
-        _sheet(plan, width), form=form, document=lambda: plan_document(plan), explain=explain, width=width
+        sheet(plan, width), form=form, document=lambda: plan_document(plan), explain=explain, width=width
     )
 
 
@@ -40,7 +40,8 @@ def plan_document(plan: TrainingPlan) -> dict[str, Any]:
     )
 
 
-def _sheet(plan: TrainingPlan, width: int | None) -> Sheet:
+def sheet(plan: TrainingPlan, width: int | None = None) -> Sheet:
+    """Return what a plan says."""
     sections = [
         Section(
             heading="Worth choosing: nothing is at once as fast, as cheap, on as few devices and as small",

@@ -30,7 +30,7 @@ from steelyard.training.reliability import (
     reliability,
 )
 from steelyard.training.run import Run, device_s_for_flop, run
-from steelyard.training.scaling import Scaling, scaling
+from steelyard.training.scaling import Scaling, scaling, scaling_of
 from steelyard.training.search import ALL_LAYOUTS, Found, search
 from steelyard.training.step import Step, step
 
@@ -98,6 +98,7 @@ __all__ = [
     "reliability",
     "run",
     "scaling",
+    "scaling_of",
     "search",
     "simplest",
     "step",

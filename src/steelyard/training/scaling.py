@@ -84,15 +84,22 @@ def scaling(
     if mode not in ("strong", "weak"):
         raise InputError(f"scaling mode is {mode!r}; allowed: strong, weak")
     batch = global_batch_tokens * (numbers / numbers[0] if mode == "weak" else np.ones_like(numbers))
-    plans = best_layouts(
-        model,
-        device,
-        counts,
-        seq_tokens=seq_tokens,
-        global_batch_tokens=batch,
-        compute_dtype=compute_dtype,
-        method=method,
+    return scaling_of(
+        best_layouts(
+            model,
+            device,
+            counts,
+            seq_tokens=seq_tokens,
+            global_batch_tokens=batch,
+            compute_dtype=compute_dtype,
+            method=method,
+        )
     )
+
+
+def scaling_of(plans: Sequence[Plan]) -> Scaling:
+    """Return tokens per second and efficiency of plans of one job, one for each device count, ascending."""
+    numbers = np.array([float(np.asarray(plan.layout.num_devices)) for plan in plans])
 
     def of(name: str) -> npt.NDArray[np.float64]:
         return np.array([float(getattr(plan.step, name)) for plan in plans])
@@ -110,5 +117,5 @@ def scaling(
         exposed_comm_ratio=of("exposed_comm_s") / of("step_s"),
         bubble_ratio=of("bubble_s") / of("step_s"),
         mfu_ratio=of("mfu_ratio"),
-        plans=plans,
+        plans=tuple(plans),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from steelyard import arch, catalog, economics
 from steelyard.compare.case import DEFAULT_WORKLOAD, Case
 from steelyard.compare.draws import Draw
-from steelyard.compare.routes.outcome import ZERO, Latency, Outcome, Unpriced, median
+from steelyard.compare.routes.outcome import ZERO, Latency, Outcome, Unpriced, median, nothing
 from steelyard.errors import UnknownError
 from steelyard.records.term import Term, explain, figure_term
 from steelyard.records.usage import Usage
@@ -19,7 +19,7 @@ HALF = 0.5  # probes of other models are weak evidence: only a miss in most draw
 
 def evaluate(case: Case) -> list[Outcome | Unpriced]:
     route = case.scenario.routes.api
-    return [option(case, "api", name) for name in route.options] if route else []
+    return [option(case, "api", name) for name in route.options if case.wants("api", name)] if route else []
 
 
 def option(case: Case, route: str, name: str) -> Outcome | Unpriced:
@@ -44,7 +44,7 @@ def option(case: Case, route: str, name: str) -> Outcome | Unpriced:
         first_answer_s=case.assumed("setup_api"),
         latency=latency,
         misses=misses_objective(case, latency),
-        to_rent_or_buy="nothing",
+        held=nothing,
         tree=partial(cost_tree, case, name, price, monthly),
         energy_evidence="cited",
         notes=price.warnings(case.today),
@@ -90,12 +90,12 @@ def misses_objective(case: Case, latency: Latency) -> str:
 
 
 def usage_of(case: Case, requests: Draw) -> Usage:
-    cached = case.lengths.cached_input_ratio
-    tokens_in = requests * case.lengths.mean_isl_tokens
+    cached, (isl_tokens, osl_tokens) = case.lengths.cached_input_ratio, case.mean_tokens
+    tokens_in = requests * isl_tokens
     return Usage(
         input_tokens=tokens_in * (1 - cached),
         cached_input_tokens=tokens_in * cached,
-        output_tokens=requests * case.lengths.mean_osl_tokens,
+        output_tokens=requests * osl_tokens,
         requests=requests,
     )
 
@@ -123,6 +123,10 @@ def _api_latency(case: Case) -> Latency:
 
 def request_energy(case: Case) -> Draw:
     """Return facility energy of one API request [D, 1]: published ones, scaled by output or by all tokens."""
+    return case.once(("api energy", case.draws), lambda: _request_energy(case))
+
+
+def _request_energy(case: Case) -> Draw:
     rows = {row["id"]: row for row in catalog.table("anchors").rows}
     low, high = rows["energy-gemini-median-prompt"].value("value"), rows["energy-chatgpt-prompt"].value("value")
     chat = catalog.workload(DEFAULT_WORKLOAD)  # the published prompts are everyday chat
@@ -135,8 +139,9 @@ def request_energy(case: Case) -> Draw:
 
 def serving_flop(case: Case, requests: Draw, model: arch.Model | None = None) -> Draw:
     """Return model FLOP of serving in each month; an API's are the scenario model's (its own are not known)."""
-    tokens = case.lengths.mean_isl_tokens + case.lengths.mean_osl_tokens
-    per_token = arch.flop_per_token(model or case.model(case.scenario.model), tokens, training=False)
+    tokens = sum(case.mean_tokens)
+    answering = model or case.model(case.scenario.model)
+    per_token = case.once(("serving flop", answering), lambda: arch.flop_per_token(answering, tokens, training=False))
     return np.asarray(requests * tokens * per_token)
 
 

@@ -42,6 +42,10 @@ def device_price(case: Case, device_ref: str, pricing: str) -> DevicePrice:
     Raises:
         UnknownError: It has no price of that kind.
     """
+    return case.once(("price", device_ref, pricing, case.draws), lambda: _device_price(case, device_ref, pricing))
+
+
+def _device_price(case: Case, device_ref: str, pricing: str) -> DevicePrice:
     stated = case.scenario.prices.devices.get(device_ref, {}).get(pricing)
     if stated is not None:
         told = Term(label=f"{pricing} price", value=stated, unit="usd_per_device_s", source="stated in the scenario")

@@ -11,7 +11,7 @@ from steelyard import arch, economics
 from steelyard.compare.case import Case
 from steelyard.compare.routes.api import api_latency, misses_objective, request_energy, serving_flop, usage_of
 from steelyard.compare.routes.device_price import DevicePrice
-from steelyard.compare.routes.outcome import Outcome, Training, Unpriced, choose, median
+from steelyard.compare.routes.outcome import Outcome, Training, Unpriced, choose, median, nothing
 from steelyard.compare.routes.people import engineer_usd_per_month
 from steelyard.compare.routes.replica import find_replicas
 from steelyard.compare.routes.serve import fleet
@@ -104,7 +104,7 @@ def _by_token(case: Case, offer: economics.HostedFinetuning) -> Outcome:
         first_answer_s=case.assumed("setup_hosted_finetune"),
         latency=latency,
         misses=misses_objective(case, latency),
-        to_rent_or_buy="nothing",
+        held=nothing,
         tree=lambda: Term(
             label="tokens",
             value=median(monthly.sum(axis=1)),

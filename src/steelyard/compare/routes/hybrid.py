@@ -134,6 +134,10 @@ def _options(case: Case, serve: ServeRoute, device_ref: str, pricing: str, to: s
     except (DoesNotFitError, UnknownError) as error:
         name = f"{model_ref} on {device_ref}, {pricing}; overflow to {to}"
         return [Unpriced(route="hybrid", option=name, reason=str(error), score=worst)]
+    named = (
+        (f"{one.name}, {pricing}; overflow to {over.name}", one, over)
+        for one, over in zip(replicas, supplied, strict=True)
+    )
     return [
         dataclasses.replace(
             _outcome(
@@ -146,10 +150,11 @@ def _options(case: Case, serve: ServeRoute, device_ref: str, pricing: str, to: s
                     overflow=overflow,
                 )
             ),
-            option=f"{replica.name}, {pricing}; overflow to {overflow.name}",
+            option=option,
             score=worst,
         )
-        for replica, overflow in zip(replicas, supplied, strict=True)
+        for option, replica, overflow in named
+        if case.wants("hybrid", option)
     ]
 
 
@@ -159,7 +164,6 @@ def _outcome(base: Base) -> Outcome:
     devices = split.replicas * replica.deployment.num_devices
     owed = base.owed_usd(split.replicas)
     capital = base.price.capital_usd * devices[:, :1]
-    held = held_text(replica, base.pricing, devices, capital)
     return Outcome(
         route="hybrid",
         option="",
@@ -171,7 +175,10 @@ def _outcome(base: Base) -> Outcome:
         serving_flop=serving_flop(case, case.requests, replica.model),
         first_answer_s=case.assumed("setup_api" if overflow.latency.evidence == "cited" else "setup_serve"),
         latency=_slower(overflow.latency, replica.latency),
-        to_rent_or_buy=f"{held}; {median(split.over_ratio):.0%} of answers from {overflow.name}",
+        held=lambda: (
+            f"{held_text(replica, base.pricing, devices, capital)}; "
+            f"{median(split.over_ratio):.0%} of answers from {overflow.name}"
+        ),
         people_usd=split.parts["people"],
         owed_usd=owed,
         capital_usd=capital,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from steelyard.records.term import Term
 ZERO: Draw = np.zeros((1, 1))
 Tree = Callable[[], Term]
 """An explanation, built only when it is asked for."""
+Words = Callable[[], str]
+"""The same for a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +71,7 @@ class Outcome:
     serving_flop: Draw  # [D, M]
     first_answer_s: Draw  # [D, 1] from the decision to the first useful answer
     latency: Latency
-    to_rent_or_buy: str
+    held: Words  # what is to be rented or bought
     tree: Tree  # of the total cost
     people_usd: Draw = field(default_factory=lambda: ZERO)  # [D, M] of `monthly_usd`
     owed_usd: Draw = field(default_factory=lambda: ZERO)  # [D, M] commitments that run on if one stops after a month
@@ -87,6 +90,11 @@ class Outcome:
     sources: tuple[str, ...] = ()
 
     @property
+    def to_rent_or_buy(self) -> str:
+        """Return what is to be rented or bought, in words."""
+        return self.held()
+
+    @property
     def left_over_usd(self) -> Draw:
         """Return what commitments cost after the horizon [D, 1]."""
         return self.owed_usd[:, -1:]
@@ -97,7 +105,7 @@ class Outcome:
         spent: Draw = self.upfront_usd + self.monthly_usd.cumsum(axis=1) + self.owed_usd
         return spent
 
-    @property
+    @cached_property
     def total_usd(self) -> Draw:
         """Return the money of the whole horizon [D, 1]."""
         total: Draw = self.upfront_usd + self.monthly_usd.sum(axis=1, keepdims=True) + self.left_over_usd
@@ -142,6 +150,10 @@ def choose(outcomes: list[Outcome | Unpriced]) -> Outcome | Unpriced | None:
     if pool:
         return min(pool, key=lambda outcome: float(np.median(outcome.total_usd)))
     return outcomes[0] if outcomes else None
+
+
+def nothing() -> str:
+    return "nothing"
 
 
 def sum_term(label: str, unit: str, formula: str, children: list[Term]) -> Term:

@@ -10,5 +10,9 @@ from steelyard.units import SECONDS_PER_MONTH
 
 def engineer_usd_per_month(case: Case) -> Draw:
     """Return the loaded cost of one engineer: as stated, else a published median salary with overhead."""
+    return case.once(("engineer",), lambda: case.stated(_usd_per_s(case)) * SECONDS_PER_MONTH)
+
+
+def _usd_per_s(case: Case) -> float:
     stated = case.scenario.prices.engineer_usd_per_s
-    return case.stated(economics.engineer_usd_per_s() if stated is None else stated) * SECONDS_PER_MONTH
+    return economics.engineer_usd_per_s() if stated is None else stated

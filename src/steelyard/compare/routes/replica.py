@@ -9,7 +9,7 @@ from functools import cached_property, partial
 import numpy as np
 import numpy.typing as npt
 
-from steelyard import arch, catalog, device, inference
+from steelyard import arch, device, inference
 from steelyard.compare.case import Case
 from steelyard.compare.draws import Draw
 from steelyard.compare.routes.device_price import FREE_TO_LEAVE, OWNED
@@ -104,14 +104,14 @@ class Replica:
     def misses(self) -> str:
         """Why it is out of the running: too many draws of its speed miss the objective; empty where it is not."""
         share = float(self.met.mean())
-        if share >= catalog.calibration("compare")["win_probability"].value:
+        if share >= self.case.calibration("compare")["win_probability"].value:
             return ""
         return f"meets the objective in only {share:.0%} of draws"
 
     @property
     def latency(self) -> Latency:
         """Latency at full load; TTFT is the least certain and carries its own residual."""
-        sigma = catalog.calibration("inference")["ttft_residual_sigma"].value
+        sigma = self.case.calibration("inference")["ttft_residual_sigma"].value
         ttft_s = self.of("ttft_s") * self.case.draws.factor("ttft", sigma)
         return Latency(
             ttft_s=ttft_s,
@@ -140,8 +140,10 @@ def find_replicas(case: Case, route: ServeRoute, model_ref: str, device_ref: str
     """
     key = (model_ref, device_ref, route.weight_dtype, route.kv_dtype, route.max_devices_per_replica)
     model, on = case.model(model_ref), case.device(device_ref)
-    found = case.once(
-        ("replicas", *key),
+    settings = (route.weight_dtype, route.kv_dtype, route.max_devices_per_replica)
+    drawn = (case.scenario.draws, case.scenario.seed)
+    found = case.kept(
+        ("replicas", model, on, case.asked, settings, drawn),
         lambda: inference.deployments(
             model,
             on,

@@ -47,17 +47,9 @@ def serve_options(case: Case, route: ServeRoute, route_name: str, model_ref: str
                 results.append(Unpriced(route=route_name, option=option, reason=str(error), score=score))
                 continue
             results += [
-                fleet(
-                    case,
-                    route_name,
-                    f"{replica.name}, {pricing}",
-                    replica,
-                    price,
-                    pricing,
-                    route.engineers,
-                    score,
-                )
-                for replica in replicas
+                fleet(case, route_name, option, replica, price, pricing, route.engineers, score)
+                for option, replica in ((f"{replica.name}, {pricing}", replica) for replica in replicas)
+                if case.wants(route_name, option)
             ]
     return results
 
@@ -101,7 +93,7 @@ def fleet(
         serving_flop=serving_flop(case, case.requests, replica.model),
         first_answer_s=case.assumed("setup_serve"),
         latency=replica.latency,
-        to_rent_or_buy=held_text(replica, pricing, devices, capital),
+        held=partial(held_text, replica, pricing, devices, capital),
         tree=partial(_tree, f"{route_name}: {option}", price, replica, devices, rent, power, people, owed[:, -1:]),
         people_usd=people,
         owed_usd=owed,

@@ -53,11 +53,15 @@ def serve_after(
                 upfront_usd=leg.usd,
                 first_answer_s=ready_s,
                 training=dataclasses.replace(leg, refresh_usd=repeats.sum(axis=1, keepdims=True)),
-                to_rent_or_buy=f"{served.to_rent_or_buy}; {leg.num_devices:g} {device} for the training",
+                held=partial(_held, served, f"{leg.num_devices:g} {device} for the training"),
                 tree=partial(_tree, route, served, leg, repeats, tree),
             )
         )
     return options
+
+
+def _held(served: Outcome, training: str) -> str:
+    return f"{served.to_rent_or_buy}; {training}"
 
 
 def _tree(route: str, served: Outcome, leg: Training, repeats: Draw, run: Tree) -> Term:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
@@ -93,6 +94,10 @@ def train(case: Case, job: Job) -> TrainingRun:
         DoesNotFitError: The model does not fit that many devices in any layout.
         UnknownError: The device has no price of that kind.
     """
+    return case.once(("trained", job, case.draws), lambda: _train(case, job))
+
+
+def _train(case: Case, job: Job) -> TrainingRun:
     model, on = case.model(job.model_ref), case.device(job.device_ref)
     plan = _plan(case, job)
     run = drawn_run(case.draws, plan.step, model=model, device=on, tokens=job.tokens, method=job.method)
@@ -127,11 +132,12 @@ def _accountings(case: Case, job: Job, run: training.Run) -> economics.Accountin
 
 
 def _plan(case: Case, job: Job) -> training.Plan:
-    return case.once(
-        ("plan", job),
+    model, on = case.model(job.model_ref), case.device(job.device_ref)
+    return case.kept(
+        ("plan", model, on, job.num_devices, job.seq_tokens, job.global_batch_tokens, job.method),
         lambda: training.best_layout(
-            case.model(job.model_ref),
-            case.device(job.device_ref),
+            model,
+            on,
             job.num_devices,
             seq_tokens=job.seq_tokens,
             global_batch_tokens=job.global_batch_tokens,
@@ -149,15 +155,12 @@ def least_devices(case: Case, job: Job) -> int:
 
 def scaling(case: Case, job: Job, growth: float, mode: Literal["weak", "strong"]) -> training.Scaling:
     """Return the job on its devices and on `growth` times as many: weak grows the batch with them, strong keeps it."""
-    return training.scaling(
-        case.model(job.model_ref),
-        case.device(job.device_ref),
-        [job.num_devices, int(job.num_devices * growth)],
-        seq_tokens=job.seq_tokens,
-        global_batch_tokens=job.global_batch_tokens,
-        method=job.method,
-        mode=mode,
+    larger = dataclasses.replace(
+        job,
+        num_devices=int(job.num_devices * growth),
+        global_batch_tokens=job.global_batch_tokens * (growth if mode == "weak" else 1.0),
     )
+    return training.scaling_of([_plan(case, job), _plan(case, larger)])
 
 
 def refresh_months(case: Case, every_months: int | None) -> tuple[int, ...]:

@@ -77,7 +77,7 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
         replay=replay,
         kv_transfer_s=cheapest.candidate.transfer_s_per_token * prompt_tokens,
         refused=tuple(dict.fromkeys(search.refused)),
-        longest_tokens=float(np.max(search.lengths.isl_tokens + search.lengths.osl_tokens)),
+        longest_tokens=float(np.max(search.demand.lengths.isl_tokens + search.demand.lengths.osl_tokens)),
         num_candidates=len(whole) + len(apart),
         num_simulations=search.simulations,
         elapsed_s=time.perf_counter() - begun,
