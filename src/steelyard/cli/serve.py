@@ -82,7 +82,7 @@ def _service(model: str, asked: dict[str, Any]) -> Any:
         name=asked["name"] or (Path(where).name.removesuffix(".gguf") if where else "sleep"),
         slots=asked["slots"],
         context_tokens=asked["context"],
-        threads=asked["threads"] or _threads(asked),
+        threads=asked["threads"],
         gpus=asked["gpus"],
         options=dict(_option(text) for text in asked["options"]),
     )
@@ -105,14 +105,6 @@ def _service(model: str, asked: dict[str, Any]) -> Any:
         start_s=asked["start_timeout"],
         drain_s=asked["drain"],
     )
-
-
-def _threads(asked: dict[str, Any]) -> int:
-    """Return the share of the cores that each replica has, of this machine or of a cluster's."""
-    from steelyard.runtime.cluster import cpus_of_nodes, cpus_of_worker, join
-
-    cores = cpus_of_nodes(join(asked["ray"])) if asked["ray"] else [os.cpu_count() or 1]
-    return cpus_of_worker(cores, max((asked["replicas"], *(asked["autoscale"] or ()))))
 
 
 def _scaling(asked: dict[str, Any]) -> Autoscaling | None:

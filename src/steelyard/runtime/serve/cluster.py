@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 from steelyard.errors import OutsideProgramError
-from steelyard.runtime.cluster import join
 from steelyard.runtime.serve.engine_process import EngineProcess
 from steelyard.runtime.serve.spec import ReplicaSpec
 
@@ -34,25 +32,11 @@ class _EngineActor:
         await self._engine.stop()
 
 
-def engines_on(address: str, spec: ReplicaSpec) -> Callable[[], ClusterEngine]:
-    """Return what makes engines on the cluster at an address, spread over its machines.
-
-    Raises:
-        InputError: The address is none.
-        OutsideProgramError: Ray is not installed, or no cluster answers there.
-    """
-    ray = join(address)
-    actor = ray.remote(_EngineActor).options(
-        num_cpus=spec.threads, num_gpus=spec.gpus, scheduling_strategy="SPREAD", max_restarts=0
-    )
-    return lambda: ClusterEngine(ray, actor)
-
-
 class ClusterEngine:
-    """One engine of a cluster, as the front door holds it."""
+    """One engine on whichever machine of a cluster has room, as the front door holds it."""
 
-    def __init__(self, ray: Any, actor: Any) -> None:
-        self._ray, self._new = ray, actor
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
         self._held: Any = None
         self._last_words = "no machine of the cluster had room for it"
 
@@ -63,7 +47,10 @@ class ClusterEngine:
             InputError: The model cannot be converted for it.
             OutsideProgramError: The machine was lost.
         """
-        self._held = self._new.remote()
+        actor = self._ray.remote(_EngineActor).options(
+            num_cpus=spec.threads, num_gpus=spec.gpus, scheduling_strategy="SPREAD", max_restarts=0
+        )
+        self._held = actor.remote()
         try:
             url = str(await self._held.start.remote(spec))
         except self._ray.exceptions.RayTaskError as error:

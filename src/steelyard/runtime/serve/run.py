@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import dataclasses
 import ipaddress
+import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +20,7 @@ import uvicorn
 
 from steelyard.errors import InputError
 from steelyard.records.serving import Autoscaling, Routing
+from steelyard.runtime.cluster import Resources, cpus_of_worker, joined, nodes_of
 from steelyard.runtime.serve.door import Door
 from steelyard.runtime.serve.engine_process import EngineProcess, RunningEngine
 from steelyard.runtime.serve.fleet import Fleet
@@ -74,16 +77,18 @@ def serve(service: Service, told: Callable[[str], None]) -> None:
         OutsideProgramError: A replica does not start.
     """
     service.check()
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(service, told))
+    with contextlib.suppress(KeyboardInterrupt), _machines(service) as (nodes, new_engine):
+        threads = service.spec.threads or cpus_of_worker(nodes, service.most_replicas)
+        spec = dataclasses.replace(service.spec, key=secrets.token_urlsafe(24), threads=threads)
+        asyncio.run(_serve(service, spec, new_engine, told))
 
 
-async def _serve(service: Service, told: Callable[[str], None]) -> None:
+async def _serve(
+    service: Service, spec: ReplicaSpec, new_engine: Callable[[], RunningEngine], told: Callable[[str], None]
+) -> None:
     me = asyncio.current_task()
     assert me is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
-    spec = dataclasses.replace(service.spec, key=secrets.token_urlsafe(24))
-    new_engine = _engines(service)
     pool = Pool(policy(service.routing), limit=spec.slots, max_queue=service.limits.max_queue_requests)
     pool.replicas = [Replica(url="", index=index, ready=False) for index in range(service.most_replicas)]
     connector = aiohttp.TCPConnector(limit=0, force_close=True)  # engines close idle connections as they like
@@ -109,13 +114,16 @@ async def _serve(service: Service, told: Callable[[str], None]) -> None:
             await fleet.stop()
 
 
-def _engines(service: Service) -> Callable[[], RunningEngine]:
-    """Return what makes the engine of a replica: a process here, or one on a Ray cluster."""
+@contextmanager
+def _machines(service: Service) -> Iterator[tuple[list[Resources], Callable[[], RunningEngine]]]:
+    """Yield where the replicas run, and what makes an engine there: this machine, or a Ray cluster."""
     if not service.ray:
-        return EngineProcess
-    from steelyard.runtime.serve.cluster import engines_on
+        yield [{"CPU": float(os.cpu_count() or 1)}], EngineProcess
+        return
+    from steelyard.runtime.serve.cluster import ClusterEngine
 
-    return engines_on(service.ray, service.spec)
+    with joined(service.ray) as ray:
+        yield nodes_of(ray), lambda: ClusterEngine(ray)
 
 
 class _Server(uvicorn.Server):

@@ -28,7 +28,7 @@ class ReplicaSpec:
     name: str  # as clients ask for it
     slots: int  # requests at once; more wait
     context_tokens: int  # of one request; 0: as the model states
-    threads: int
+    threads: int  # on a CPU; 0: its share of the machine
     gpus: int = 0  # to reserve on a cluster
     host: str = "127.0.0.1"
     port: int = 0
