@@ -67,7 +67,7 @@ def _served(*arguments: str, **variables: str) -> Iterator[Served]:
     with subprocess.Popen(command, env=os.environ | variables, stderr=subprocess.PIPE) as process:
         found = Served(f"http://127.0.0.1:{port}", process)
         try:
-            for _ in range(900):
+            for _ in range(5000):  # a large engine takes minutes; one that ends is noticed
                 assert process.poll() is None, process.stderr.read().decode()
                 try:
                     urllib.request.urlopen(f"{found.url}/health").close()
