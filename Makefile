@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SCENARIO ?=
 
-.PHONY: compare test test-all lint wheel pages clean
+.PHONY: compare test test-all lint wheel cluster pages clean
 .DELETE_ON_ERROR:
 
 compare: $(VENV)/.installed
@@ -31,6 +31,16 @@ wheel: $(VENV)/.installed-dev
 	$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl pytest pytest-xdist hypothesis
 	$(VENV)-wheel/bin/python -m pytest -n auto tests
 
+# Training and serving on a Ray cluster of this machine, with a node killed; Ray is large, so it has an environment apart.
+cluster: $(VENV)-cluster/.installed
+	$(VENV)-cluster/bin/python -m pytest -m "slow or not slow" tests/runtime/test_cluster.py
+
+$(VENV)-cluster/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-cluster
+	$(VENV)-cluster/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  -e '.[run,cluster]' pytest
+	@touch $@
+
 # Generated pages of the documentation.
 pages: $(VENV)/.installed
 	$(BIN)/python -m steelyard.catalog.pages
@@ -53,4 +63,4 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(BIN)/python -c 'from steelyard.inference.simulator import prepare; prepare()'
 
 clean:
-	rm -rf $(VENV) $(VENV)-wheel dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-wheel $(VENV)-cluster dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,21 +1,26 @@
-"""The real command `steelyard serve` on 127.0.0.1, with an engine that only sleeps."""
+"""What real runs need: `steelyard serve` with an engine that only sleeps, and a little text to learn from."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+
+MODULES = ("argparse", "ast", "bisect", "calendar", "csv", "fractions", "heapq", "shutil", "statistics", "textwrap")
 
 
 @dataclass
@@ -62,7 +67,7 @@ def _served(*arguments: str, **variables: str) -> Iterator[Served]:
     with subprocess.Popen(command, env=os.environ | variables, stderr=subprocess.PIPE) as process:
         found = Served(f"http://127.0.0.1:{port}", process)
         try:
-            for _ in range(900):
+            for _ in range(5000):  # a large engine takes minutes; one that ends is noticed
                 assert process.poll() is None, process.stderr.read().decode()
                 try:
                     urllib.request.urlopen(f"{found.url}/health").close()
@@ -80,3 +85,12 @@ def _served(*arguments: str, **variables: str) -> Iterator[Served]:
 def served():
     """Starts `steelyard serve --engine sleep` with more arguments; a context manager."""
     return _served
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """A folder of ten Python files, about 350 KB."""
+    folder = tmp_path_factory.mktemp("corpus")
+    for name in MODULES:
+        shutil.copy(Path(sysconfig.get_path("stdlib")) / f"{name}.py", folder)
+    return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,32 @@ def test_a_real_model_answers_a_question(served: Any) -> None:
             "/v1/completions", {"prompt": "The capital of France is", "max_tokens": 8, "temperature": 0}
         )
     assert "Paris" in json.loads(text)["choices"][0]["text"]
+
+
+@pytest.mark.slow
+def test_vllm_answers_with_a_model_that_was_trained_here(corpus: Path, served: Any, tmp_path: Path) -> None:
+    if find_spec("vllm") is None:
+        pytest.skip("needs vLLM")
+    transformers = pytest.importorskip("transformers")
+    out = tmp_path / "run"
+    small = ["--model", "1M", "--tokenizer", "500", "--sequence", "64", "--batch", "8", "--tokens", "2048"]
+    assert run(["train", "--out", str(out), "--data", str(corpus), *small, "--device", "cpu"]) == 0
+    folder = str(out / "model")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    given = tokenizer("def wrap(", return_tensors="pt", return_token_type_ids=False)
+    expected = tokenizer.decode(
+        model.generate(**given, max_new_tokens=8, do_sample=False)[0, given.input_ids.shape[1] :]
+    )
+    light = ["--option", "dtype=float32", "--option", "enforce-eager=", "--option", "gpu-memory-utilization=0.1"]
+    asked = {"prompt": "def wrap(", "max_tokens": 8, "temperature": 0}
+    with served(folder, "--engine", "vllm", "--slots", "2", "--start-timeout", "8min", *light) as found:
+        status, text = found.post("/v1/completions", asked)
+        assert status == 200, text
+        assert json.loads(text)["choices"][0]["text"] == expected
+        _, text = found.post("/v1/completions", asked | {"stream": True})
+        events = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+        assert "".join(json.loads(event)["choices"][0]["text"] for event in events[:-1]) == expected
 
 
 @pytest.mark.slow

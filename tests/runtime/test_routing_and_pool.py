@@ -42,10 +42,10 @@ def test_a_prompt_goes_where_its_beginning_is_known_unless_that_is_much_busier()
     replicas = _replicas(0, 0)
     choose = policy("prefix-affinity")
     home = choose(replicas, "system prompt A")
-    home.in_flight = 3
+    home.in_flight = 2  # at most 1.25 * (2 + 1) / 2 + 1 = 2.9
     assert choose(replicas, "system prompt A") is home
     assert choose(replicas, "system prompt B") is not home
-    home.in_flight = 30
+    home.in_flight = 5  # above 1.25 * (5 + 1) / 2 + 1 = 4.75
     assert choose(replicas, "system prompt A") is not home
 
 

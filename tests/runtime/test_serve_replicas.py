@@ -14,37 +14,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from runtime.clients import ASKED, ask_all
+
 pytest.importorskip("uvicorn", reason="serving needs the extra [run]")
-
-ASKED = {"prompt": "x", "max_tokens": 20, "stream": True}
-
-
-async def _ask(session: aiohttp.ClientSession, url: str, body: dict[str, Any], number: int = 0) -> str:
-    """Return "whole", "error" (a clear one, by status or as the last event) or "lost"; and check it came once."""
-    asked = body | {"prompt": f"{body['prompt']} {number}"}
-    try:
-        async with session.post(f"{url}/v1/completions", json=asked) as answer:
-            text = await answer.text()
-    except aiohttp.ClientError:
-        return "lost"
-    events = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
-    if answer.status != 200:
-        return "refused" if "error" in json.loads(text) else "lost"
-    if events[-1] != "[DONE]":
-        return "error" if "error" in json.loads(events[-1]) else "lost"
-    words = [choice["text"] for event in events[:-1] for choice in json.loads(event)["choices"] if choice["text"]]
-    return "whole" if len(words) == asked["max_tokens"] and events.count("[DONE]") == 1 else "twice"
-
-
-async def _ask_all(url: str, count: int, body: dict[str, Any], *, users: int | None = None) -> list[str]:
-    turn = asyncio.Semaphore(users or count)
-
-    async def one(number: int) -> str:
-        async with turn:
-            return await _ask(session, url, body, number)
-
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        return await asyncio.gather(*(one(number) for number in range(count)))
 
 
 def test_two_replicas_share_the_work_of_one(served: Any) -> None:
@@ -52,7 +24,7 @@ def test_two_replicas_share_the_work_of_one(served: Any) -> None:
     for replicas in (1, 2):  # 8 answers of 0.5 s, one at a time on a replica: 4 s of sleep, or 2 s
         with served("--replicas", str(replicas), "--slots", "1", "--option", "ttft=500ms") as found:
             began = time.monotonic()
-            assert set(asyncio.run(_ask_all(found.url, 8, ASKED | {"max_tokens": 1}))) == {"whole"}
+            assert set(asyncio.run(ask_all(found.url, 8, ASKED | {"max_tokens": 1}))) == {"whole"}
             spent[replicas] = time.monotonic() - began
             counted = re.findall(r"steelyard_replica_requests_total\S+ (\d+)", found.get("/metrics")[1])
             assert sum(map(int, counted)) == 8
@@ -63,7 +35,7 @@ def test_two_replicas_share_the_work_of_one(served: Any) -> None:
 
 def test_a_killed_replica_loses_nothing_that_had_not_begun(served: Any) -> None:
     async def scene(found: Any) -> Counter[str]:
-        asking = asyncio.ensure_future(_ask_all(found.url, 200, ASKED))
+        asking = asyncio.ensure_future(ask_all(found.url, 200, ASKED))
         await asyncio.sleep(1.0)
         os.kill(found.replicas()[0], signal.SIGKILL)
         return Counter(await asyncio.wait_for(asking, 60))
@@ -94,5 +66,5 @@ def test_a_client_that_leaves_frees_its_place(served: Any) -> None:
     with served("--slots", "1", "--option", "tpot=20ms") as found:
         asyncio.run(leave(found.url))
         began = time.monotonic()
-        assert asyncio.run(_ask_all(found.url, 1, ASKED)) == ["whole"]
+        assert asyncio.run(ask_all(found.url, 1, ASKED)) == ["whole"]
         assert time.monotonic() - began < 5  # not the 100 s of the answer that nobody reads

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from steelyard.cli.output import FORMATS, deliver, screen, warn
+from steelyard.cli.output import deliver, form_of, form_options, screen, warn
 
 
 @click.command("decide")
@@ -18,13 +18,8 @@ from steelyard.cli.output import FORMATS, deliver, screen, warn
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 4_294_967_295), metavar="N", help="Seed of the draws; 0 when left out.")
 @click.option("--draws", type=click.IntRange(1, 5000), metavar="N", help="Draws of every uncertain input; 1000.")
-@click.option("--json", "form", flag_value="json", help="One JSON document; `steelyard decide FILE` runs it again.")
-@click.option("--markdown", "form", flag_value="markdown", help="Markdown with every value.")
-@click.option("--html", "form", flag_value="html", help="One HTML file with plots, for offline; on stdout unless -o.")
 @click.option("--explain", is_flag=True, help="Print the tree of terms behind the cost of each route.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead of stdout."
-)
+@form_options
 def command(
     scenario: Path | None,
     as_of: datetime | None,
@@ -47,11 +42,7 @@ def command(
       steelyard decide decision.json
       steelyard decide mine.yaml --html -o decision.html
     """
-    if form is not None and explain:
-        raise click.UsageError("--explain and --json, --markdown, --html exclude each other; give one")
-    if form is None and not explain and output is not None:
-        form = FORMATS.get(output.suffix.lower())
-
+    form = form_of(form, output, explain=explain)
     from steelyard.decide.saved import load_question, recheck
     from steelyard.report.decision import render
 

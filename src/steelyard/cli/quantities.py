@@ -64,6 +64,21 @@ class Day(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{str(value)[:40]!r} is not a day; allowed: YYYY-MM-DD", param, ctx)
 
 
+class ReplicaRange(click.ParamType):  # type: ignore[type-arg]
+    """The least and most replicas of an autoscaled fleet."""
+
+    name = "LEAST:MOST"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Return both."""
+        if isinstance(value, tuple):
+            return value
+        least, _, most = str(value).partition(":")
+        if not (least.isdecimal() and most.isdecimal()):
+            self.fail(f"{str(value)[:40]!r}: allowed: LEAST:MOST replicas, such as 2:8", param, ctx)
+        return int(least), int(most)
+
+
 DAY = Day()
 TOKENS = Quantity("token", "TOKENS", "15.6T")
 DURATION = Quantity("s", "TIME", "'60 days'")
@@ -75,3 +90,4 @@ FLOP_RATE = Quantity("flop_per_s", "RATE", "'90 GFLOP/s'")
 NATS = Quantity("nat", "NATS", "2.5")
 RATE = Quantity("request_per_s", "RATE", "'5 requests/s'")
 NUMBERS = Numbers()
+REPLICA_RANGE = ReplicaRange()

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from steelyard.cli.output import complain
-from steelyard.cli.quantities import DURATION, SIZE
+from steelyard.cli.quantities import DURATION, REPLICA_RANGE, SIZE
 from steelyard.errors import InputError, OutsideProgramError
-from steelyard.records.serving import ROUTINGS
+from steelyard.records.serving import ROUTINGS, Autoscaling
 
 KEY_VARIABLE = "STEELYARD_API_KEY"
 
@@ -20,7 +20,15 @@ KEY_VARIABLE = "STEELYARD_API_KEY"
 @click.argument("model", required=False, default="")
 @click.option("--engine", metavar="NAME", help="vllm, llamacpp, transformers or sleep; else the first that can.")
 @click.option("--name", metavar="NAME", help="How clients ask for it; else the name of the file or folder.")
-@click.option("--replicas", type=int, default=1, show_default=True, help="Processes behind the address.")
+@click.option("--replicas", type=int, default=1, show_default=True, help="Behind the address.")
+@click.option("--autoscale", type=REPLICA_RANGE, help="Replicas follow the load between these numbers.")
+@click.option("--target-requests", type=float, help="Autoscaling: requests in the system per replica; else --slots.")
+@click.option("--scale-every", type=DURATION, default="15s", show_default=True, help="Autoscaling: between two looks.")
+@click.option(
+    "--scale-down-after", type=DURATION, default="5min", show_default=True, help="Autoscaling: of a lower need."
+)
+@click.option("--ray", default="", metavar="ADDRESS", help="Run the replicas on this Ray cluster: HOST:PORT, or auto.")
+@click.option("--gpus", type=click.IntRange(0, 64), default=0, help="Of one replica on a Ray cluster.")
 @click.option("--routing", type=click.Choice(ROUTINGS), default="least-requests", show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Any other needs an API key.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
@@ -45,6 +53,7 @@ def command(model: str, **asked: Any) -> None:
     Example:
       steelyard serve model.gguf
       steelyard serve runs/mine/model --replicas 2 --routing prefix-affinity
+      steelyard serve runs/mine/model --autoscale 1:4 --ray 10.0.0.1:6379
       steelyard serve --engine sleep --option ttft=50ms --option tpot=10ms    no model: to try clients and limits
     """
     try:
@@ -58,7 +67,7 @@ def _service(model: str, asked: dict[str, Any]) -> Any:
     from steelyard.runtime.serve.engines import engine, engine_for
     from steelyard.runtime.serve.limits import Limits
     from steelyard.runtime.serve.run import Service
-    from steelyard.runtime.serve.spec import ReplicaSpec, threads_of_replica
+    from steelyard.runtime.serve.spec import ReplicaSpec
 
     if asked["engine"]:
         engine(asked["engine"])  # an unknown one is the first thing to say
@@ -73,7 +82,8 @@ def _service(model: str, asked: dict[str, Any]) -> Any:
         name=asked["name"] or (Path(where).name.removesuffix(".gguf") if where else "sleep"),
         slots=asked["slots"],
         context_tokens=asked["context"],
-        threads=asked["threads"] or threads_of_replica(asked["replicas"]),
+        threads=asked["threads"],
+        gpus=asked["gpus"],
         options=dict(_option(text) for text in asked["options"]),
     )
     limits = Limits(
@@ -84,7 +94,9 @@ def _service(model: str, asked: dict[str, Any]) -> Any:
     )
     return Service(
         spec=spec,
-        replicas=asked["replicas"],
+        replicas=asked["autoscale"][0] if asked["autoscale"] else asked["replicas"],
+        scaling=_scaling(asked),
+        ray=asked["ray"],
         host=asked["host"],
         port=asked["port"],
         routing=asked["routing"],
@@ -92,6 +104,19 @@ def _service(model: str, asked: dict[str, Any]) -> Any:
         api_key=os.environ.get(KEY_VARIABLE, ""),
         start_s=asked["start_timeout"],
         drain_s=asked["drain"],
+    )
+
+
+def _scaling(asked: dict[str, Any]) -> Autoscaling | None:
+    if asked["autoscale"] is None:
+        return None
+    least, most = asked["autoscale"]
+    return Autoscaling(
+        min_replicas=least,
+        max_replicas=most,
+        target_requests=asked["target_requests"] or asked["slots"],
+        interval_s=asked["scale_every"],
+        downscale_delay_s=asked["scale_down_after"],
     )
 
 

@@ -8,9 +8,8 @@ from typing import Any
 import click
 
 from steelyard.cli.output import deliver, form_of, form_options, screen, warn
-from steelyard.cli.quantities import LATENCY, RATE, SHARE, TOKENS
+from steelyard.cli.quantities import LATENCY, RATE, REPLICA_RANGE, SHARE, TOKENS
 from steelyard.cli.serve_options import take_objective
-from steelyard.errors import InputError
 
 
 @click.command("serve")
@@ -56,7 +55,7 @@ from steelyard.errors import InputError
     default="least-requests",
     help="round-robin, least-requests, power-of-two, least-kv or prefix-affinity.",
 )
-@click.option("--autoscale", metavar="LEAST:MOST", help="Replicas follow the load between these numbers.")
+@click.option("--autoscale", type=REPLICA_RANGE, help="Replicas follow the load between these numbers.")
 @click.option("--target-requests", type=float, default=32.0, help="Autoscaling: requests in the system per replica.")
 @click.option("--mtbf", "mtbf_s", type=LATENCY, help="Mean time between failures of a replica.")
 @click.option("--ttft", type=LATENCY, help="Objective: time to first token, such as 500ms.")
@@ -101,13 +100,4 @@ def command(form: str | None, output: Path | None, events: Path | None, **asked:
 def _question(asked: dict[str, Any]) -> Any:
     from steelyard.compare.serving.traffic_question import TrafficQuestion
 
-    return TrafficQuestion(objective=take_objective(asked), replica_range=_range(asked.pop("autoscale")), **asked)
-
-
-def _range(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    least, _, most = text.partition(":")
-    if not (least.isdecimal() and most.isdecimal()):
-        raise InputError(f"--autoscale {text[:40]!r}: allowed: LEAST:MOST replicas, such as 2:8")
-    return int(least), int(most)
+    return TrafficQuestion(objective=take_objective(asked), replica_range=asked.pop("autoscale"), **asked)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from steelyard.cli.output import deliver, output_option, screen
+from steelyard.cli.output import complain, deliver, output_option, screen
 from steelyard.cli.run_options import Economy, economy_options, needs_training_extra
 from steelyard.errors import InputError, SteelyardError
 
@@ -41,6 +41,7 @@ _OPTIONS = {  # option -> where it stands in the job
 @click.option("--dtype", metavar="DTYPE", help="fp32 or bf16.")
 @click.option("--device", metavar="KIND", help="cpu or cuda.")
 @click.option("--processes", metavar="COUNT", help="Processes on this machine; or run this under torchrun.")
+@click.option("--ray", default="", metavar="ADDRESS", help="Those processes on a Ray cluster: HOST:PORT, or auto.")
 @click.option("--sharding", metavar="KIND", help="ddp or fsdp.")
 @click.option("--threads", metavar="COUNT", help="Threads of a process on a CPU.")
 @click.option("--tokens", metavar="COUNT", help="Stop after so many, for example '10 Mtoken'.")
@@ -56,6 +57,7 @@ def command(
     job: Path | None,
     on: str | None,
     price: float | None,
+    ray: str,
     peak: float | None,
     as_json: bool,
     output: Path | None,
@@ -71,6 +73,7 @@ def command(
     Example:
       steelyard train --out runs/first --model 2M --tokens '1 Mtoken'
       steelyard train job.yaml --processes 2
+      steelyard train job.yaml --processes 16 --ray 10.0.0.1:6379
       steelyard train --out runs/tuned --finetune runs/first/model --data my-texts --lora 8
     """
     needs_training_extra()
@@ -80,18 +83,19 @@ def command(
     economy = Economy(on=on, price_usd_per_device_s=price, stated_flop_per_s=peak)
     if stated.limits.usd is not None and economy.usd_per_device_s is None:
         raise InputError("limits.usd: there is no price to count by; give --price or --on")
-    if stated.processes > 1 and not is_worker():
+    if stated.processes > 1 and not is_worker() and not ray:
         from steelyard.runtime.train import prepare
 
         prepare(stated)
         return launch(stated.processes, sys.argv[1:])
     from steelyard.cli.train_progress import Progress
     from steelyard.measure.watch import watch_training
-    from steelyard.runtime.train import train
+    from steelyard.runtime.train import train, train_on
 
     with Progress(stated, economy, shown=rank() == 0 and sys.stderr.isatty()) as progress:
+        watch = watch_training(on_event=progress, cost_usd=economy.cost_usd)
         try:
-            ended = train(stated, watch_training(on_event=progress, cost_usd=economy.cost_usd))
+            ended = train_on(ray, stated, watch, told=_tell) if ray else train(stated, watch)
         except SteelyardError as error:
             if rank() == 0:
                 raise
@@ -99,6 +103,10 @@ def command(
     if rank() == 0:
         deliver(_answer(stated, economy, as_json=as_json, to_file=output is not None), output)
     return _exit_code(ended.reason, wanted_loss=stated.limits.target_loss_nats is not None)
+
+
+def _tell(line: str) -> None:
+    complain("train", line)
 
 
 def _answer(job: TrainJob, economy: Economy, *, as_json: bool, to_file: bool) -> str:

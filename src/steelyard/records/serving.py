@@ -9,6 +9,21 @@ from steelyard.errors import InputError
 
 Routing = Literal["round-robin", "least-requests", "power-of-two", "least-kv", "prefix-affinity"]
 ROUTINGS: tuple[str, ...] = get_args(Routing)
+PREFIX_BALANCE_RATIO = 1.25  # prefix affinity: a replica gets no more while it has more requests than so many means
+
+
+def keeps_prefix(requests: float, mean_requests: float, balance_ratio: float = PREFIX_BALANCE_RATIO) -> bool:
+    """Tell whether a replica still gets the requests whose prefixes it holds.
+
+    requests <= balance ratio * mean requests of a replica + 1
+
+    Source: Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", SODA 2018.
+
+    Example:
+        >>> [keeps_prefix(requests, mean_requests=4.0) for requests in (6, 7)]
+        [True, False]
+    """
+    return requests <= balance_ratio * mean_requests + 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +57,12 @@ WHOLE_PROMPTS = ("tensorrt-llm", "tgi", "vllm-v0")  # engines that do not split 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Autoscaling:
-    """Replicas follow the requests in the system, as Kubernetes' and Ray Serve's autoscalers do."""
+    """Replicas follow the requests in the system, as Kubernetes' and Ray Serve's autoscalers do.
+
+    wanted = requests in the system / target, rounded up, within the bounds
+
+    More are started at once; fewer are left when so few were wanted for `downscale_delay_s`.
+    """
 
     min_replicas: int
     max_replicas: int

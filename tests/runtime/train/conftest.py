@@ -1,21 +1,6 @@
-"""Small runs on a little of the standard library's own source text."""
-
-import shutil
-import sysconfig
-from pathlib import Path
+"""Small runs on a little text."""
 
 import pytest
-
-MODULES = ("argparse", "ast", "bisect", "calendar", "csv", "fractions", "heapq", "shutil", "statistics", "textwrap")
-
-
-@pytest.fixture(scope="session")
-def corpus(tmp_path_factory):
-    """A folder of ten Python files, about 350 KB."""
-    folder = tmp_path_factory.mktemp("corpus")
-    for name in MODULES:
-        shutil.copy(Path(sysconfig.get_path("stdlib")) / f"{name}.py", folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

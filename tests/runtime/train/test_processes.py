@@ -73,15 +73,17 @@ def test_twenty_kills_lose_nothing_that_was_saved(run, tiny, tmp_path):
 
 
 @pytest.mark.parametrize("sharding", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
-def test_two_processes_learn_as_one_and_the_run_goes_on_in_one(run, tiny, tmp_path, sharding):
+def test_two_processes_learn_as_one_and_the_run_goes_on_in_one_and_in_two_again(run, tiny, tmp_path, sharding):
     alone, shared = tiny(tmp_path / "alone"), tiny(tmp_path / "shared", sharding=sharding, limits={"tokens": 4 * 128})
     train(alone)
     run("share", shared, 2, free_port())
-    assert train(tiny(tmp_path / "shared")).step == 8  # the rest in one process
+    assert train(tiny(tmp_path / "shared", limits={"tokens": 6 * 128})).step == 6  # in one process
+    run("share", tiny(tmp_path / "shared", sharding=sharding), 2, free_port())
     found, expected = losses(shared.out), losses(alone.out)
     # the schedule of four steps ends at a lower rate than that of eight: the first step is the same
     assert found[1] == pytest.approx(expected[1], rel=1e-6)
     starts = [event for event in read_log(shared.out / "events.jsonl") if isinstance(event, Started)]
-    assert [(event.step, event.devices) for event in starts] == [(0, 2), (4, 1)]
-    assert starts[0].params == starts[1].params
+    assert [(event.step, event.devices) for event in starts] == [(0, 2), (4, 1), (6, 2)]
+    assert len({event.params for event in starts}) == 1
+    assert max(found) == 8
     transformers.AutoModelForCausalLM.from_pretrained(shared.out / "model")

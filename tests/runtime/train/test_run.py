@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import signal
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -220,17 +221,40 @@ def test_ended_says_what_the_judge_found(tiny, tmp_path):
     assert isinstance(ended, Ended)
 
 
-def test_a_full_disk_is_one_clear_line_and_leaves_the_last_good_checkpoint(tiny, whole, tmp_path):
+@contextmanager
+def largest_file(size_bytes):
+    """No file grows beyond a size, as if the disk were full."""
     resource = pytest.importorskip("resource")
-    shutil.copytree(whole[0].out, tmp_path / "run")
-    wider = tiny(tmp_path / "run", limits={"tokens": 9 * 128})
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))  # no file grows beyond: a checkpoint takes 800 kB
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
     try:
-        with pytest.raises(OutsideProgramError, match="cannot be written") as caught:
-            train(wider)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_is_full_before_the_first_step_or_after_the_last_is_one_clear_line(tiny, tmp_path):
+    job = tiny(tmp_path / "run", limits={"tokens": 128})
+    with largest_file(1000), pytest.raises(InputError, match=r"out: .* cannot be written: File too large; give"):
+        train(job)  # the tokenizer
+    with ExitStack() as full:
+
+        def fill(_likelihoods, _text):
+            full.enter_context(largest_file(100_000))
+            return {}
+
+        with pytest.raises(OutsideProgramError, match="model cannot be written: File too large"):
+            train(job, Watch(judge=fill))
+    assert not (job.out / "model").exists()
+    assert train(job).step == 1
+    assert (job.out / "model" / "model.safetensors").is_file()
+
+
+def test_a_full_disk_is_one_clear_line_and_leaves_the_last_good_checkpoint(tiny, whole, tmp_path):
+    shutil.copytree(whole[0].out, tmp_path / "run")
+    wider = tiny(tmp_path / "run", limits={"tokens": 9 * 128})
+    with largest_file(200_000), pytest.raises(OutsideProgramError, match="cannot be written") as caught:
+        train(wider)  # a checkpoint takes 800 kB
     folder = tmp_path / "run" / "checkpoints"
     assert str(caught.value) == (
         f"checkpoint {folder / 'step-000000009'} cannot be written: File too large; "

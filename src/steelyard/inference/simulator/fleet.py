@@ -14,7 +14,15 @@ from steelyard.inference.engine import Engine, engine_for
 from steelyard.inference.memory import memory, require_fit
 from steelyard.inference.simulator.table import StepTable, step_table
 from steelyard.inference.under_load import Speculation
-from steelyard.records.serving import ROUTINGS, WHOLE_PROMPTS, Autoscaling, Batching, ReplicaFailures, Routing
+from steelyard.records.serving import (
+    PREFIX_BALANCE_RATIO,
+    ROUTINGS,
+    WHOLE_PROMPTS,
+    Autoscaling,
+    Batching,
+    ReplicaFailures,
+    Routing,
+)
 from steelyard.records.workload import Lengths
 
 _UNLIMITED = 1 << 40
@@ -40,7 +48,7 @@ class Fleet:
     replica: Replica
     num_replicas: int = 1
     routing: Routing = "least-requests"
-    balance_ratio: float = 1.25  # prefix affinity: most requests of a replica over the mean
+    balance_ratio: float = PREFIX_BALANCE_RATIO
     decode: Replica | None = None
     num_decode_replicas: int = 0
     transfer_s: float = 0.0  # of a KV cache to a decoding replica: latency

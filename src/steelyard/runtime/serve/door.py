@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 import math
 import time
@@ -20,7 +19,7 @@ from steelyard.errors import InputError
 from steelyard.runtime.serve.counters import Counters
 from steelyard.runtime.serve.forward import Forward, Send, respond, while_connected
 from steelyard.runtime.serve.limits import Limits
-from steelyard.runtime.serve.openai import error_body
+from steelyard.runtime.serve.openai import UNAUTHORISED, error_body, is_allowed
 from steelyard.runtime.serve.pool import Pool, QueueFullError
 from steelyard.runtime.serve.routing import PREFIX_CHARACTERS
 
@@ -53,11 +52,11 @@ class Door:
         )
 
     def allows(self, authorization: str) -> bool:
-        return not self.api_key or hmac.compare_digest(authorization.encode(), f"Bearer {self.api_key}".encode())
+        return is_allowed(authorization, self.api_key)
 
     async def _models(self, request: Request) -> Response:
         if not self.allows(request.headers.get("authorization", "")):
-            return JSONResponse(*_UNAUTHORISED)
+            return JSONResponse(*UNAUTHORISED)
         return JSONResponse({"object": "list", "data": [{"id": self.name, "object": "model", "owned_by": "steelyard"}]})
 
     async def _health(self, _: Request) -> Response:
@@ -67,7 +66,7 @@ class Door:
 
     async def _metrics(self, request: Request) -> Response:
         if not self.allows(request.headers.get("authorization", "")):
-            return JSONResponse(*_UNAUTHORISED)
+            return JSONResponse(*UNAUTHORISED)
         return Response(self.counters.text(), media_type="text/plain; version=0.0.4")
 
     def retry_after_s(self) -> int:
@@ -83,9 +82,6 @@ class Door:
             self.mean_e2e_s += 0.05 * (spent - self.mean_e2e_s)
 
 
-_UNAUTHORISED = (error_body("the API key is missing or wrong", "authentication_error", 401), 401)
-
-
 class _Completions:
     """A plain ASGI application: answers pass through as the bytes that the replica sends."""
 
@@ -96,7 +92,7 @@ class _Completions:
         door = self.door
         headers = dict(scope["headers"])
         if not door.allows(headers.get(b"authorization", b"").decode(errors="replace")):
-            await respond(send, 401, _UNAUTHORISED[0])
+            await respond(send, 401, UNAUTHORISED[0])
             return
         forward = Forward(door.pool, door.session, door.counters, door.limits)
         try:

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from steelyard.errors import InputError
-from steelyard.runtime.serve.openai import Asked, Usage, Writer, error_body, parse
+from steelyard.runtime.serve.openai import UNAUTHORISED, Asked, Usage, Writer, error_body, is_allowed, parse
 
 
 class LocalEngine(Protocol):
@@ -28,14 +28,11 @@ class LocalEngine(Protocol):
         """Yield the text of one token after the other, at most `max_tokens`; closed when nobody reads on."""
 
 
-def replica_app(engine: LocalEngine) -> Starlette:
-    """Return the OpenAI-compatible address of one engine."""
+def replica_app(engine: LocalEngine, key: str = "") -> Starlette:
+    """Return the OpenAI-compatible address of one engine; with a key, for those who send it."""
 
     async def complete(request: Request) -> Response:
-        return await _answer(request, engine, chat=False)
-
-    async def chat(request: Request) -> Response:
-        return await _answer(request, engine, chat=True)
+        return await _answer(request, engine, key, chat=request.url.path.endswith("/chat/completions"))
 
     async def models(_: Request) -> Response:
         return JSONResponse({"object": "list", "data": [{"id": engine.model, "object": "model", "owned_by": "local"}]})
@@ -46,14 +43,16 @@ def replica_app(engine: LocalEngine) -> Starlette:
     return Starlette(
         routes=[
             Route("/v1/completions", complete, methods=["POST"]),
-            Route("/v1/chat/completions", chat, methods=["POST"]),
+            Route("/v1/chat/completions", complete, methods=["POST"]),
             Route("/v1/models", models),
             Route("/health", health),
         ]
     )
 
 
-async def _answer(request: Request, engine: LocalEngine, *, chat: bool) -> Response:
+async def _answer(request: Request, engine: LocalEngine, key: str, *, chat: bool) -> Response:
+    if not is_allowed(request.headers.get("authorization", ""), key):
+        return JSONResponse(*UNAUTHORISED)
     try:
         asked = parse(await request.body(), chat=chat)
         prompt_tokens = engine.count_prompt(asked)

@@ -7,11 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from steelyard.records.serving import Routing
+from steelyard.records.serving import Routing, keeps_prefix
 
 PREFIX_CHARACTERS = 512  # of a prompt; those who share them share a cache
 _REMEMBERED_PREFIXES = 10_000
-_TOLERATED_REQUESTS = 4  # a replica that knows the prefix may have so many more than the least loaded
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +63,7 @@ class _Turn:
 
 
 class _Prefixes:
-    """Sends a prompt where its beginning was last computed, unless that replica is much busier than another."""
+    """Sends a prompt where its beginning was last computed, unless that replica is much busier than the mean."""
 
     def __init__(self) -> None:
         self.known: OrderedDict[str, int] = OrderedDict()
@@ -74,7 +73,8 @@ class _Prefixes:
         if not prefix:
             return least
         home = next((replica for replica in replicas if replica.index == self.known.get(prefix)), least)
-        chosen = home if home.in_flight <= least.in_flight + _TOLERATED_REQUESTS else least
+        mean = (sum(replica.in_flight for replica in replicas) + 1) / len(replicas)  # with the one that comes
+        chosen = home if keeps_prefix(home.in_flight, mean) else least
         self.known[prefix] = chosen.index
         self.known.move_to_end(prefix)
         if len(self.known) > _REMEMBERED_PREFIXES:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import ipaddress
+import os
+import secrets
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +19,15 @@ import aiohttp
 import uvicorn
 
 from steelyard.errors import InputError
-from steelyard.records.serving import Routing
+from steelyard.records.serving import Autoscaling, Routing
+from steelyard.runtime.cluster import Resources, cpus_of_worker, joined, nodes_of
 from steelyard.runtime.serve.door import Door
+from steelyard.runtime.serve.engine_process import EngineProcess, RunningEngine
+from steelyard.runtime.serve.fleet import Fleet
+from steelyard.runtime.serve.keeper import Keeper
 from steelyard.runtime.serve.limits import Limits
 from steelyard.runtime.serve.pool import Pool
-from steelyard.runtime.serve.processes import ReplicaProcess
-from steelyard.runtime.serve.routing import policy
+from steelyard.runtime.serve.routing import Replica, policy
 from steelyard.runtime.serve.spec import ReplicaSpec
 
 
@@ -29,7 +36,9 @@ class Service:
     """What is to be served, where and how."""
 
     spec: ReplicaSpec
-    replicas: int = 1
+    replicas: int = 1  # at first
+    scaling: Autoscaling | None = None
+    ray: str = ""  # address of a Ray cluster that the replicas run on
     host: str = "127.0.0.1"
     port: int = 8000
     routing: Routing = "least-requests"
@@ -38,14 +47,18 @@ class Service:
     start_s: float = 300.0
     drain_s: float = 30.0
 
+    @property
+    def most_replicas(self) -> int:
+        return self.replicas if self.scaling is None else self.scaling.max_replicas
+
     def check(self) -> None:
         """Refuse what must not be served.
 
         Raises:
             InputError: No replicas, or an address that others can reach without an API key.
         """
-        if not 1 <= self.replicas <= 256:
-            raise InputError(f"replicas: {self.replicas} is not between 1 and 256")
+        if not 1 <= self.replicas <= self.most_replicas <= 256:
+            raise InputError(f"replicas: {self.most_replicas} is not between 1 and 256")
         if not _is_loopback(self.host) and not self.api_key:
             raise InputError(
                 f"host {self.host}: others can reach it; set an API key in STEELYARD_API_KEY, or serve on 127.0.0.1"
@@ -64,52 +77,53 @@ def serve(service: Service, told: Callable[[str], None]) -> None:
         OutsideProgramError: A replica does not start.
     """
     service.check()
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(service, told))
+    with contextlib.suppress(KeyboardInterrupt), _machines(service) as (nodes, new_engine):
+        threads = service.spec.threads or cpus_of_worker(nodes, service.most_replicas)
+        spec = dataclasses.replace(service.spec, key=secrets.token_urlsafe(24), threads=threads)
+        asyncio.run(_serve(service, spec, new_engine, told))
 
 
-async def _serve(service: Service, told: Callable[[str], None]) -> None:
+async def _serve(
+    service: Service, spec: ReplicaSpec, new_engine: Callable[[], RunningEngine], told: Callable[[str], None]
+) -> None:
     me = asyncio.current_task()
     assert me is not None
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, me.cancel)
-    pool = Pool(policy(service.routing), limit=service.spec.slots, max_queue=service.limits.max_queue_requests)
-    processes = [ReplicaProcess(service.spec, index, pool, told) for index in range(service.replicas)]
-    pool.replicas = [process.replica for process in processes]
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
+    pool = Pool(policy(service.routing), limit=spec.slots, max_queue=service.limits.max_queue_requests)
+    pool.replicas = [Replica(url="", index=index, ready=False) for index in range(service.most_replicas)]
     connector = aiohttp.TCPConnector(limit=0, force_close=True)  # engines close idle connections as they like
     async with aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=None),
-        headers={"content-type": "application/json"},
+        headers={"content-type": "application/json", "authorization": f"Bearer {spec.key}"},
         read_bufsize=2**20,
     ) as session:
-        watching: list[asyncio.Task[None]] = []
+        keepers = [
+            Keeper(spec, replica, pool, new_engine=new_engine, session=session, start_s=service.start_s, told=told)
+            for replica in pool.replicas
+        ]
+        fleet = Fleet(keepers, pool, told)
         try:
-            told(f"starting {service.replicas} x {service.spec.engine} for {service.spec.name} ...")
-            await _start_all(processes, session, service.start_s)
-            watching = [asyncio.create_task(process.keep_running(session, service.start_s)) for process in processes]
-            door = Door(
-                name=service.spec.name, pool=pool, session=session, limits=service.limits, api_key=service.api_key
-            )
+            told(f"starting {service.replicas} x {spec.engine} for {spec.name} ...")
+            await fleet.start(service.replicas, service.scaling)
+            door = Door(name=spec.name, pool=pool, session=session, limits=service.limits, api_key=service.api_key)
             await _open(door.app(), service, told)
         except asyncio.CancelledError:
             told("stopped")
         finally:
-            for task in watching:
-                task.cancel()
-            await asyncio.gather(*watching, return_exceptions=True)
-            await asyncio.gather(*(process.stop() for process in processes))
+            await fleet.stop()
 
 
-async def _start_all(processes: list[ReplicaProcess], session: aiohttp.ClientSession, start_s: float) -> None:
-    """Start one replica, then the others: what the first prepares (a converted model) they share."""
-    await processes[0].start(session, start_s)
-    others = [asyncio.create_task(process.start(session, start_s)) for process in processes[1:]]
-    try:
-        await asyncio.gather(*others)
-    finally:
-        for task in others:
-            task.cancel()
+@contextmanager
+def _machines(service: Service) -> Iterator[tuple[list[Resources], Callable[[], RunningEngine]]]:
+    """Yield where the replicas run, and what makes an engine there: this machine, or a Ray cluster."""
+    if not service.ray:
+        yield [{"CPU": float(os.cpu_count() or 1)}], EngineProcess
+        return
+    from steelyard.runtime.serve.cluster import ClusterEngine
+
+    with joined(service.ray) as ray:
+        yield nodes_of(ray), lambda: ClusterEngine(ray)
 
 
 class _Server(uvicorn.Server):

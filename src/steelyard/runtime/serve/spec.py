@@ -12,27 +12,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+KEY_VARIABLE = "STEELYARD_REPLICA_KEY"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaSpec:
-    """One replica: a model (a folder or file; empty for an engine without one) on a port of 127.0.0.1."""
+    """One replica: a model (a folder or file; empty for an engine without one), where and how it is served.
+
+    Only who has the key may ask a replica: it is reached by others than the front door, which holds the limits. It is
+    handed on by an environment variable, which other users of the machine cannot read.
+    """
 
     engine: str
     model: str
     name: str  # as clients ask for it
     slots: int  # requests at once; more wait
     context_tokens: int  # of one request; 0: as the model states
-    threads: int
+    threads: int  # on a CPU; 0: its share of the machine
+    gpus: int = 0  # to reserve on a cluster
+    host: str = "127.0.0.1"
     port: int = 0
+    key: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
-
-
-def threads_of_replica(replicas: int) -> int:
-    """Return the share of this machine's cores that each of several replicas has, at least one."""
-    return max((os.cpu_count() or 1) // max(replicas, 1), 1)
+        """Return all but the key."""
+        return json.dumps(dataclasses.asdict(dataclasses.replace(self, key="")))
 
 
 def module_command(module: str, spec: ReplicaSpec) -> list[str]:
@@ -44,7 +49,7 @@ def from_command_line() -> ReplicaSpec:
     """Return the replica that this process is to be; it ends with the process that started it."""
     raw: dict[str, Any] = json.loads(sys.argv[1])
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    return ReplicaSpec(**raw)
+    return ReplicaSpec(**raw | {"key": os.environ.pop(KEY_VARIABLE, "")})
 
 
 def _end_with_parent() -> None:

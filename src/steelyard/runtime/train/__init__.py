@@ -3,8 +3,10 @@
 load_job   a user's YAML and options -> TrainJob
 train      a TrainJob -> a trained model in a folder, its events and checkpoints
 launch     the same in several processes of this machine
+train_on   the same on a Ray cluster
 """
 
+from steelyard.runtime.train.cluster import train_on
 from steelyard.runtime.train.event_log import read_log
 from steelyard.runtime.train.job import Limits, TrainJob, load_job
 from steelyard.runtime.train.prepare import prepare
@@ -24,4 +26,5 @@ __all__ = [
     "rank",
     "read_log",
     "train",
+    "train_on",
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steelyard.errors import OutsideProgramError
+from steelyard.runtime.train.disk import refusals_as_os_errors
 from steelyard.runtime.train.prepare import MODEL
 from steelyard.runtime.train.ranks import Ranks
 from steelyard.runtime.train.wrap import full_weights
@@ -44,8 +45,9 @@ def export(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, out: Path
 def _write(model: Any, tokenizer: Any, target: Path, options: dict[str, Any]) -> None:
     draft = target.with_name(target.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
-    model.save_pretrained(str(draft), **options)
-    if tokenizer is not None:
-        tokenizer.save_pretrained(str(draft))
+    with refusals_as_os_errors():
+        model.save_pretrained(str(draft), **options)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(str(draft))
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from steelyard import arch
 from steelyard.errors import InputError
+from steelyard.runtime.train.disk import refusals_as_os_errors
 from steelyard.runtime.train.documents import corpus_files, documents
 from steelyard.runtime.train.job import TrainJob
 from steelyard.runtime.train.model import config_keys
@@ -90,7 +91,8 @@ def _put_tokenizer(job: TrainJob) -> None:
         tokenizer = train_tokenizer(learned, source)
     draft = job.out / f"{TOKENIZER}.part"
     shutil.rmtree(draft, ignore_errors=True)
-    tokenizer.save_pretrained(str(draft))
+    with refusals_as_os_errors():
+        tokenizer.save_pretrained(str(draft))
     draft.rename(job.out / TOKENIZER)
 
 

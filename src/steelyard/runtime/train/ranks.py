@@ -94,11 +94,14 @@ def joined(job: TrainJob) -> Iterator[Ranks]:
         return
     import torch.distributed as dist
 
-    dist.init_process_group("nccl" if on_gpu else "gloo")
+    mine = not dist.is_initialized()  # Ray Train has joined its workers already
+    if mine:
+        dist.init_process_group("nccl" if on_gpu else "gloo")
     try:
         yield Ranks(rank=dist.get_rank(), size=size, device=device)
     finally:
-        dist.destroy_process_group()
+        if mine:
+            dist.destroy_process_group()
 
 
 def launch(processes: int, arguments: Sequence[str]) -> int:

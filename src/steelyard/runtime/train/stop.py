@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -32,7 +32,7 @@ class Stop:
 
     def reason(self, step: int) -> str:
         """Return why to stop after `step` steps, "" to go on."""
-        if self.signalled:
+        if self.signalled or (self.watch.stop_asked is not None and self.watch.stop_asked()):
             return INTERRUPTED
         target = self.limits.target_loss_nats
         if target is not None and self.held_out_loss_nats <= target:
@@ -49,17 +49,30 @@ class Stop:
     def listening(self) -> Iterator[None]:
         """Let the first SIGINT or SIGTERM end the run after its step; a second one ends it at once."""
 
-        def heard(number: int, frame: FrameType | None) -> None:
-            if self.signalled:
-                signal.default_int_handler(number, frame)
+        def heard() -> None:
             self.signalled = True
 
-        try:
-            before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # not the main thread: whoever owns it listens
-            before = {}
-        try:
+        with first_signal(heard):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+
+
+@contextmanager
+def first_signal(then: Callable[[], None]) -> Iterator[None]:
+    """Do something at the first SIGINT or SIGTERM; a second one raises KeyboardInterrupt."""
+    seen: list[int] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        if seen:
+            signal.default_int_handler(number, frame)
+        seen.append(number)
+        then()
+
+    try:
+        before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: whoever owns it listens
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

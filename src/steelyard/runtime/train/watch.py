@@ -21,9 +21,11 @@ class Watch:
     """Who looks on.
 
     `on_event` hears every event as it happens; `cost_usd` turns device-seconds into money; `judge` gives the share of
-    right answers by task, from the model and the held-out sequences, when the run ends.
+    right answers by task, from the model and the held-out sequences, when the run ends; `stop_asked` is asked before
+    every step whether to end, as a signal would.
     """
 
     on_event: Callable[[Event], None] | None = None
     cost_usd: Callable[[float], float | None] | None = None
     judge: Callable[[LogLikelihoods, Sequences], Mapping[str, float]] | None = None
+    stop_asked: Callable[[], bool] | None = None

@@ -41,7 +41,9 @@ def main() -> None:
     params = xllamacpp.CommonParams()
     params.model.path = str(gguf_of(spec.model)) if is_model_folder(spec.model) else spec.model
     params.model_alias = {spec.name}
+    params.hostnames = [spec.host]
     params.port = spec.port
+    params.api_keys = [spec.key] if spec.key else []
     params.n_parallel = spec.slots
     params.n_ctx = spec.context_tokens * spec.slots  # the cache is shared out among the slots; 0: the model's own
     params.n_threads_http = spec.slots + 8  # each streamed answer holds one

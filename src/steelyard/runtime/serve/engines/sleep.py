@@ -66,7 +66,7 @@ def main() -> None:
         slots=spec.slots,
         log=Path(options["log"]) if "log" in options else None,
     )
-    serve_app(replica_app(engine), host="127.0.0.1", port=spec.port)
+    serve_app(replica_app(engine, spec.key), host=spec.host, port=spec.port)
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def _choose(torch: Any, logits: Any, asked: Asked, generator: Any) -> int:
 
 def main() -> None:
     spec = from_command_line()
-    serve_app(replica_app(TransformersEngine(spec)), host="127.0.0.1", port=spec.port)
+    serve_app(replica_app(TransformersEngine(spec), spec.key), host=spec.host, port=spec.port)
 
 
 if __name__ == "__main__":
