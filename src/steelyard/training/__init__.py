@@ -8,6 +8,7 @@ from steelyard.training.laws import DEFAULT_LAW, Law, get_law, laws, over_laws
 from steelyard.training.layout import RECOMPUTE, SCHEDULES, Layout, check, first_broken_rule
 from steelyard.training.memory import Memory, memory
 from steelyard.training.quality import (
+    SERVING_FLOP,
     TRAINING_FLOP,
     Optimum,
     bits_per_byte,
@@ -53,6 +54,7 @@ __all__ = [
     "NOT_MODELLED",
     "RECOMPUTE",
     "SCHEDULES",
+    "SERVING_FLOP",
     "TRAINING_FLOP",
     "FineTuning",
     "Found",
