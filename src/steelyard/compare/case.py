@@ -138,7 +138,10 @@ class Case:
         return self.once((name, self.draws), lambda: self.drawn(name, self.once(("figure", name), find)))
 
     def assumed(self, name: str) -> Draw:
-        """Return draws [D, 1] of an assumption of the compare calibration within its range."""
+        """Return draws [D, 1] of an assumption in its range: the user's own, else that of the compare calibration."""
+        own = self.scenario.assumptions.get(name)
+        if own is not None:
+            return self.draws.between(name, own.range[0], own.value, own.range[1])
         return self.of_draws(name, lambda: catalog.calibration("compare")[name])
 
     def stated(self, value: float) -> Draw:

@@ -1,17 +1,19 @@
 """Quality on one scale that the user chose: a dated benchmark of the catalogue, or their own evaluation.
 
-An option without a score is `unknown`; unknown cannot pass a floor. A score is never carried over from a base model
-to its tuned version, nor from one benchmark, or version of one, to another.
+An option without a score is `unknown`; unknown cannot pass a floor. The loss of a model yet to be trained becomes a
+score only by a map that the user measured. A score is never carried over from a base model to its tuned version, nor
+from one benchmark, or version of one, to another.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
-from steelyard import catalog
+from steelyard import arch, catalog, training
+from steelyard.compare.quality_map import load_loss_map
 from steelyard.compare.result import Evidence, Quantity
 from steelyard.compare.scenario import Scenario
 from steelyard.records.estimate import Estimate
@@ -50,12 +52,28 @@ def score_of(scenario: Scenario, keys: tuple[str, ...]) -> Score:
             passes = floor is None or value.p50 >= floor
             note = stated.basis or "stated in the scenario"
             return Score(value=value, unit="point", evidence="stated", note=note, passes=passes)
-    published = _published(scenario.quality.scale, keys)
-    if published is not None:
-        passes = floor is None or (published.value is not None and published.value.p50 >= floor)
-        return Score(value=published.value, unit=published.unit, evidence="cited", note=published.note, passes=passes)
+    found = _mapped(scenario) if "pretrain" in keys else _published(scenario.quality.scale, keys)
+    if found is not None:
+        passes = floor is None or (found.value is not None and found.value.p50 >= floor)
+        return replace(found, passes=passes)
     note = f"no score on {scenario.quality.scale}: evaluate it there to settle this"
     return Score(value=None, unit="point", evidence="assumed", note=note, passes=floor is None)
+
+
+def _mapped(scenario: Scenario) -> Score | None:
+    """Return the score of the model to be pretrained, where its predicted loss lies on the user's map."""
+    route, stated = scenario.routes.pretrain, scenario.quality.loss_map
+    if route is None or stated is None:
+        return None
+    known = load_loss_map(scenario.base_dir / stated.points, stated.law)
+    path = scenario.base_dir / route.model
+    params = arch.count_params(arch.load(path if path.exists() else route.model)).total_params
+    loss = float(training.loss_nats_per_token(params, route.tokens, law=known.law))
+    value = known.score(loss)
+    where = f"{len(known.losses)} points in {known.name}, {known.losses[0]:.3f} to {known.losses[-1]:.3f}"
+    on_map = "read off" if value else "outside"
+    note = f"loss {loss:.3f} nat/token by law {known.law}, {on_map} the map of {where}"
+    return Score(value=value, unit="point", evidence="predicted" if value else "assumed", note=note, passes=False)
 
 
 def _published(scale: str, keys: tuple[str, ...]) -> Score | None:

@@ -30,22 +30,27 @@ from steelyard.compare.scenario_routes import (
     HostedFinetuneRoute,
     HybridRoute,
     PretrainRoute,
+    RouteName,
     Routes,
     ServeRoute,
 )
 from steelyard.records.spec import Spec, at_key, no_such_key, shown
 from steelyard.records.spec_fields import Text, text, whole
 from steelyard.records.workload import Objective
+from steelyard.training import DEFAULT_LAW
 
 __all__ = [
     "ApiPriceSpec",
     "ApiRoute",
+    "Assumption",
     "Demand",
     "FinetuneRoute",
     "HostedFinetuneRoute",
     "HybridRoute",
     "LengthStats",
     "Limit",
+    "Limits",
+    "LossMap",
     "ObjectiveSpec",
     "PretrainRoute",
     "Prices",
@@ -205,6 +210,13 @@ class Score(Spec):
         return self
 
 
+class LossMap(Spec):
+    """Scores measured on models of known loss, or size and tokens: what a predicted loss is worth on the scale."""
+
+    points: Annotated[Path, BeforeValidator(lambda value: Path(text(value)))]
+    law: Text = DEFAULT_LAW  # whose losses they are; it predicts that of the model to be trained
+
+
 def _score(value: Any) -> Any:
     return value if isinstance(value, (Mapping, Score)) else {"score": value}
 
@@ -215,6 +227,15 @@ class Quality(Spec):
     scale: Text
     floor: fields.Points | None = None
     scores: dict[str, Annotated[Score, BeforeValidator(_score)]] = Field(default_factory=dict)
+    loss_map: LossMap | None = None  # for the model that is pretrained, which nobody could score yet
+
+
+class Limits(Spec):
+    """What no route may break, whatever it saves; such a route is still priced, and out of the running."""
+
+    budget_usd: fields.Usd | None = Field(None, alias="budget")  # of the whole horizon
+    first_answer_s: fields.Wait | None = Field(None, alias="first_answer")
+    ruled_out: dict[RouteName, Text] = Field(default_factory=dict)  # route -> why
 
 
 class ApiPriceSpec(Spec):
@@ -237,6 +258,29 @@ class Prices(Spec):
     engineer_usd_per_s: fields.Salary | None = Field(None, alias="engineer")
 
 
+class Assumption(Spec):
+    """The user's own figure in place of one that is assumed for lack of a source, p10 and p90 around it."""
+
+    value: fields.Assumed
+    low: fields.Assumed | None = None
+    high: fields.Assumed | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.range[0] <= self.value <= self.range[1]:
+            raise at_key("value", "not between low and high; allowed: low <= value <= high")
+        return self
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Return p10 and p90; the value itself where they are not stated."""
+        return self.value if self.low is None else self.low, self.value if self.high is None else self.high
+
+
+def _assumption(value: Any) -> Any:
+    return value if isinstance(value, (Mapping, Assumption)) else {"value": value}
+
+
 class Scenario(Spec):
     """Everything the comparison is asked: one outcome, and the routes to it."""
 
@@ -248,8 +292,10 @@ class Scenario(Spec):
     demand: Demand
     objective: ObjectiveSpec = ObjectiveSpec()
     quality: Quality
+    limits: Limits = Limits.model_validate({})
     routes: Routes
     prices: Prices = Field(default_factory=lambda: Prices.model_validate({}))
+    assumptions: dict[str, Annotated[Assumption, BeforeValidator(_assumption)]] = Field(default_factory=dict)
     draws: Annotated[int, whole("a number of draws", 1, 5000)] = 400
     seed: Annotated[int, whole("a seed", 0, 2**32 - 1)] = 0
     base_dir: Path = Field(Path(), exclude=True)  # what relative paths in it are relative to

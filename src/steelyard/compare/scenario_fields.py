@@ -64,6 +64,29 @@ Time = Annotated[
         "a time", "s", low=0, above=True, high=SECONDS_PER_DAY, allowed="above 0 and up to 1 day, for example 200 ms"
     ),
 ]
+Wait = Annotated[
+    float,
+    quantity_field(
+        "a time",
+        "s",
+        low=0,
+        above=True,
+        high=10 * SECONDS_PER_YEAR,
+        allowed="above 0 and up to 10 years, for example 30 days",
+    ),
+]
+Assumed = Annotated[
+    float,
+    quantity_field(
+        "a time or a ratio",
+        "s",
+        "ratio",
+        low=0,
+        above=True,
+        high=10 * SECONDS_PER_YEAR,
+        allowed="above 0, for example 3 days",
+    ),
+]
 Share = Annotated[float, quantity_field("a share", "ratio", low=0, high=1, allowed="0% to 100%, for example 20%")]
 Growth = Annotated[
     float, quantity_field("a growth per month", "ratio", low=-0.5, high=1, allowed="-50% to 100%, for example 5%")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from steelyard import arch, catalog, economics
+from steelyard.compare.quality_map import load_loss_map
 from steelyard.compare.result import ROUTES
 from steelyard.compare.scenario import Quality, Scenario
 from steelyard.compare.scenario_routes import TO_API, TO_DEVICES
@@ -32,7 +33,7 @@ def with_known_names(scenario: Scenario) -> tuple[Scenario, list[Problem]]:
                 problems.append(Problem(path, str(error)))
     scores = data["quality"]["scores"]
     data["quality"]["scores"] = {ids.get(name, name): score for name, score in scores.items()}
-    problems += _price_problems(scenario, data) + _quality_problems(scenario)
+    problems += _price_problems(scenario, data) + _quality_problems(scenario) + _assumption_problems(scenario)
     if problems:
         return scenario, problems
     return Scenario.model_validate(data).model_copy(update={"base_dir": scenario.base_dir}), []
@@ -53,7 +54,8 @@ def _resolvers(scenario: Scenario) -> dict[str, Callable[[str], str]]:
         "model": model,
         "region": lambda ref: _region(ref, scenario),
         "demand.lengths": lambda ref: catalog.workload(ref).id,
-        "demand.lengths.trace": lambda ref: _trace(ref, scenario.base_dir),
+        "demand.lengths.trace": lambda ref: _file(ref, scenario.base_dir),
+        "quality.loss_map.points": lambda ref: _points(ref, scenario),
         "routes.api.options.*": option,
         "routes.hybrid.api": option,
         "routes.hybrid.overflow.*": lambda ref: _one_of("overflow", ref, (TO_API, TO_DEVICES)),
@@ -135,9 +137,15 @@ def _region(ref: str, scenario: Scenario) -> str:
     return ref
 
 
-def _trace(ref: str, base_dir: Path) -> str:
+def _file(ref: str, base_dir: Path) -> str:
     if not (base_dir / ref).is_file():
         raise InputError(f"no such file {ref!r}; a path is relative to the scenario file")
+    return ref
+
+
+def _points(ref: str, scenario: Scenario) -> str:
+    assert scenario.quality.loss_map is not None
+    load_loss_map(scenario.base_dir / _file(ref, scenario.base_dir), scenario.quality.loss_map.law)
     return ref
 
 
@@ -164,7 +172,7 @@ def _price_problems(scenario: Scenario, data: dict[str, Any]) -> list[Problem]:
 def _quality_problems(scenario: Scenario) -> list[Problem]:
     quality, problems = scenario.quality, []
     benchmarks = list(catalog.benchmarks())
-    if quality.scale not in benchmarks and not quality.scores:
+    if quality.scale not in benchmarks and not quality.scores and not quality.loss_map:
         text = unknown("benchmark", quality.scale, benchmarks, next_step="a scale of your own needs quality.scores")
         problems.append(Problem(("quality", "scale"), text))
     known = set(_scored(scenario))
@@ -174,6 +182,13 @@ def _quality_problems(scenario: Scenario) -> list[Problem]:
     if quality.scale in benchmarks:
         problems += _percent_problems(quality)
     return problems
+
+
+def _assumption_problems(scenario: Scenario) -> list[Problem]:
+    """Return the assumptions that nobody makes; what decides who wins is no assumption of a scenario."""
+    known = [name for name, figure in catalog.calibration("compare").items() if figure.low is not None]
+    wrong = [name for name in scenario.assumptions if name not in known]
+    return [Problem(("assumptions", name), unknown("assumption", name, known)) for name in wrong]
 
 
 def _percent_problems(quality: Quality) -> Iterator[Problem]:

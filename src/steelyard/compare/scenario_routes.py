@@ -12,6 +12,7 @@ from steelyard.records.spec import Spec, at_key
 from steelyard.records.spec_fields import Text
 
 Method = Literal["lora", "full"]
+RouteName = Literal["api", "hosted_finetune", "serve", "hybrid", "finetune", "pretrain"]
 TO_API, TO_DEVICES = "api", "on_demand"
 
 

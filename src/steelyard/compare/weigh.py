@@ -139,9 +139,7 @@ def training_run(case: Case) -> tuple[TrainingRun, str]:
         except (DoesNotFitError, UnknownError) as error:
             refused = refused or error
             continue
-        odd = (
-            f"the pretraining stated cannot stand for training ({refused}); {run.description} does" if pretrain else ""
-        )
+        odd = f"the pretraining stated cannot stand for training ({refused}); {run.description} does" if stated else ""
         return run, odd
     raise InputError(f"no training run can stand beside inference: {refused}; next step: state routes.pretrain")
 
