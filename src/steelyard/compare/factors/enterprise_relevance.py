@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from steelyard import catalog
+from steelyard.catalog import Row
 from steelyard.compare.draws import Draw
 from steelyard.compare.result import Cell, FactorResult, Quantity
 from steelyard.compare.routes.outcome import Outcome, median
@@ -42,9 +43,17 @@ def weigh(view: View) -> FactorResult:
     )
 
 
-def _share(inference: Draw, training: Draw) -> Draw:
-    result: Draw = inference / (inference + training)
-    return result
+def inference_share(inference: Draw, training: Draw) -> Draw:
+    """Return the share of inference in what both take; nothing is no share of nothing: not a number."""
+    total = inference + training
+    share: Draw = np.divide(inference, total, out=np.full(np.shape(total), np.nan), where=total > 0)
+    return share
+
+
+def published_shares() -> tuple[Row, ...]:
+    """Return the published shares of inference and of training, each with its date and source."""
+    rows = catalog.table("anchors").rows
+    return tuple(row for row in rows if row["factor"] == "enterprise_relevance" and "value" in row.figures)
 
 
 def _sunk_ratio(outcome: Outcome) -> Draw:
@@ -86,15 +95,14 @@ def _shares(view: View) -> tuple[Draw, Draw, Draw]:
     """Return the share of inference in spend, energy and FLOP."""
     serving, run = view.inference, view.training
     return (
-        _share(serving.serving_usd, run.rented_usd),
-        _share(serving.serving_energy_j.sum(axis=1, keepdims=True), run.energy_j),
-        _share(serving.serving_flop.sum(axis=1, keepdims=True), np.asarray(run.run.training_flop)),
+        inference_share(serving.serving_usd, run.rented_usd),
+        inference_share(serving.serving_energy_j.sum(axis=1, keepdims=True), run.energy_j),
+        inference_share(serving.serving_flop.sum(axis=1, keepdims=True), np.asarray(run.run.training_flop)),
     )
 
 
 def _tree(view: View) -> Term:
     spend, energy, flop = _shares(view)
-    anchors = [row for row in catalog.table("anchors").rows if row["factor"] == "enterprise_relevance"]
     return Term(
         label="share of spend that is inference",
         value=median(spend),
@@ -111,9 +119,7 @@ def _tree(view: View) -> Term:
             Term(
                 label="published shares, for comparison",
                 value="",
-                children=tuple(
-                    figure_term(row["statement"], row.figures["value"]) for row in anchors if "value" in row.figures
-                ),
+                children=tuple(figure_term(row["statement"], row.figures["value"]) for row in published_shares()),
             ),
         ),
     )

@@ -1,0 +1,155 @@
+"""The ten worked scenarios of `examples/`: each runs, and decides what docs/scenarios.md says it decides.
+
+The page is the golden file: its table holds winner, cost and runner-up. The bounds below are by hand.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from steelyard.compare.case import build_case
+from steelyard.compare.routes.outcome import Outcome, median
+from steelyard.compare.scenario_file import load_scenario, scenario_from
+from steelyard.compare.verdict import best_of
+from steelyard.compare.weigh import choose_routes, compare, unless_idle
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "examples").glob("*.yaml"))
+_ROW = re.compile(r"^\| \[(?P<name>[\w-]+)\]\([^)]*\) \| `(?P<winner>\w+)` \| (?P<usd>[\d,.]+)(?P<scale>[kM]?) USD \|"
+                  r" (?P<next>`\w+`|none) \|")  # fmt: skip
+_SCALES = {"": 1.0, "k": 1e3, "M": 1e6}
+
+
+def documented():
+    text = (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8")
+    return {found["name"]: found for line in text.splitlines() if (found := _ROW.match(line))}
+
+
+PAGE = documented()
+# USD of the winner over the horizon, by hand: see each line.
+BOUNDS = {
+    # 5.6M requests (15% a month from 30.4k) of 1155 x 0.10 + 211 x 0.50 = 221 USD/M at most, if prices stand still and
+    # growth is as stated; a seventh of it in the second year if they fall as fast as they did
+    "startup-chat": (100, 1240),
+    # 1.52M a month of 3500 x (0.4 x 0.10 + 0.6 x 0.01) + 260 x 0.50 = 291 USD/M: 443 USD a month, 10.6k over two years,
+    # 13.5k with 2% growth; half of it if prices fall as before
+    "support-desk": (3_000, 13_600),
+    # 40 to 64 devices at 1.7 to 3 USD an hour for 17,520 h, two engineers of about 250k USD a year
+    "code-completion": (1.5e6, 4.5e6),
+    # 6.1M calls a month of 12,035 x (0.64 x 0.10 + 0.36 x 0.01) + 343 x 0.50 = 985 USD/M: 6k a month, growing by 5%
+    "long-context-agents": (40_000, 270_000),
+    # 3.04M a month of 1268 x 0.037 + 1527 x 0.17 = 307 USD/M: 930 USD a month, growing by 5%: 41k if prices stand still
+    "reasoning": (7_000, 42_000),
+    # 1e9 a month of 120 x 0.05 + 15 x 0.25 = 9.75 USD/M, a contract: 9,750 USD a month, exactly 234,000 in two years
+    "batch-classification": (233_900, 234_100),
+    # 8 owned H100 at about 1.7 USD an hour with power for 35,040 h, and one engineer for 4 years
+    "regulated-on-premises": (1.1e6, 2.0e6),
+    # 6 x 70e9 x 8e12 FLOP at 0.35 of 989e12 are 2.7M hours, at 1.7 USD with power, twice: 9M and more with failures,
+    # and 25 engineers for half a year, a corpus of 3M, serving of 3M
+    "national-lab-70b": (13e6, 30e6),
+    # a laptop of 40 to 60 W, all the time, for 17,520 h, at 0.15 to 0.25 USD/kWh
+    "edge-laptop": (90, 270),
+    # 6 x 124e6 x 10e9 FLOP at 0.1 to 0.4 of 989e12 are 5 to 21 device-hours at 3.5 USD, and some electricity
+    "education-100m": (20, 100),
+}
+
+
+@pytest.fixture(scope="module")
+def weighed():
+    known = {}
+
+    def run(name):
+        if name not in known:
+            known[name] = compare(load_scenario(ROOT / "examples" / f"{name}.yaml"))
+        return known[name]
+
+    return run
+
+
+def ordered(found):
+    """Return the routes in the running, the cheapest at the median first."""
+    running = [one for one in found.summaries if one.in_running]
+    return sorted(running, key=lambda one: one.total_usd.p50)
+
+
+def test_there_are_ten_and_the_page_has_each():
+    assert len(FILES) == 10
+    assert {file.stem for file in FILES} == set(PAGE) == set(BOUNDS)
+
+
+@pytest.mark.parametrize("name", [file.stem for file in FILES])
+def test_the_decision_is_the_documented_one(weighed, name):
+    found, page = weighed(name), PAGE[name]
+    first, *others = ordered(found)
+    verdict = found.factor("compute_cost").route_verdict
+    assert first.route == verdict.winner == page["winner"]
+    assert [one.route for one in others[:1]] == [page["next"].strip("`")][: page["next"] != "none"]
+    stated = float(page["usd"].replace(",", "")) * _SCALES[page["scale"]]
+    assert first.total_usd.p50 == pytest.approx(stated, rel=0.1)
+    low, high = BOUNDS[name]
+    assert low <= first.total_usd.p50 <= high
+
+
+@pytest.mark.parametrize("name", [file.stem for file in FILES])
+def test_its_answer_rests_on_no_unknown_quality(weighed, name):
+    """Where a floor is asked for, the winner has a score that passes it; what is out says why."""
+    found = weighed(name)
+    if load_scenario(ROOT / "examples" / f"{name}.yaml").quality.floor is not None:
+        assert ordered(found)[0].quality.value is not None
+    assert all(one.in_running or one.why_not for one in found.summaries)
+
+
+def decided(name, changes):
+    """Return which route costs least in a changed example, and the reasons of those that are out."""
+    data = yaml.safe_load((ROOT / "examples" / f"{name}.yaml").read_text(encoding="utf-8"))
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        target = data
+        for key in parents:
+            target = target.setdefault(key, {})
+        if value is None:
+            target.pop(last, None)
+        else:
+            target[last] = value
+    scenario = scenario_from(data, base_dir=ROOT / "examples").model_copy(update={"draws": 100})
+    found = {route: unless_idle(one) for route, one in choose_routes(build_case(scenario)).items()}
+    priced = {route: one for route, one in found.items() if isinstance(one, Outcome)}
+    verdict = best_of(
+        {route: one.total_usd for route, one in priced.items() if not one.why_not}, criterion="least cost"
+    )
+    return verdict.winner, priced
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "winner"),
+    [
+        ("startup-chat", {"demand__requests_per_day": 1_000_000}, "api"),  # a thousandfold changes nothing
+        ("support-desk", {"quality__floor": 80}, "api"),  # the dearer API, still
+        ("code-completion", {"objective": None}, "api"),  # the half-second is what pays for the fleet
+        ("long-context-agents", {"quality__floor": 70}, "api"),
+        ("reasoning", {"demand__requests_per_day": 2_000_000}, "api"),
+        ("batch-classification", {"demand__requests_per_day": 65_000_000}, "finetune"),  # twice the load
+        ("national-lab-70b", {"quality__floor": 67}, "finetune"),  # three points lower
+        ("regulated-on-premises", {"limits": None}, "api"),
+        ("edge-laptop", {"limits": None}, "api"),
+        ("education-100m", {"routes__pretrain__tokens": "30 Gtoken"}, ""),  # over the budget
+    ],
+)
+def test_what_would_change_it_does(name, changes, winner):
+    assert decided(name, changes)[0] == winner
+
+
+def test_what_the_rules_cost():
+    """A rule that keeps data in the building, or a network away, costs what stands between the two routes."""
+    for name in ("regulated-on-premises", "edge-laptop"):
+        _, priced = decided(name, {})
+        assert median(priced["serve"].total_usd) > 10 * median(priced["api"].total_usd)
+
+
+def test_the_budget_of_the_course_is_what_stops_more_tokens():
+    _, priced = decided("education-100m", {"routes__pretrain__tokens": "30 Gtoken"})
+    assert priced["pretrain"].misses.startswith("over the budget")
+    assert replace(priced["pretrain"], misses="").why_not == ""
