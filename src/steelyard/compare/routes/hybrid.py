@@ -15,7 +15,7 @@ import numpy.typing as npt
 from steelyard.compare.case import Case
 from steelyard.compare.draws import Draw
 from steelyard.compare.routes import energy
-from steelyard.compare.routes.api import serving_flop
+from steelyard.compare.routes.api import misses_objective, serving_flop
 from steelyard.compare.routes.device_price import FREE_TO_LEAVE, DevicePrice, device_price, owed_usd
 from steelyard.compare.routes.outcome import Latency, Outcome, Unpriced, median
 from steelyard.compare.routes.overflow import Overflow, from_api, from_devices
@@ -178,12 +178,21 @@ def _outcome(base: Base) -> Outcome:
         per_device=replica.per_device,
         spilled_ratio=split.over_ratio,
         capacity_tree=replica.tree,
-        misses=replica.misses,
+        misses=replica.misses or _overflow_misses(case, overflow, split),
         met=replica.met,
         tree=lambda: _tree(split, owed[:, -1:], base.price),
         energy_evidence="predicted",
         sources=(*base.price.sources, *overflow.sources),
     )
+
+
+def _overflow_misses(case: Case, overflow: Overflow, split: Split) -> str:
+    """Return why an API is too slow for what it is sent: more of the answers than the objective leaves out."""
+    objective = case.objective
+    left_out = 1.0 - max(objective.ttft_percentile, objective.tpot_percentile) / 100.0
+    if overflow.latency.evidence != "cited" or median(split.over.mean(axis=1)) <= left_out:
+        return ""
+    return misses_objective(case, overflow.latency)
 
 
 def _slower(one: Latency, other: Latency) -> Latency:

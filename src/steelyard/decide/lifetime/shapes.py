@@ -52,7 +52,10 @@ def _block(model: arch.Model, block: object, ratio: float) -> object:
 
 
 def sizes(model: arch.Model, least_params: float, most_params: float) -> tuple[arch.Model, ...]:
-    """Return the scaled models from the last at or below `least_params` to the first at or above `most_params`."""
+    """Return the scaled models from the last at or below `least_params` to the first at or above `most_params`.
+
+    From the smallest or to the largest of all (33M to 3.5T for llama-3.1-8b), where one of them lies beyond.
+    """
     ladder = [scaled(model, heads) for heads in _HEADS]
     counts = [arch.count_params(one).total_params for one in ladder]
     below = [place for place, count in enumerate(counts) if count <= least_params]
