@@ -18,7 +18,7 @@ def misses(ttft, over, percentile=95):
     limit = {"percentile": percentile, "limit": ttft}
     case = build_case(Scenario.model_validate(example(objective__ttft=limit, objective__tpot=None)))
     months = np.full((1, case.months), over)
-    split = Split(replicas=months, over=months, energy_j=months, parts={})
+    split = Split(replicas=months, over_ratio=months, energy_j=months, parts={})
     return _overflow_misses(case, from_api(case, API), split)
 
 

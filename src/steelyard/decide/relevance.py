@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -52,16 +53,14 @@ class Relevance:
 
     @property
     def sentence(self) -> str:
-        """Say the shares, when answers pass training, and between which published figures they stand."""
+        """Say the shares, and when answers pass training."""
         if self.spend_ratio is None:
             return f"{self.route}: nothing is spent."
-        low, high = min(one.share_ratio for one in self.inference), max(one.share_ratio for one in self.inference)
         told = f"Of what {self.route} spends, {self.spend_ratio.p50:.0%} answers"
         for name, share in (("of its energy", self.energy_ratio), ("of its FLOP", self.flop_ratio)):
             told += "" if share is None else f", {name} {share.p50:.0%}"
         month = self.passes_in_month
-        when = "" if month is None else f"; from month {month} on more is spent on answers than on training"
-        return f"{told}{when}. Published shares of inference run from {low:.0%} to {high:.0%}, by who counts what."
+        return told + ("." if month is None else f"; from month {month} on more is spent on answers than on training.")
 
     @property
     def inference(self) -> tuple[PublishedShare, ...]:
@@ -81,6 +80,14 @@ class Relevance:
             "passes_in_month": self.passes_in_month,
             "published": [one.to_dict() for one in self.published],
         }
+
+
+def in_words(found: Sequence[Relevance]) -> tuple[str, ...]:
+    """Return the sentence of each route, then what was published on inference, each with its date."""
+    published = found[0].inference if found else ()
+    beside = (f"{one.statement}: {one.share_ratio:.0%} ({one.as_of:%Y-%m}, {one.source})" for one in published)
+    told = [one.sentence for one in found]
+    return (*told, f"Published, by who counts what: {'; '.join(beside)}.") if published else tuple(told)
 
 
 def relevance(outcome: Outcome) -> Relevance:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from steelyard.compare.result import FactorResult, Quantity
+from steelyard.decide.relevance import Relevance
 from steelyard.records.estimate import Estimate
 from steelyard.records.term import Term
 
@@ -151,6 +152,7 @@ class Decision:
     factors: tuple[FactorResult, ...]
     crossings: tuple[Crossing, ...]
     cheapest: CheapestMap | None
+    relevance: tuple[Relevance, ...]  # the share of inference in each priced route
     influences: tuple[Influence, ...]  # largest first
     perfect_information_usd: float  # expected gain of knowing everything
     explained: Term

@@ -20,6 +20,7 @@ from steelyard.decide.influence import influences, perfect_information
 from steelyard.decide.loads import cheapest_map, load_costs, load_crossings
 from steelyard.decide.months import by_month, route_months
 from steelyard.decide.plan import make_plan
+from steelyard.decide.relevance import relevance
 from steelyard.decide.result import NOBODY, Crossing, Decision, Odds
 from steelyard.decide.standing import overall, standing_costs
 from steelyard.records.term import Term
@@ -67,6 +68,7 @@ def decide(scenario: Scenario, *, as_of: date | None = None, seed: int = 0, draw
         factors=factors,
         crossings=(*load_crossings(at_loads), *_crossings(case, view, lead)),
         cheapest=cheapest_map(at_loads),
+        relevance=tuple(relevance(found) for found in view.priced().values()),
         influences=moved,
         perfect_information_usd=perfect_information(case, running, lead) if lead else 0.0,
         explained=_explained(view),

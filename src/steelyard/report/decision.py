@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from steelyard.decide.relevance import in_words
 from steelyard.decide.result import Decision, Influence, Odds, RouteMonths
 from steelyard.report import explain as trees
 from steelyard.report import text
@@ -74,6 +75,7 @@ def _blocks(decision: Decision) -> Iterator[RenderableType]:
     yield from _section("What matters most", _influences(decision))
     if decision.cheapest is not None:
         yield from _section("Cheapest route at the median, by first-month load and horizon", _map(decision))
+    yield from _section("How much of it is inference", _bullets(in_words(decision.relevance)))
     yield from _section("Assumed", _bullets(decision.also_assumed))
     yield Text()
     told = f"As of {decision.as_of}, {decision.draws} draws, seed {decision.seed}, catalogue {decision.catalogue}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from steelyard.decide.relevance import in_words
 from steelyard.decide.result import Decision
 from steelyard.report import text
 from steelyard.report.decision import best, cheapest_then, considered, gap, share, standing
@@ -40,6 +41,7 @@ def _body(decision: Decision, plots: list[str]) -> Iterator[str]:
     yield from _plot("cheapest", plots)
     yield "<h2>How the costs came about</h2>"
     yield f'<details><summary>Term by term</summary><ul class="tree">{term_item(decision.explained)}</ul></details>'
+    yield from _listed("How much of it is inference", in_words(decision.relevance))
     yield from _listed("Assumed", decision.also_assumed)
     yield from _listed("Not modelled", decision.not_modelled)
     yield from _listed("Warnings", decision.warnings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from steelyard.decide.relevance import in_words
 from steelyard.decide.result import Decision
 from steelyard.report import explain, text
 from steelyard.report.decision import best, cheapest_then, considered, gap, share, standing
@@ -27,6 +28,7 @@ def _lines(decision: Decision) -> Iterator[str]:
     yield from ("", "## What matters most", "", *_influences(decision))
     if decision.cheapest is not None:
         yield from ("", "## Cheapest route at the median, by first-month load and horizon", "", *_map(decision))
+    yield from _listed("How much of it is inference", in_words(decision.relevance))
     yield from _listed("Assumed", decision.also_assumed)
     yield from _listed("Not modelled", decision.not_modelled)
     yield from _listed("Warnings", decision.warnings)

@@ -62,7 +62,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[st
 
 def rows_table(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
     """Yield rows of the same columns as a table."""
-    yield from _table(tuple(rows[0]), ([escape(cell) for cell in row.values()] for row in rows))
+    yield from table(tuple(rows[0]), ([escape(cell) for cell in row.values()] for row in rows))
 
 
 def _summaries(comparison: Comparison) -> Iterator[str]:

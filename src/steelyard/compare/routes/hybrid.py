@@ -190,7 +190,7 @@ def _overflow_misses(case: Case, overflow: Overflow, split: Split) -> str:
     """Return why an API is too slow for what it is sent: more of the answers than the objective leaves out."""
     objective = case.objective
     left_out = 1.0 - max(objective.ttft_percentile, objective.tpot_percentile) / 100.0
-    if overflow.latency.evidence != "cited" or median(split.over.mean(axis=1)) <= left_out:
+    if overflow.latency.evidence != "cited" or median(split.over_ratio.mean(axis=1)) <= left_out:
         return ""
     return misses_objective(case, overflow.latency)
 
