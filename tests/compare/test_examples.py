@@ -37,10 +37,10 @@ BOUNDS = {
     # 1.52M a month of 3500 x (0.4 x 0.10 + 0.6 x 0.01) + 260 x 0.50 = 291 USD/M: 443 USD a month, 10.6k over two years,
     # 13.5k with 2% growth; half of it if prices fall as before
     "support-desk": (3_000, 13_600),
-    # 40 to 64 devices at 1.7 to 3 USD an hour for 17,520 h, two engineers of about 250k USD a year
-    "code-completion": (1.5e6, 4.5e6),
-    # 6.1M calls a month of 12,035 x (0.64 x 0.10 + 0.36 x 0.01) + 343 x 0.50 = 985 USD/M: 6k a month, growing by 5%
-    "long-context-agents": (40_000, 270_000),
+    # two servers of 8 H200 at 1.7 to 3 USD an hour and device for 17,520 h, and two engineers of about 250k USD a year
+    "code-completion": (1.4e6, 2.4e6),
+    # 6.1M calls a month of 12,035 x 0.037 + 343 x 0.17 = 503 USD/M: 3.1k a month, growing by 5%: 137k if prices stand
+    "long-context-agents": (20_000, 137_000),
     # 3.04M a month of 1268 x 0.037 + 1527 x 0.17 = 307 USD/M: 930 USD a month, growing by 5%: 41k if prices stand still
     "reasoning": (7_000, 42_000),
     # 1e9 a month of 120 x 0.05 + 15 x 0.25 = 9.75 USD/M at the batch price, a contract: 9,750 USD a month, 24 times

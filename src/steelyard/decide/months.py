@@ -84,8 +84,8 @@ def _price_step(found: Unpriced | None) -> str:
 
 
 def _evaluation(view: View, route: str, found: Outcome) -> str:
-    """Say which evaluation would settle a quality that is not known."""
-    if found.score.value is not None:
+    """Say which evaluation would settle a quality that is not known, where nothing else stands against the route."""
+    if found.score.value is not None or found.misses:
         return ""
     quality = view.case.scenario.quality
     floor = "" if quality.floor is None else f", floor {quality.floor:g}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from steelyard.compare.result import Cell, Comparison, Quantity, Verdict
 from steelyard.records.term import Term
@@ -58,6 +58,11 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[st
     yield "|" + " --- |" * len(headings)
     for row in rows:
         yield "| " + " | ".join(row) + " |"
+
+
+def rows_table(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """Yield rows of the same columns as a table."""
+    yield from table(tuple(rows[0]), ([escape(cell) for cell in row.values()] for row in rows))
 
 
 def _summaries(comparison: Comparison) -> Iterator[str]:
