@@ -14,7 +14,7 @@ MOST_ROWS = 25
 def latency(found: LatencyByLoad) -> Iterator[str]:
     """Yield each level of load with its percentiles, their ranges, and what it costs."""
     first = found.answers[0]
-    yield f"<p>{esc(first.title)}; {esc(first.load_label)}.</p>"
+    yield f"<p>{esc(first.title)}, requests like those of {esc(found.question.load)}.</p>"
     rows = {}
     for level, answer in zip(found.level_ratios, found.answers, strict=True):
         cells = {"requests a second": f"{answer.run.request_rate_per_s:.3g}"}

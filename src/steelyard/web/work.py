@@ -15,6 +15,7 @@ from steelyard.compare.serving.plan import plan_serving
 from steelyard.compare.serving.plan_result import ServingPlanQuestion
 from steelyard.compare.serving.traffic_question import TrafficQuestion
 from steelyard.errors import InputError, SteelyardError, unknown
+from steelyard.inference import simulator
 from steelyard.report import latency_html, serving_plan, sheet_page, training_plan
 from steelyard.report.figures_latency import latency_against_load
 from steelyard.report.serving_figures import user_against_device
@@ -69,6 +70,8 @@ def _latency(scenario: Scenario, options: Mapping[str, Any], tell: Tell) -> dict
         **_serve(scenario),
         **lengths,
     )
+    tell(-1.0, "preparing the simulator; it is compiled once after an installation")
+    simulator.prepare()
     found = latency_by_load(question, progress=lambda done, of: tell(done / of, f"{done} of {of} levels of load"))
     return {"html": "\n".join(latency_html.latency(found)), "figure": latency_against_load(found)}
 
