@@ -137,3 +137,52 @@ def test_the_tornado_is_largest_first_and_knows_its_ends(decided):
 def test_no_route_at_all_is_one_line():
     with pytest.raises(InputError, match="no route can be priced"):
         decide(scenario(routes={"api": {"options": ["acme/unheard-of"]}}, quality={"scale": "arena-text"}), draws=20)
+
+
+GROWING = {
+    "demand__requests_per_day": 200_000,
+    "demand__growth_per_month": 0.12,
+    "demand__growth_range": [0.06, 0.16],
+    "prices__api": {"openai/gpt-6-luna": {"input": 5e-7, "output": 2e-6}},
+    "routes__api": {"options": ["openai/gpt-6-luna"]},
+}
+
+
+def test_a_growing_demand_starts_with_the_api_and_ends_with_a_fleet(decided):
+    found = decided(**GROWING)
+    assert found.plan.change_month is not None
+    assert 0 < found.plan.change_month.p50 < 24
+    assert found.plan.change_requests_per_day.p50 > 200_000
+    assert 0.5 < found.plan.change_probability <= 1.0
+    assert "until" in found.advice
+    assert "all answers from the API until" in found.advice or "api (openai/gpt-6-luna) until" in found.advice
+
+
+def test_without_a_hybrid_the_plan_changes_route_in_the_month_that_costs_least(decided):
+    found = decided(**GROWING, routes__hybrid=None)
+    first, second = found.plan.steps
+    assert (first.route, second.route) == ("api", "serve")
+    assert second.set_up_by < second.from_date
+    assert found.plan.saves_usd.p50 > 0
+    best_single = min(found.route(name).total_usd.p50 for name in ("api", "serve"))
+    assert found.plan.total_usd.p50 < best_single
+
+
+def test_a_change_pays_what_the_first_route_owes_and_the_second_costs_upfront():
+    """By hand: 10 a month and 5 still owed, against 40 before the first answer and 1 a month, over 4 months."""
+    import dataclasses
+
+    from steelyard.compare.case import build_case
+    from steelyard.compare.routes import EVALUATE
+    from steelyard.compare.routes.outcome import ZERO
+    from steelyard.decide.plan import change
+
+    case = build_case(scenario(horizon=4)).at_loads([1.0])
+    plain = EVALUATE["api"](case)[0]
+    months = np.ones((1, 4))
+    first = dataclasses.replace(plain, monthly_usd=10 * months, upfront_usd=ZERO, owed_usd=5 * months)
+    second = dataclasses.replace(plain, monthly_usd=months, upfront_usd=40 + ZERO, first_answer_s=ZERO + 1.0)
+    found = change(case, {"a": first, "b": second}, "a", "b")
+    # after month 1: 10 + 5 + 40 + 3 x 1; after month 2: 20 + 5 + 40 + 2; after month 3: 30 + 5 + 40 + 1
+    assert found.totals_usd[0].tolist() == [np.inf, 58.0, 67.0, 76.0]
+    assert found.month == 1

@@ -102,7 +102,8 @@ def splits(found: Outcome) -> Draw:
     if found.spilled_ratio is None:
         return np.ones(len(found.total_usd))
     over = found.spilled_ratio.mean(axis=1)
-    return np.asarray((over >= LEAST_OVERFLOW) & (over <= 1 - LEAST_OVERFLOW), dtype=np.float64)
+    held = found.autoscales | (over <= 1 - LEAST_OVERFLOW)
+    return np.asarray((over >= LEAST_OVERFLOW) & held, dtype=np.float64)
 
 
 def _typical(view: View) -> View:

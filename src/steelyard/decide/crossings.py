@@ -18,22 +18,32 @@ from steelyard.units import SECONDS_PER_MONTH, format_number
 API = "api"
 
 
-def payback(case: Case, found: Mapping[str, Outcome], lead: str, other: str) -> Crossing:
-    """Return the month from which a route has cost less in all than the leading one, and stays so."""
+def payback(case: Case, found: Mapping[str, Outcome], one: str, other: str) -> Crossing:
+    """Return the month from which the route that starts dearer has cost less in all, and stays so.
+
+    Where both start alike, `one` is the one that is to pay back.
+    """
     count, months = case.draws.count, case.months
-    cheaper = rows_of(found[other].through_usd, count) <= rows_of(found[lead].through_usd, count)
+    spent = {route: rows_of(found[route].through_usd, count) for route in (one, other)}
+    left, right = sorted(spent, key=lambda route: (float(f"{np.median(spent[route][:, 0]):.6g}"), route == one))
+    cheaper = spent[right] <= spent[left]
     last_dearer = months - 1 - np.argmin(cheaper[:, ::-1], axis=1)
     month = np.where(cheaper.all(axis=1), 0, last_dearer + 1).astype(np.float64)
     month = np.where(month >= months, np.inf, month)
     pays = np.isfinite(month)
     at = estimate(month)
-    when = "within the horizon it does not at the median"
-    if np.isfinite(at.p50):
-        when = f"expected {calendar.in_words(calendar.month_date(case.today, round(at.p50)))}"
+    when = f"from {_when(case, at.p50)} (p10 to p90: {_when(case, at.p10)} to {_when(case, at.p90)}); "
     return Crossing(
-        axis="date", left=lead, right=other, at=at, unit="month", now=0.0, probability=float(pays.mean()),
-        sentence=f"{other} has cost less in all than {lead} in {pays.mean():.0%} of draws by month {months}; {when}",
+        axis="date", left=left, right=right, at=at, unit="month", now=0.0, probability=float(pays.mean()),
+        sentence=f"{right} has cost less in all than {left} {when if np.isfinite(at.p10) else ''}"
+        f"within {months} months in {pays.mean():.0%} of draws",
     )  # fmt: skip
+
+
+def _when(case: Case, month: float) -> str:
+    if not np.isfinite(month):
+        return "later than the horizon"
+    return calendar.in_words(calendar.month_date(case.today, round(month)))
 
 
 def api_price(case: Case, found: Mapping[str, Outcome], other: str) -> Crossing:

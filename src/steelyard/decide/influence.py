@@ -101,7 +101,8 @@ def _gain(score: Draw, above: Draw, halves: Draw) -> float:
         rest = ~np.asarray(part, dtype=bool)
         chosen = np.argmin(terms[rest] @ fitted, axis=1)
         saved[rest] = -above[:, rest][chosen, np.arange(int(rest.sum()))]
-    return max(float(saved.mean()), 0.0)
+    gain = float(saved.mean())
+    return gain if gain > _LEAST_SWING * float(np.abs(above).mean()) else 0.0
 
 
 def perfect_information(case: Case, running: Mapping[str, Outcome], lead: str) -> float:

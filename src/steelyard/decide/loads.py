@@ -94,7 +94,8 @@ def load_crossings(costs: LoadCosts) -> tuple[Crossing, ...]:
     medians = np.stack([np.median(costs.totals_usd(name), axis=0) for name in names])
     winners = np.argmin(medians, axis=0)
     changes = np.nonzero(np.diff(winners))[0]
-    return tuple(_crossing(costs, names[winners[i]], names[winners[i + 1]]) for i in changes)
+    found = [_crossing(costs, names[winners[i]], names[winners[i + 1]]) for i in changes]
+    return tuple(one for one in found if one.at is not None and np.isfinite(one.at.p50))
 
 
 def _crossing(costs: LoadCosts, left: str, right: str) -> Crossing:
@@ -131,7 +132,8 @@ def _first_cheaper(loads: Draw, left: Draw, right: Draw) -> float:
     last = int(dearer[-1])
     if last == len(loads) - 1:
         return np.inf
-    if not np.isfinite(right[last]):
+    around = np.array([left[last], left[last + 1], right[last], right[last + 1]])
+    if not (np.isfinite(around).all() and (around > 0).all()):
         return float(loads[last + 1])
     before, beyond = np.log(right[last] / left[last]), np.log(right[last + 1] / left[last + 1])
     part = before / (before - beyond) if before > beyond else 0.5

@@ -14,8 +14,8 @@ from steelyard.compare.routes.outcome import Outcome, median
 from steelyard.decide import calendar
 from steelyard.decide.options import rows_of
 from steelyard.decide.result import Plan, Step
-from steelyard.records.estimate import estimate
-from steelyard.units import SECONDS_PER_MONTH, format_quantity
+from steelyard.records.estimate import Estimate, estimate
+from steelyard.units import DAYS_PER_MONTH, SECONDS_PER_MONTH, format_quantity
 
 LEAST_SAVING_RATIO = 0.01  # of the cost, for a change to be worth its trouble
 HALF = 0.5
@@ -54,14 +54,57 @@ def make_plan(case: Case, running: Mapping[str, Outcome], lead: str) -> Plan:
         worth = np.median(saved) > LEAST_SAVING_RATIO * np.median(stay) and (saved > 0).mean() >= HALF
         if worth:
             return _changing(case, running, best, saved)
+    return _staying(case, running, lead, stay)
+
+
+def _staying(case: Case, running: Mapping[str, Outcome], lead: str, stay: Draw) -> Plan:
+    """Return the plan of one route; a hybrid's own change is the month in which it starts its fleet."""
+    found = running[lead]
+    steps = (_step(case, running, lead, 0),)
+    if found.spilled_ratio is None or found.autoscales or median(found.devices[:, :1]) > 0:
+        sentence = f"{_named(running, lead)} over all {case.months} months"
+        return _plan(steps, sentence, stay, None, None)
+    first = np.where(found.devices > 0, np.arange(case.months), case.months).min(axis=1).astype(np.float64)
+    at = _taking_over(case, first)
+    sentence = f"{_named(running, lead)}: all answers from the API until {at.text}, then a fleet for the base load"
+    return _plan(steps, sentence, stay, None, at)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Takeover:
+    """When something takes over, over the draws."""
+
+    month: Estimate
+    probability: float
+    load: Estimate | None
+    text: str
+
+
+def _taking_over(case: Case, months: Draw, expected: float | None = None) -> _Takeover:
+    """Return when something takes over: months [D], the horizon or later where it never does."""
+    comes = months < case.months
+    month = estimate(np.where(comes, months, np.inf))
+    at = np.minimum(months, case.months - 1).astype(np.int64)
+    per_day = case.requests[np.arange(len(at)), at] / DAYS_PER_MONTH
+    load = estimate(per_day[comes]) if comes.any() else None
+    reached = "" if load is None else f" at about {format_quantity(load.p50, 'request')} a day"
+    early, late = _month_text(case, month.p10), _month_text(case, month.p90)
+    when = _month_text(case, month.p50 if expected is None else expected)
+    text = f"{when}{reached} (p10 to p90: {early} to {late}; it pays in {comes.mean():.0%} of draws)"
+    return _Takeover(month=month, probability=float(comes.mean()), load=load, text=text)
+
+
+def _plan(
+    steps: tuple[Step, ...], sentence: str, total_usd: Draw, saved_usd: Draw | None, at: _Takeover | None
+) -> Plan:
     return Plan(
-        steps=(_step(case, running, lead, 0),),
-        total_usd=estimate(stay),
-        saves_usd=None,
-        change_month=None,
-        change_probability=0.0,
-        change_requests_per_day=None,
-        sentence=f"{_named(running, lead)} over all {case.months} months",
+        steps=steps,
+        total_usd=estimate(total_usd),
+        saves_usd=None if saved_usd is None else estimate(saved_usd),
+        change_month=None if at is None else at.month,
+        change_probability=0.0 if at is None else at.probability,
+        change_requests_per_day=None if at is None else at.load,
+        sentence=sentence,
     )
 
 
@@ -87,32 +130,15 @@ def _best_change(case: Case, running: Mapping[str, Outcome]) -> Change | None:
 def _changing(case: Case, running: Mapping[str, Outcome], best: Change, saved: Draw) -> Plan:
     never = running[best.first].total_usd * np.ones((case.draws.count, 1))
     months = np.argmin(np.hstack([best.totals_usd, never]), axis=1).astype(np.float64)
-    changes = months < case.months
-    month = estimate(np.where(changes, months, np.inf))
-    at = np.minimum(months, case.months - 1).astype(np.int64)
-    per_day = case.requests[np.arange(len(at)), at] / (SECONDS_PER_MONTH / 86400.0)
-    load = estimate(per_day[changes]) if changes.any() else None
+    at = _taking_over(case, months, best.month)
     steps = (_step(case, running, best.first, 0), _step(case, running, best.second, best.month))
-    when = calendar.in_words(calendar.month_date(case.today, best.month))
-    reached = "" if load is None else f" at about {format_quantity(load.p50, 'request')} a day"
-    early, late = _month_text(case, month.p10), _month_text(case, month.p90)
-    spread = f"p10 to p90: {early} to {late}; a change pays in {changes.mean():.0%} of draws"
-    first, second = _named(running, best.first), _named(running, best.second)
-    sentence = f"{first} until {when}{reached} ({spread}), then {second}"
-    return Plan(
-        steps=steps,
-        total_usd=estimate(best.totals_usd[:, best.month]),
-        saves_usd=estimate(saved),
-        change_month=month,
-        change_probability=float(changes.mean()),
-        change_requests_per_day=load,
-        sentence=sentence,
-    )
+    sentence = f"{_named(running, best.first)} until {at.text}, then {_named(running, best.second)}"
+    return _plan(steps, sentence, best.totals_usd[:, best.month], saved, at)
 
 
 def _month_text(case: Case, month: float) -> str:
     if not np.isfinite(month):
-        return "not within the horizon"
+        return "later than the horizon"
     return calendar.in_words(calendar.month_date(case.today, round(month)))
 
 

@@ -206,5 +206,5 @@ def _map(decision: Decision) -> RenderableType:
     picked = range(0, len(found.requests_per_day), 4)
     table = _table("Horizon", *(text.compact(found.requests_per_day[i]) + "/day" for i in picked))
     for months, row in zip(found.horizon_months, found.route, strict=True):
-        table.add_row(f"{months} months", *(text.title(row[i]) for i in picked))
+        table.add_row(f"{months} month{'s' * (months > 1)}", *(text.title(row[i]) for i in picked))
     return table

@@ -122,7 +122,7 @@ def _map(decision: Decision) -> Iterator[str]:
     yield from table(
         ("Horizon", *(text.compact(found.requests_per_day[i]) + "/day" for i in picked)),
         (
-            (f"{months} months", *(text.title(row[i]) for i in picked))
+            (f"{months} month{'s' * (months > 1)}", *(text.title(row[i]) for i in picked))
             for months, row in zip(found.horizon_months, found.route, strict=True)
         ),
     )

@@ -11,7 +11,7 @@ from steelyard import arch, economics
 from steelyard.compare.case import Case
 from steelyard.compare.routes.api import api_latency, misses_objective, request_energy, serving_flop, usage_of
 from steelyard.compare.routes.device_price import DevicePrice
-from steelyard.compare.routes.outcome import Outcome, Training, Unpriced, choose, median, nothing
+from steelyard.compare.routes.outcome import Outcome, Training, Unpriced, median, nothing
 from steelyard.compare.routes.people import engineer_usd_per_month
 from steelyard.compare.routes.replica import find_replicas
 from steelyard.compare.routes.serve import fleet
@@ -33,10 +33,14 @@ def evaluate(case: Case) -> list[Outcome | Unpriced]:
     try:
         params = arch.count_params(case.model(route.model)).total_params
         offer = economics.hosted_finetuning(route.provider, params, route.method, base_model=route.model)
-        served = _by_token(case, offer) if offer.serve_input and offer.serve_output else _dedicated(case, route, offer)
+        by_token = offer.serve_input and offer.serve_output
+        ways = [_by_token(case, offer)] if by_token else _dedicated(case, route, offer)
     except (DoesNotFitError, UnknownError) as error:
         return [failed(case, NAME, option, str(error))]
-    return [dataclasses.replace(_with_training(case, route, offer, served), option=f"{option}; {served.option}")]
+    return [
+        dataclasses.replace(_with_training(case, route, offer, served), option=f"{option}; {served.option}")
+        for served in ways
+    ]
 
 
 def _with_training(
@@ -117,8 +121,8 @@ def _by_token(case: Case, offer: economics.HostedFinetuning) -> Outcome:
     )
 
 
-def _dedicated(case: Case, route: HostedFinetuneRoute, offer: economics.HostedFinetuning) -> Outcome:
-    """Serve on the provider's dedicated devices, by the hour, idle or not; as many as the load needs."""
+def _dedicated(case: Case, route: HostedFinetuneRoute, offer: economics.HostedFinetuning) -> list[Outcome]:
+    """Serve on the provider's dedicated devices, by the hour, idle or not; as many as the load needs, in each size."""
     dedicated = offer.dedicated
     if dedicated is None or not offer.dedicated_device:
         raise UnknownError(f"unpriced: {route.provider} states no serving price for a tuned {route.model}")
@@ -131,10 +135,7 @@ def _dedicated(case: Case, route: HostedFinetuneRoute, offer: economics.HostedFi
         sources=(dedicated.source,),
     )
     score, least = case.score(NAME), float(route.endpoint_devices)
-    sizes = [
+    return [
         fleet(case, NAME, f"dedicated {replica.name}", replica, price, "on_demand", 0.0, score, least)
         for replica in find_replicas(case, settings, route.model, offer.dedicated_device)
     ]
-    best = choose(list(sizes))
-    assert isinstance(best, Outcome)
-    return best

@@ -70,7 +70,7 @@ class Base:
     overflow: Overflow
 
     def split(self, replicas: Draw) -> Split:
-        """Return what a base fleet of so many replicas costs in each month [D, M]; nothing and no people where 0."""
+        """Return what a base fleet of so many replicas costs in each month [D, M], and what the rest does."""
         case, each = self.case, self.replica.deployment.num_devices
         base_per_s = self.replica.carries(replicas)
         over = overflow_ratio(case, base_per_s)
@@ -85,7 +85,9 @@ class Base:
                 "base fleet": devices * self.price.usd_per_device_s * SECONDS_PER_MONTH,
                 "electricity": power * np.ones((1, case.months)),
                 "overflow": self.overflow.cost_usd(base_per_s, over),
-                "people": self.engineers * engineer_usd_per_month(case) * (replicas > 0),
+                "people": self.engineers
+                * engineer_usd_per_month(case)
+                * np.maximum(replicas > 0, self.overflow.needs_people),
             },
         )
 
@@ -184,6 +186,7 @@ def _outcome(base: Base) -> Outcome:
         capital_usd=capital,
         per_device=replica.per_device,
         spilled_ratio=split.over_ratio,
+        autoscales=overflow.needs_people,
         capacity_tree=replica.tree,
         misses=replica.misses or _overflow_misses(case, overflow, split),
         met=replica.met,

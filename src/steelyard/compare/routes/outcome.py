@@ -79,7 +79,8 @@ class Outcome:
         default_factory=lambda: ZERO
     )  # [D, 1] to buy the devices of the first month; charged monthly
     per_device: PerDevice | None = None  # what one device of one's own fleet carries
-    spilled_ratio: Draw | None = None  # [D, M] share of answers that overflow to an API
+    spilled_ratio: Draw | None = None  # [D, M] share of answers that overflow, of a hybrid
+    autoscales: bool = False  # it overflows to devices by the hour: a route of its own even where everything does
     training: Training = field(default_factory=Training)
     energy_evidence: Evidence = "predicted"
     capacity_tree: Tree | None = None

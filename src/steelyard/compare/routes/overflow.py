@@ -28,6 +28,7 @@ class Overflow:
     usd_per_request: Draw  # [D, M] for a steady stream of them
     cost_usd: Callable[[Draw, Draw], Draw]  # (base capacity [D, M] in requests/s, share that overflows) -> [D, M]
     energy_j_per_request: Draw  # [D, 1] at the facility's meter
+    needs_people: bool = False  # whether it is run by the same people as the base fleet
     sources: tuple[str, ...] = ()
 
 
@@ -78,5 +79,6 @@ def from_devices(case: Case, replica: Replica, score: Score) -> Overflow:
         usd_per_request=per_replica / carried,
         cost_usd=cost,
         energy_j_per_request=full_j / (carried * SECONDS_PER_MONTH),
+        needs_people=True,
         sources=price.sources,
     )
