@@ -4,7 +4,12 @@ import json
 
 import pytest
 
+from steelyard import inference
 from steelyard.cli.main import run
+from steelyard.compare.serving.plan_candidates import candidates, decode_rate, groups, prompt_s
+from steelyard.compare.serving.plan_result import ServingPlanQuestion
+from steelyard.compare.serving.plan_search import opened
+from steelyard.records.workload import Objective
 
 BASE = ("plan", "serve", "--model", "llama-3.1-8b", "--on", "h100", "--devices", "4", "--isl", "1000", "--osl", "200")
 
@@ -85,3 +90,109 @@ def test_no_answer_is_one_line(capsys, arguments, code, told):
     assert said.out == ""
     assert said.err.count("\n") == 1
     assert told in said.err
+
+
+def test_energy_has_its_parts(plans):
+    for plan in plans.values():
+        for option in plan["options"]:
+            parts = option["energy_per_token"]
+            assert all(parts[name] > 0 for name in ("device_j", "host_j", "cooling_j"))
+            assert parts["device_j"] + parts["host_j"] == pytest.approx(option["it_energy_j_per_token"])
+            assert parts["facility_j"] == pytest.approx(parts["it_j"] + parts["cooling_j"])
+
+
+def test_separate_workers_have_layouts_and_a_ratio_of_their_own():
+    """Long prompts and short answers need more prefill than decode workers, and the other way round."""
+    shares = {}
+    for isl, osl in ((4000.0, 50.0), (200.0, 1000.0)):
+        question = ServingPlanQuestion(
+            model="llama-3.1-70b", devices=("h200",), max_devices=16, isl_tokens=isl, osl_tokens=osl,
+            objective=Objective(ttft_s=4.0, tpot_s=0.05),
+        )  # fmt: skip
+        search = opened(question)
+        found = groups(search, candidates(search), 8)
+        assert all(one.num_devices <= 16 and one.transfer_s_per_token > 0 for one in found)
+        best = found[0]
+        shares[isl] = best.prefill_replicas * best.prefill.num_devices / best.num_devices
+        assert any(one.prefill != one.deployment for one in found)
+    assert shares[4000.0] > 0.5 > shares[200.0]
+
+
+def test_what_a_worker_does_alone_is_its_step_time():
+    question = ServingPlanQuestion(model="llama-3.1-8b", devices=("h100",), isl_tokens=1000.0, osl_tokens=200.0)
+    search = opened(question)
+    h100, layout = search.on("h100-sxm5-80gb"), candidates(search)[0].deployment
+    replica = search.replica(h100.id, layout)
+    rate, batch = decode_rate(replica, search.demand.lengths, 0.010)
+    step_s = float(inference.step(
+        search.model, h100, layout, decode_sequences=float(batch), context_tokens=1100.0,
+    ).total_s)  # fmt: skip
+    assert step_s == pytest.approx(0.010, rel=0.05)  # the largest batch within the limit
+    assert rate == pytest.approx(batch / (200 * step_s), rel=0.05)
+    assert decode_rate(replica, search.demand.lengths, 1e-6)[0] == 0.0  # no batch is that quick
+    tokens = float(replica.batching.token_budget)
+    full_s = float(inference.step(
+        search.model, h100, layout, decode_sequences=0.0, context_tokens=0.0, prefill_tokens=tokens,
+        prompt_tokens=1000.0,
+    ).total_s)  # fmt: skip
+    assert prompt_s(replica, 1000.0) == pytest.approx(full_s * 1000.0 / tokens, rel=0.1)
+
+
+def trace_of(folder, *, peak_per_s=8, hashes=False):
+    """Ten minutes at 2 requests/s, of which one is at `peak_per_s`."""
+    rows = []
+    for second in range(600):
+        for part in range(peak_per_s if 300 <= second < 360 else 2):
+            at = second + part / peak_per_s
+            row = {"timestamp": at, "isl": 1000, "osl": 100}
+            rows.append(row | ({"hash_ids": [0, 1]} if hashes else {}))
+    file = folder / "trace.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return str(file)
+
+
+def test_a_trace_is_sized_for_its_peak_and_replayed(capsys, tmp_path):
+    base = ("plan", "serve", "--model", "llama-3.1-8b", "--on", "h100", "--devices", "4", "--draws", "0", "--together")
+    asked = (*base, "--load", trace_of(tmp_path), "--ttft", "1s", "--tpot", "30ms", "--json")
+    assert run(list(asked)) == 0
+    found = json.loads(capsys.readouterr().out)["result"]
+    assert found["request_rate_per_s"] == pytest.approx(8.0, rel=0.01)
+    assert found["peak_to_mean_ratio"] == pytest.approx(8.0 / 2.6, rel=0.02)
+    best = found["cheapest"]
+    assert best["units"] * best["request_rate_per_s"] >= found["request_rate_per_s"]
+    peak, mean = best["usd_per_output_mtoken"]["p50"], best["usd_per_output_mtoken_at_mean"]["p50"]
+    assert mean == pytest.approx(peak * found["peak_to_mean_ratio"])
+    replay = found["replay"]
+    assert replay["num_requests"] == 1560
+    assert replay["meets"]
+    assert replay["ttft_s"] <= 1.0
+    assert run([*asked, "--rate", "16"]) == 0  # the same shape, twice as high
+    twice = json.loads(capsys.readouterr().out)["result"]
+    assert twice["request_rate_per_s"] == 16.0
+    assert twice["peak_to_mean_ratio"] == pytest.approx(found["peak_to_mean_ratio"])
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "told"),
+    [
+        ("timestamp,isl\n0,10\n", 2, "no column osl"),
+        ("timestamp,isl,osl\n0,10,5\n1,-3,5\n", 2, "line 3"),
+        ("timestamp,isl,osl\n9,10,5\n1,10,5\n", 2, "sort the file by time"),
+        ("timestamp,isl,osl\n0,10,5\n0,10,5\n", 2, "no rate to plan for"),
+        ("timestamp,isl,osl\n0,10,5\n1,200000,5\n", 2, "131,072 tokens of context"),
+    ],
+)
+def test_a_trace_that_cannot_be_planned_for_is_one_line(capsys, tmp_path, text, code, told):
+    (tmp_path / "trace.csv").write_text(text, encoding="utf-8")
+    base = ("plan", "serve", "--model", "llama-3.1-8b", "--on", "h100", "--load", str(tmp_path / "trace.csv"))
+    assert run([*base, "-o", str(tmp_path / "plan.html")]) == code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert told in said.err
+    assert [one.name for one in tmp_path.iterdir()] == ["trace.csv"]
+
+
+def test_lengths_are_those_of_the_trace(capsys, tmp_path):
+    said = outcome(capsys, "--load", trace_of(tmp_path), code=2)  # BASE states lengths
+    assert "leave --isl and --osl out" in said.err

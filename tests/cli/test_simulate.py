@@ -73,9 +73,43 @@ def test_every_request_as_parquet(capsys, tmp_path):
     assert parquet.read_table(file).num_rows == 270
 
 
+def test_energy_has_its_parts(capsys):
+    found = json.loads(outcome(capsys, "--requests", "500", "--rate", "5", "--draws", "0", "--json").out)["result"]
+    parts = found["energy_per_request"]
+    assert all(parts[name] > 0 for name in ("device_j", "host_j", "cooling_j"))
+    assert parts["it_j"] * found["num_requests"] == pytest.approx(found["it_energy_j"])
+    assert parts["facility_j"] * found["num_requests"] == pytest.approx(found["facility_energy_j"])
+
+
+def test_decode_workers_can_be_laid_out_otherwise(capsys):
+    common = ("--requests", "1000", "--rate", "4", "--draws", "0", "--decode-replicas", "1")
+    told = outcome(capsys, *common, "--decode-layout", "tp=2,max-sequences=64").out
+    assert "1 prefill and 1 decode replicas (tp1 and tp2)" in told
+    alike, wide = (
+        json.loads(outcome(capsys, *common, *more, "--json").out)["result"]
+        for more in ((), ("--decode-layout", "tp=4"))
+    )
+    assert wide["tpot_s"]["p50"] < alike["tpot_s"]["p50"]
+    assert wide["device_s"] == pytest.approx(2.5 * alike["device_s"], rel=0.1)
+
+
+def test_a_part_of_a_long_trace_is_read(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("steelyard.inference.trace.MAX_ROWS", 50)
+    trace = tmp_path / "trace.csv"
+    trace.write_text("timestamp,isl,osl\n" + "".join(f"{i},10,5\n" for i in range(100)), encoding="utf-8")
+    common = ("--load", str(trace), "--draws", "0")
+    assert "40 requests" in outcome(capsys, *common, "--requests", "40").out
+    assert "more than 50 requests" in outcome(capsys, *common, code=2).err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
+        (("--decode-layout", "tp=2"), 2, "no separate decode replicas"),
+        (("--decode-replicas", "1", "--decode-layout", "tq=2"), 2, "nearest: tp"),
+        (("--decode-replicas", "1", "--decode-layout", "tp=two"), 2, "tp is 'two'"),
+        (("--decode-replicas", "1", "--decode-layout", "tp=2,ep=3"), 2, "ep must divide"),
+        (("--html", "-o", "nowhere/page.html"), 2, "cannot be written"),
         (("--rate", "5kg"), 2, "unknown unit 'kg'"),
         (("--rate", "-1"), 2, "not above 0"),
         (("--rate", "1", "--concurrency", "4"), 2, "exclude each other"),

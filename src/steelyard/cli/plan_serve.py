@@ -54,7 +54,7 @@ def command(form: str | None, emit: str | None, output: Path | None, **asked: An
     from steelyard.report.serving_plan import render
 
     if emit is not None and form is not None:
-        raise click.UsageError("--emit and --json, --markdown or --html exclude each other")
+        raise click.UsageError(f"--emit and --{form} exclude each other")
     form = None if emit else form_of(form, output)
     together, objective = asked.pop("together"), take_objective(asked)
     plan = plan_serving(ServingPlanQuestion(objective=objective, separate=not together, **asked))

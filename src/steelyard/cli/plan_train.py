@@ -70,7 +70,7 @@ def command(form: str | None, explain: bool, emit: str | None, output: Path | No
     from steelyard.training import Space
 
     if emit is not None and (form is not None or explain):
-        raise click.UsageError("--emit and the other forms of an answer exclude each other")
+        raise click.UsageError(f"--emit and --{form or 'explain'} exclude each other")
     form = None if emit else form_of(form, output, explain=explain)
     job, counts, asked = to_job(options), options["counts"], options["layout"]
     only_count = counts[0] if len(counts) == 1 else None

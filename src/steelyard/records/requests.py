@@ -12,11 +12,11 @@ Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestEvents:
-    """Requests in the order of arrival; arrays [N], times in s from the start, NaN where it never happened.
+class RequestTimes:
+    """When requests came and were answered; arrays [N], times in s from the start, NaN where it never happened.
 
     `arrival_s` is when a request was due, not when a busy client came to send it: what it waited for the client is
-    part of its latency. `error` is empty for an answered request, else the kind of failure.
+    part of its latency.
     """
 
     arrival_s: Times
@@ -24,16 +24,9 @@ class RequestEvents:
     end_s: Times
     isl_tokens: Counts
     osl_tokens: Counts
-    sent_s: Times
-    error: tuple[str, ...]
-    gaps_s: Times  # [G] between consecutive tokens of a request, of all answered ones
 
     def __len__(self) -> int:
         return len(self.arrival_s)
-
-    @property
-    def answered(self) -> npt.NDArray[np.bool_]:
-        return np.array([not kind for kind in self.error], dtype=np.bool_)
 
     @property
     def ttft_s(self) -> Times:
@@ -50,3 +43,26 @@ class RequestEvents:
         per_token = np.full(len(rest), np.nan)
         np.divide(self.end_s - self.first_token_s, rest, out=per_token, where=rest > 0)
         return per_token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestEvents(RequestTimes):
+    """Measured requests in the order of arrival; `error` is empty for an answered one, else the kind of failure."""
+
+    sent_s: Times
+    error: tuple[str, ...]
+    gaps_s: Times  # [G] between consecutive tokens of a request, of all answered ones
+
+    @property
+    def answered(self) -> npt.NDArray[np.bool_]:
+        return np.array([not kind for kind in self.error], dtype=np.bool_)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedRequests(RequestTimes):
+    """Simulated requests in the order in which they finished."""
+
+    id: Counts  # place in the order of arrival
+    cached_tokens: Counts
+    num_preemptions: Counts
+    replica: Counts

@@ -70,7 +70,7 @@ def layout(x: str, y: str, *, log_x: Values = (), log_y: Values = ()) -> Figure:
         "xaxis": {"title": {"text": x}, "automargin": True} | logarithmic(log_x),
         "yaxis": {"title": {"text": y}, "automargin": True} | logarithmic(log_y),
         "margin": {"l": 70, "r": 20, "t": 20, "b": 60},
-        "legend": {"orientation": "h", "y": -0.2},
+        "legend": {"orientation": "h", "y": -0.26},
         "hovermode": "closest",
     }
 

@@ -11,7 +11,7 @@ from typing import IO, Any, Self
 import numpy as np
 
 from steelyard.errors import InputError
-from steelyard.inference.simulator import RequestEvents
+from steelyard.records.requests import SimulatedRequests
 
 COLUMNS = ("id", "arrival_s", "first_token_s", "end_s", "ttft_s", "tpot_s", "e2e_s", "isl_tokens", "osl_tokens",
            "cached_tokens", "num_preemptions", "replica")  # fmt: skip
@@ -38,7 +38,7 @@ class EventFile:
         except OSError as error:
             raise InputError(f"--events {path}: cannot be written: {error.strerror or error}") from None
 
-    def write(self, events: RequestEvents) -> None:
+    def write(self, events: SimulatedRequests) -> None:
         """Add requests."""
         try:
             self._sink.write({name: getattr(events, name) for name in COLUMNS})

@@ -9,6 +9,8 @@ from steelyard.report.page import esc
 from steelyard.report.plot import Figure
 from steelyard.report.sheet import Bullets, Part, Plot, Row, Rows, Section, Sheet, Words, columns_of
 
+_ONE_LINE = 16  # characters
+
 
 def page_of(sheet: Sheet) -> str:
     """Return the page; it opens offline and prints."""
@@ -70,7 +72,12 @@ def _part(part: Part) -> Iterator[str]:
         yield page.listed(part.sentences)
 
 
+def _cell(words: str) -> str:
+    """Return a cell; a value stays on one line with its unit."""
+    return esc(words).replace(" ", "&nbsp;") if len(words) <= _ONE_LINE else esc(words)
+
+
 def _row(columns: Sequence[str], row: Row) -> str:
-    first, *rest = (esc(row.get(name, "")) for name in columns)
+    first, *rest = (_cell(row.get(name, "")) for name in columns)
     cells = (f'<td data-label="{esc(name)}">{cell}</td>' for name, cell in zip(columns[1:], rest, strict=True))
     return page.row(first, cells)

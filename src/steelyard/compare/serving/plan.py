@@ -9,8 +9,8 @@ import time
 import numpy as np
 
 from steelyard import economics
-from steelyard.compare.serving.energy import energy_of
 from steelyard.compare.serving.plan_candidates import candidates, groups
+from steelyard.compare.serving.plan_points import close_in, ranges_at, within
 from steelyard.compare.serving.plan_result import (
     Candidate,
     PlanOption,
@@ -20,17 +20,12 @@ from steelyard.compare.serving.plan_result import (
     ServingPlanQuestion,
 )
 from steelyard.compare.serving.plan_search import Search, opened
-from steelyard.compare.serving.traffic import time_ratios
 from steelyard.errors import DoesNotFitError, UnknownError
-from steelyard.inference.simulator import ServingResult
-from steelyard.records.estimate import Estimate, estimate
+from steelyard.records.estimate import estimate
 from steelyard.records.workload import Objective
-from steelyard.units import format_quantity
+from steelyard.units import format_number, format_quantity
 
 _SIMULATED = 8  # candidates, the best by their bound; as many groups of separate workers
-_WIDEN = 1.25
-_WIDENINGS, _BISECTIONS = 12, 5
-_PARTLY = (0.1, 0.4, 0.7)  # of the largest rate: where a user gets more
 _APART_RATIO = 0.03  # points of the front differ by so much
 _GROWTHS = 12  # times that a fleet is enlarged until it keeps the objective under a trace
 _MEGA = 1e6
@@ -60,11 +55,11 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
     options, sources, warnings = _options(search, [*best, *apart])
     options, replay = _under_trace(search, options)
     cheapest = options[0]
-    ranges, met = _ranges(search, cheapest)
-    prompt_tokens = search.demand.lengths.mean_isl_tokens
+    ranges, met = ranges_at(search, cheapest)
+    lengths = search.demand.lengths
     return ServingPlan(
         question=question,
-        load_label=search.demand.lengths.label or question.load,
+        load_label=lengths.label or question.load,
         request_rate_per_s=search.request_rate_per_s,
         peak_to_mean_ratio=search.peak_to_mean_ratio,
         options=tuple(options),
@@ -75,9 +70,9 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
         ranges=ranges,
         met_probability=met,
         replay=replay,
-        kv_transfer_s=cheapest.candidate.transfer_s_per_token * prompt_tokens,
+        kv_transfer_s=cheapest.candidate.transfer_s_per_token * lengths.mean_isl_tokens,
         refused=tuple(dict.fromkeys(search.refused)),
-        longest_tokens=float(np.max(search.demand.lengths.isl_tokens + search.demand.lengths.osl_tokens)),
+        longest_tokens=float(np.max(lengths.isl_tokens + lengths.osl_tokens)),
         num_candidates=len(whole) + len(apart),
         num_simulations=search.simulations,
         elapsed_s=time.perf_counter() - begun,
@@ -95,7 +90,7 @@ def _options(search: Search, tried: list[Candidate]) -> tuple[list[PlanOption], 
     prices, sources, warnings = _prices(search.question, tried)
     options, missed = [], []
     for candidate in tried:
-        points = _close_in(search, candidate)
+        points = close_in(search, candidate)
         within = [point for point in points if point.meets]
         if not within:
             missed.append((candidate, points[0]))
@@ -128,54 +123,6 @@ def _usable(search: Search, options: list[PlanOption]) -> list[PlanOption]:
             one.num_devices,
             -one.at.request_rate_per_s,
         ),
-    )
-
-
-def _close_in(search: Search, candidate: Candidate) -> tuple[PlanPoint, ...]:
-    """Return simulated points around the largest rate within the objective and at parts of it, by rate."""
-    rate, points = max(candidate.bound_request_per_s, 1e-3), []
-    low = high = 0.0  # largest rate that keeps the objective, least that does not
-    for _ in range(_WIDENINGS):
-        points.append(_point(search, candidate, rate))
-        if points[-1].meets:
-            low = rate
-        else:
-            high = rate
-        if low and high:
-            break
-        rate = rate * _WIDEN if points[-1].meets else rate / (_WIDEN if high == points[0].request_rate_per_s else 2.0)
-    if low and high:
-        for _ in range(_BISECTIONS):
-            rate = math.sqrt(low * high)
-            points.append(_point(search, candidate, rate))
-            low, high = (rate, high) if points[-1].meets else (low, rate)
-    points += [_point(search, candidate, share * low) for share in _PARTLY if low]
-    return tuple(sorted(points, key=lambda point: point.request_rate_per_s))
-
-
-def _point(search: Search, candidate: Candidate, rate: float) -> PlanPoint:
-    objective, run = search.question.objective, search.simulated(candidate, rate)
-    tokens = run.num_requests * run.output_tokens_per_s / run.request_rate_per_s
-    return PlanPoint(
-        request_rate_per_s=rate,
-        ttft_s=run.ttft.percentile_s(objective.ttft_percentile),
-        tpot_s=run.tpot.percentile_s(objective.tpot_percentile),
-        tokens_per_s_per_user=1.0 / run.tpot.percentile_s(50.0),
-        tokens_per_s_per_device=run.output_tokens_per_s / candidate.num_devices,
-        energy=energy_of(run, economics.pue("hyperscaler").value).per(tokens),
-        meets=_keeps(run, objective, rate),
-    )
-
-
-def _keeps(run: ServingResult, objective: Objective, rate: float) -> bool:
-    """Tell whether a run keeps the objective and the pace: no queue that only grows."""
-    return _within(run, objective) and run.duration_s - run.e2e.mean_s <= 1.1 * run.num_requests / rate
-
-
-def _within(run: ServingResult, objective: Objective) -> bool:
-    return (
-        run.ttft.percentile_s(objective.ttft_percentile) <= objective.ttft_s
-        and run.tpot.percentile_s(objective.tpot_percentile) <= objective.tpot_s
     )
 
 
@@ -265,7 +212,7 @@ def _replay(search: Search, option: PlanOption) -> Replay:
         tpot_s=run.tpot.percentile_s(objective.tpot_percentile),
         slo_attainment_ratio=run.slo_attainment_ratio,
         prefix_hit_ratio=run.prefix_hit_ratio,
-        meets=_within(run, objective),
+        meets=within(run, objective),
     )
 
 
@@ -277,7 +224,7 @@ def _missed(objective: Objective, missed: list[tuple[Candidate, PlanPoint]]) -> 
 
     candidate, point = min(missed, key=lambda pair: over(pair[1]))
     parts = [
-        f"{name} p{percentile:g} is {format_quantity(reached, 's')}, {reached / limit:.3g} times the "
+        f"{name} p{percentile:g} is {format_quantity(reached, 's')}, {format_number(reached / limit)} times the "
         f"{format_quantity(limit, 's')} asked"
         for name, percentile, reached, limit in (
             ("TTFT", objective.ttft_percentile, point.ttft_s, objective.ttft_s),
@@ -310,21 +257,3 @@ def _why(option: PlanOption, cheapest: PlanOption) -> str:
         ratio = option.usd_per_output_mtoken.p50 / cheapest.usd_per_output_mtoken.p50
         told += f"; {ratio:.2f} times the cost of a token"
     return told
-
-
-def _ranges(search: Search, option: PlanOption) -> tuple[dict[str, Estimate], float]:
-    """Return TTFT and TPOT of an option at its part of the demand over draws of the step-time residual."""
-    count = search.question.draws
-    if count < 1:
-        return {}, math.nan
-    objective, rate = search.question.objective, option.at.request_rate_per_s
-    if search.request_rate_per_s is not None:
-        rate = search.request_rate_per_s / option.units
-    runs = [
-        search.simulated(option.candidate, rate, time_ratio=float(ratio)) for ratio in time_ratios(search.model, count)
-    ]
-    return {
-        "ttft_s": estimate([run.ttft.percentile_s(objective.ttft_percentile) for run in runs]),
-        "tpot_s": estimate([run.tpot.percentile_s(objective.tpot_percentile) for run in runs]),
-        "output_tokens_per_s": estimate([run.output_tokens_per_s * option.units for run in runs]),
-    }, float(np.mean([_keeps(run, objective, rate) for run in runs]))

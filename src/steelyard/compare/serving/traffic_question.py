@@ -12,6 +12,7 @@ from steelyard.records.estimate import Estimate
 from steelyard.records.serving import Routing
 from steelyard.records.term import Term
 from steelyard.records.workload import Objective
+from steelyard.units import format_number, format_quantity
 
 DEFAULT_LEVEL_RATIO = 0.8
 DRAW_REQUESTS = 20_000  # of each draw of the step-time residual, after a warm-up of as many at most
@@ -73,11 +74,9 @@ class Miss:
 
     @property
     def told(self) -> str:
-        from steelyard.units import format_quantity
-
-        over = self.reached_s / self.limit_s
+        over = format_number(self.reached_s / self.limit_s)
         reached, limit = format_quantity(self.reached_s, "s"), format_quantity(self.limit_s, "s")
-        return f"{self.metric} is {reached}, {over:.3g} times the {limit} asked"
+        return f"{self.metric} is {reached}, {over} times the {limit} asked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ Numba is imported, and the event loop compiled or taken from its cache, when `si
 from steelyard.inference.simulator.fleet import Fleet, Replica, replica_for, transfer_s_per_token
 from steelyard.inference.simulator.load import Load, burst_load, closed_load, open_load
 from steelyard.inference.simulator.replay import prefix_hits
-from steelyard.inference.simulator.result import METRICS, Distribution, RequestEvents, ServingResult
+from steelyard.inference.simulator.result import METRICS, Distribution, ServingResult
 from steelyard.inference.simulator.run import prepare, simulate
 from steelyard.inference.simulator.table import StepTable, step_table, tabulate
 from steelyard.inference.simulator.timeline import Timeline
@@ -29,7 +29,6 @@ __all__ = [
     "Fleet",
     "Load",
     "Replica",
-    "RequestEvents",
     "ServingResult",
     "StepTable",
     "Timeline",

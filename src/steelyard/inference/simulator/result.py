@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from steelyard.inference.simulator.timeline import Timeline
+from steelyard.records.requests import SimulatedRequests
 
 Counts = npt.NDArray[np.float64]
 METRICS = ("ttft", "tpot", "itl", "e2e")
@@ -40,36 +41,6 @@ class Distribution:
             return float("nan")
         reached = np.interp(limit_s, self.edges, np.concatenate([[0.0], np.cumsum(self.counts)]))
         return float(reached / total)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestEvents:
-    """Finished requests in the order in which they finished; arrays [N], times in s from the start."""
-
-    id: npt.NDArray[np.int64]  # place in the order of arrival
-    arrival_s: Counts
-    first_token_s: Counts
-    end_s: Counts
-    isl_tokens: npt.NDArray[np.int64]
-    osl_tokens: npt.NDArray[np.int64]
-    cached_tokens: npt.NDArray[np.int64]
-    num_preemptions: npt.NDArray[np.int64]
-    replica: npt.NDArray[np.int64]
-
-    @property
-    def ttft_s(self) -> Counts:
-        return self.first_token_s - self.arrival_s
-
-    @property
-    def e2e_s(self) -> Counts:
-        return self.end_s - self.arrival_s
-
-    @property
-    def tpot_s(self) -> Counts:
-        """Time per output token after the first; NaN for answers of one token."""
-        rest = self.osl_tokens - 1
-        spans = self.end_s - self.first_token_s
-        return np.asarray(np.divide(spans, rest, out=np.full(len(rest), np.nan), where=rest > 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +78,7 @@ class ServingResult:
     device_s: float  # paid
     mean_replica_count: float
     timeline: Timeline | None = None
-    events: RequestEvents | None = None
+    events: SimulatedRequests | None = None
 
     def percentiles_s(self, metric: str, wanted: tuple[float, ...] = (50.0, 90.0, 95.0, 99.0)) -> dict[str, float]:
         """Return mean and percentiles of `ttft`, `tpot`, `itl` or `e2e` [s].

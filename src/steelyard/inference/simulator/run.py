@@ -11,10 +11,11 @@ import numpy as np
 
 from steelyard.inference.simulator.fleet import Fleet, Replica, require_pool
 from steelyard.inference.simulator.load import Block, Load, burst_load
-from steelyard.inference.simulator.result import Distribution, RequestEvents, ServingResult
+from steelyard.inference.simulator.result import Distribution, ServingResult
 from steelyard.inference.simulator.state import grown, new_state
 from steelyard.inference.simulator.table import tabulate
 from steelyard.inference.simulator.timeline import Timeline, read_timeline
+from steelyard.records.requests import SimulatedRequests
 from steelyard.records.serving import Batching
 from steelyard.records.workload import Lengths, Objective
 
@@ -33,7 +34,7 @@ def simulate(
     warm_up_requests: int = 0,
     keep_events: bool = False,
     keep_timeline: bool = False,
-    sink: Callable[[RequestEvents], None] | None = None,
+    sink: Callable[[SimulatedRequests], None] | None = None,
 ) -> ServingResult:
     """Return what a fleet does under a load, event by event.
 
@@ -65,7 +66,7 @@ def simulate(
         if replica is not None:
             require_pool(replica, load.lengths)
     state = new_state(whole, load, objective or Objective(), seed, warm_up_requests, keep_events or sink is not None)
-    kept: list[RequestEvents] = []
+    kept: list[SimulatedRequests] = []
     _drive(state, load.blocks(seed), kept.append if sink is None else sink)
     timeline = read_timeline(state, float(state.world[0]["time"])) if keep_timeline else None
     return _result(whole, state, kept if keep_events and sink is None else None, timeline)
@@ -92,7 +93,7 @@ def prepare() -> bool:
     return cold
 
 
-def _drive(state: State, blocks: Iterator[Block], take: Callable[[RequestEvents], None]) -> None:
+def _drive(state: State, blocks: Iterator[Block], take: Callable[[SimulatedRequests], None]) -> None:
     """Run the loop to its end, doing what it asks for in between."""
     from steelyard.inference.simulator.kernel import layout, loop
 
@@ -114,11 +115,11 @@ def _drive(state: State, blocks: Iterator[Block], take: Callable[[RequestEvents]
         take(_drain(state))
 
 
-def _drain(state: State) -> RequestEvents:
+def _drain(state: State) -> SimulatedRequests:
     count = int(state.world[0]["outputs"])
     held = state.output[:count].copy()
     state.world[0]["outputs"] = 0
-    return RequestEvents(
+    return SimulatedRequests(
         id=held["id"],
         arrival_s=held["arrival"],
         first_token_s=held["first"],
@@ -131,7 +132,9 @@ def _drain(state: State) -> RequestEvents:
     )
 
 
-def _result(fleet: Fleet, state: State, kept: list[RequestEvents] | None, timeline: Timeline | None) -> ServingResult:
+def _result(
+    fleet: Fleet, state: State, kept: list[SimulatedRequests] | None, timeline: Timeline | None
+) -> ServingResult:
     world, replicas, roles = state.world[0], state.replicas, state.roles
     end_s = float(world["time"])
     paid = replicas["up_s"] + np.where(replicas["status"] == 0, 0.0, end_s - replicas["up_since"])
@@ -198,11 +201,11 @@ def _distributions(state: State) -> dict[str, Distribution]:
     }
 
 
-def _joined(kept: list[RequestEvents] | None) -> RequestEvents | None:
+def _joined(kept: list[SimulatedRequests] | None) -> SimulatedRequests | None:
     if kept is None:
         return None
     columns: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in kept]) if kept else _EMPTY
-        for name in RequestEvents.__dataclass_fields__
+        for name in SimulatedRequests.__dataclass_fields__
     }
-    return RequestEvents(**columns)
+    return SimulatedRequests(**columns)

@@ -1,0 +1,87 @@
+"""Simulated operating points of a candidate: the largest rate within an objective, parts of it, ranges there."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from steelyard import economics
+from steelyard.compare.serving.energy import energy_of
+from steelyard.compare.serving.plan_result import Candidate, PlanOption, PlanPoint
+from steelyard.compare.serving.plan_search import Search
+from steelyard.compare.serving.traffic import time_ratios
+from steelyard.inference.simulator import ServingResult
+from steelyard.records.estimate import Estimate, estimate
+from steelyard.records.workload import Objective
+
+_WIDEN = 1.25
+_WIDENINGS, _BISECTIONS = 12, 5
+_PARTLY = (0.1, 0.4, 0.7)  # of the largest rate: where a user gets more
+
+
+def close_in(search: Search, candidate: Candidate) -> tuple[PlanPoint, ...]:
+    """Return simulated points around the largest rate within the objective and at parts of it, by rate."""
+    rate, points = max(candidate.bound_request_per_s, 1e-3), []
+    low = high = 0.0  # largest rate that keeps the objective, least that does not
+    for _ in range(_WIDENINGS):
+        points.append(_point(search, candidate, rate))
+        if points[-1].meets:
+            low = rate
+        else:
+            high = rate
+        if low and high:
+            break
+        rate = rate * _WIDEN if points[-1].meets else rate / (_WIDEN if high == points[0].request_rate_per_s else 2.0)
+    if low and high:
+        for _ in range(_BISECTIONS):
+            rate = math.sqrt(low * high)
+            points.append(_point(search, candidate, rate))
+            low, high = (rate, high) if points[-1].meets else (low, rate)
+    points += [_point(search, candidate, share * low) for share in _PARTLY if low]
+    return tuple(sorted(points, key=lambda point: point.request_rate_per_s))
+
+
+def _point(search: Search, candidate: Candidate, rate: float) -> PlanPoint:
+    objective, run = search.question.objective, search.simulated(candidate, rate)
+    tokens = run.num_requests * run.output_tokens_per_s / run.request_rate_per_s
+    return PlanPoint(
+        request_rate_per_s=rate,
+        ttft_s=run.ttft.percentile_s(objective.ttft_percentile),
+        tpot_s=run.tpot.percentile_s(objective.tpot_percentile),
+        tokens_per_s_per_user=1.0 / run.tpot.percentile_s(50.0),
+        tokens_per_s_per_device=run.output_tokens_per_s / candidate.num_devices,
+        energy=energy_of(run, economics.pue("hyperscaler").value).per(tokens),
+        meets=_keeps(run, objective, rate),
+    )
+
+
+def _keeps(run: ServingResult, objective: Objective, rate: float) -> bool:
+    """Tell whether a run keeps the objective and the pace: no queue that only grows."""
+    return within(run, objective) and run.duration_s - run.e2e.mean_s <= 1.1 * run.num_requests / rate
+
+
+def within(run: ServingResult, objective: Objective) -> bool:
+    """Tell whether a run keeps the objective at its percentiles."""
+    return (
+        run.ttft.percentile_s(objective.ttft_percentile) <= objective.ttft_s
+        and run.tpot.percentile_s(objective.tpot_percentile) <= objective.tpot_s
+    )
+
+
+def ranges_at(search: Search, option: PlanOption) -> tuple[dict[str, Estimate], float]:
+    """Return TTFT and TPOT of an option at its part of the demand over draws of the step-time residual."""
+    count = search.question.draws
+    if count < 1:
+        return {}, math.nan
+    objective, rate = search.question.objective, option.at.request_rate_per_s
+    if search.request_rate_per_s is not None:
+        rate = search.request_rate_per_s / option.units
+    runs = [
+        search.simulated(option.candidate, rate, time_ratio=float(ratio)) for ratio in time_ratios(search.model, count)
+    ]
+    return {
+        "ttft_s": estimate([run.ttft.percentile_s(objective.ttft_percentile) for run in runs]),
+        "tpot_s": estimate([run.tpot.percentile_s(objective.tpot_percentile) for run in runs]),
+        "output_tokens_per_s": estimate([run.output_tokens_per_s * option.units for run in runs]),
+    }, float(np.mean([_keeps(run, objective, rate) for run in runs]))
