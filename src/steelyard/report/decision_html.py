@@ -32,7 +32,7 @@ def _body(decision: Decision, plots: list[str]) -> Iterator[str]:
     yield from _listed("It hangs on", decision.assumptions)
     yield f"<h2>Next fact to get</h2><p>{esc(decision.next_fact)}</p>"
     yield "<h2>The routes</h2>"
-    yield from _routes(decision)
+    yield from routes(decision)
     yield from _plot("cumulative-cost", plots)
     yield "<h2>How likely each route is best</h2>"
     yield from _odds(decision)
@@ -63,7 +63,8 @@ def _listed(heading: str, items: Iterable[str]) -> Iterator[str]:
         yield f"<h2>{heading}</h2>{listed(lines)}"
 
 
-def _routes(decision: Decision) -> Iterator[str]:
+def routes(decision: Decision) -> Iterator[str]:
+    """Yield what each route costs, when it first answers, and how often it is the best."""
     rows = []
     for route in considered(decision):
         told = f'<span class="label">{esc(route.option)}</span><p class="why">{esc(standing(route))}</p>'

@@ -19,7 +19,7 @@ SCHEMA = "steelyard/plan-model/1"
 def render(plan: ModelPlan, *, form: str | None = None, explain: bool = False, width: int | None = None) -> str:
     """Return a plan as text, as "json", "markdown" or "html", or the trees of terms behind it."""
     return sheets.render(
-        _sheet(plan),
+        sheet(plan),
         form=form,
         document=lambda: prediction_document(plan, SCHEMA, plan.question.inputs()),
         explain=explain,
@@ -41,7 +41,8 @@ def _lengths(plan: ModelPlan) -> str:
     return f"{lengths.mean_isl_tokens:,.0f} in and {lengths.mean_osl_tokens:,.0f} out a request"
 
 
-def _sheet(plan: ModelPlan) -> Sheet:
+def sheet(plan: ModelPlan) -> Sheet:
+    """Return what a plan says."""
     candidates = Section(heading="Sizes that reach it", parts=(Rows([_row(one) for one in plan.candidates]),))
     return Sheet(
         title=_title(plan),

@@ -28,10 +28,10 @@ def _document(plan: ServingPlan) -> dict[str, Any]:
         SCHEMA,
         inputs=plan.question.inputs(),
         result={
-            "cheapest": _option(plan.cheapest),
-            "fastest": _option(plan.fastest),
-            "least_energy": _option(plan.least_energy),
-            "options": [_option(option) for option in plan.options],
+            "cheapest": option_dict(plan.cheapest),
+            "fastest": option_dict(plan.fastest),
+            "least_energy": option_dict(plan.least_energy),
+            "options": [option_dict(option) for option in plan.options],
             "front": [{"deployment": name} | point.to_dict() for name, point in plan.front],
             "why": list(plan.why),
             "ranges": {name: found.to_dict() for name, found in plan.ranges.items()},
@@ -51,7 +51,8 @@ def _document(plan: ServingPlan) -> dict[str, Any]:
     )
 
 
-def _option(option: PlanOption) -> dict[str, Any]:
+def option_dict(option: PlanOption) -> dict[str, Any]:
+    """Return an option as plain values."""
     held = {
         name: found.to_dict() if (found := getattr(option, name)) else None
         for name in ("usd_per_hour", "usd_per_output_mtoken", "usd_per_output_mtoken_at_mean")

@@ -37,7 +37,7 @@ def render(
 ) -> str:
     """Return a prediction as text, as "json", "markdown" or "html", or the trees of terms behind it."""
     return sheets.render(
-        _sheet(found),
+        sheet(found),
         form=form,
         document=lambda: prediction_document(found, SCHEMA, found.question.inputs()),
         explain=explain,
@@ -56,7 +56,8 @@ def title(found: ServingPrediction) -> str:
     )
 
 
-def _sheet(found: ServingPrediction) -> Sheet:
+def sheet(found: ServingPrediction) -> Sheet:
+    """Return what a prediction says."""
     asked = found.question
     sections = [_section(f"Memory of a device: {_verdict(found)}", Rows(_memory_rows(found)))]
     if found.median is not None:

@@ -20,7 +20,7 @@ _SHOWN = ("mean", "p50", "p90", "p95", "p99")
 
 def render(answer: TrafficAnswer, *, form: str | None = None, width: int | None = None) -> str:
     """Return the answer as text, or as "json", "markdown" or "html"."""
-    return sheets.render(_sheet(answer), form=form, document=lambda: _document(answer), width=width)
+    return sheets.render(sheet(answer), form=form, document=lambda: _document(answer), width=width)
 
 
 def _document(answer: TrafficAnswer) -> dict[str, Any]:
@@ -49,7 +49,8 @@ def _document(answer: TrafficAnswer) -> dict[str, Any]:
     )
 
 
-def _sheet(answer: TrafficAnswer) -> Sheet:
+def sheet(answer: TrafficAnswer) -> Sheet:
+    """Return what a simulation says."""
     run = answer.run
     figures = [{"of the fleet": name, "value": value} for name, value in _figures(answer)]
     spent = [{"what it takes": name, "value": value} for name, value in _spent(answer)]

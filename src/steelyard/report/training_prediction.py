@@ -25,7 +25,7 @@ def render(
 ) -> str:
     """Return a prediction as text, as "json", "markdown" or "html", or the trees of terms behind it."""
     return sheets.render(
-        _sheet(found),
+        sheet(found),
         form=form,
         document=lambda: prediction_document(found, SCHEMA, found.job.inputs()),
         explain=explain,
@@ -41,7 +41,8 @@ def title(found: TrainingPrediction) -> str:
     return f"{text.clean(job.model.id)}, {what} on {tokens}, {int(found.layout.num_devices)} x {job.device.id}"
 
 
-def _sheet(found: TrainingPrediction) -> Sheet:
+def sheet(found: TrainingPrediction) -> Sheet:
+    """Return what a prediction says."""
     job = found.job
     sections = [
         Section(
