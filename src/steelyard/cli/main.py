@@ -26,6 +26,7 @@ COMMANDS = {  # name -> module; a module is imported when its command is asked f
     "catalog": "steelyard.cli.catalog",
     "validate": "steelyard.cli.validate",
     "calibrate": "steelyard.cli.calibrate",
+    "doctor": "steelyard.cli.doctor",
     "web": "steelyard.web.command",
 }
 INTERNAL_ERROR, INTERRUPTED, PIPE_CLOSED = 1, 130, 141

@@ -1,0 +1,42 @@
+"""`steelyard doctor`: every gap names the command that closes it; what is broken is exit code 1."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from steelyard import catalog
+from steelyard.cli.main import steelyard
+from steelyard.measure import health
+
+
+def test_it_says_what_is_here_and_how_to_get_the_rest() -> None:
+    shown = CliRunner().invoke(steelyard, ["doctor", "--json"])
+    found = json.loads(shown.stdout)["result"]
+    assert found["packages"]["numpy"]
+    for one in found["capabilities"]:
+        assert one["possible"] or one["next_step"].startswith("pip install")
+    assert {age["table"] for age in found["ages"]} == set(health.PRICES)
+
+
+def test_a_missing_module_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_installed", lambda module: module != "ray")
+    missing = [one for one in health.examine(date(2026, 11, 26)).capabilities if one.missing]
+    assert [(one.missing, one.next_step) for one in missing] == [(("ray",), "pip install 'steelyard[cluster]'")]
+
+
+def test_a_broken_folder_of_ones_own_is_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "accelerators").mkdir()
+    (tmp_path / "accelerators" / "mine.toml").write_text("id = ")
+    monkeypatch.setenv("STEELYARD_DATA", str(tmp_path))
+    catalog.refresh()
+    try:
+        found = health.examine(date(2026, 11, 26))
+    finally:
+        monkeypatch.delenv("STEELYARD_DATA")
+        catalog.refresh()
+    assert any("errors: steelyard catalog check" in told for told in found.problems)
