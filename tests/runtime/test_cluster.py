@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -42,6 +43,12 @@ def kill_one(nodes: Any) -> None:
     nodes.remove_node(other, allow_graceful=False)
 
 
+def training(corpus: Path, out: Path, *, steps: int) -> list[str]:
+    small = ["--model", "60k", "--tokenizer", "400", "--sequence", "32", "--batch", "4", "--threads", "1"]
+    often = ["--checkpoint-every", "20", "--tokens", str(steps * 4 * 32), "--device", "cpu"]
+    return [sys.executable, "-m", "steelyard", "train", "--out", str(out), "--data", str(corpus), *small, *often]
+
+
 def until(true: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
     while not true():
@@ -53,10 +60,7 @@ def until(true: Callable[[], bool], seconds: float) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_a_run_goes_on_without_the_node_that_was_killed(nodes: Any, corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    small = ["--model", "60k", "--tokenizer", "400", "--sequence", "32", "--batch", "4", "--threads", "1"]
-    often = ["--checkpoint-every", "20", "--tokens", str(400 * 4 * 32), "--device", "cpu"]
-    command = [sys.executable, "-m", "steelyard", "train", "--out", str(out), "--data", str(corpus), *small, *often]
-    command += ["--processes", "2", "--ray", nodes.address]
+    command = [*training(corpus, out, steps=400), "--processes", "2", "--ray", nodes.address]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
 
         def saved_twice() -> bool:
@@ -77,6 +81,28 @@ def test_a_run_goes_on_without_the_node_that_was_killed(nodes: Any, corpus: Path
     steps = [event.step for event in kept(events) if isinstance(event, Stepped)]
     assert steps == list(range(1, 401))
     assert isinstance(events[-1], Ended)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_signal_ends_a_run_on_a_cluster_after_its_step(nodes: Any, corpus: Path, tmp_path: Path) -> None:
+    command = training(corpus, tmp_path / "run", steps=100_000)
+    with subprocess.Popen(
+        [*command, "--ray", nodes.address], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+
+        def has_begun() -> bool:
+            assert process.poll() is None, process.stderr.read()
+            return any(isinstance(event, Stepped) for event in read_log(tmp_path / "run"))
+
+        until(has_begun, 300)
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=120)
+    assert (process.returncode, told) == (130, b"")
+    ended = read_log(tmp_path / "run")[-1]
+    assert isinstance(ended, Ended)
+    assert ended.reason == "interrupted"
+    assert (tmp_path / "run" / "checkpoints" / f"step-{ended.step:09d}").is_dir()
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -114,12 +115,12 @@ def test_replicas_are_added_under_load_and_drained_after_it(served: Any) -> None
     def ready() -> int:
         return json.loads(found.get("/health")[1])["ready"]
 
-    def until(wanted: int) -> None:
+    def until(count: Callable[[], int], wanted: int) -> None:
         for _ in range(300):
-            if ready() == wanted:
+            if count() == wanted:
                 return
             time.sleep(0.1)
-        pytest.fail(f"{ready()} replicas are ready, not {wanted}")
+        pytest.fail(f"{count()} replicas, not {wanted}")
 
     arguments = ["--autoscale", "1:3", "--slots", "2", "--scale-every", "200ms", "--scale-down-after", "400ms"]
     with served(*arguments, "--option", "ttft=200ms", "--option", "tpot=200ms") as found:
@@ -131,9 +132,9 @@ def test_replicas_are_added_under_load_and_drained_after_it(served: Any) -> None
         ]
         for thread in asking:
             thread.start()
-        until(3)
+        until(ready, 3)
         for thread in asking:
             thread.join()
         assert statuses == [200] * 6
-        until(1)
-        assert len(found.replicas()) == 1
+        until(ready, 1)
+        until(lambda: len(found.replicas()), 1)  # and no process of the others is left

@@ -155,6 +155,9 @@ def _alive(process: int) -> bool:
         (["/no/such/model"], 2, "no such file or folder"),
         (["--engine", "slepe"], 3, "nearest: sleep"),
         (["--engine", "sleep", "--replicas", "0"], 2, "replicas"),
+        (["--engine", "sleep", "--autoscale", "3:2"], 2, "least <= most"),
+        (["--engine", "sleep", "--autoscale", "1:2", "--target-requests", "0"], 2, "target_requests must be above 0"),
+        (["--engine", "sleep", "--gpus", "1"], 2, "give --ray"),
         ([], 2, "GGUF"),
     ],
 )

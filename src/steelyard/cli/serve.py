@@ -114,7 +114,7 @@ def _scaling(asked: dict[str, Any]) -> Autoscaling | None:
     return Autoscaling(
         min_replicas=least,
         max_replicas=most,
-        target_requests=asked["target_requests"] or asked["slots"],
+        target_requests=asked["slots"] if asked["target_requests"] is None else asked["target_requests"],
         interval_s=asked["scale_every"],
         downscale_delay_s=asked["scale_down_after"],
     )

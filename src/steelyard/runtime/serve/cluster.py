@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 from typing import Any
 
-from steelyard.errors import OutsideProgramError
+from steelyard.errors import OutsideProgramError, SteelyardError
 from steelyard.runtime.serve.engine_process import EngineProcess
 from steelyard.runtime.serve.spec import ReplicaSpec
 
@@ -53,10 +53,9 @@ class ClusterEngine:
         self._held = actor.remote()
         try:
             url = str(await self._held.start.remote(spec))
-        except self._ray.exceptions.RayTaskError as error:
-            raise error.cause from None  # as it was raised there
         except self._ray.exceptions.RayError as error:
-            raise OutsideProgramError(_lost(error)) from None
+            cause = getattr(error, "cause", None)  # as it was raised there
+            raise (cause if isinstance(cause, SteelyardError) else OutsideProgramError(_lost(error))) from None
         self._last_words = ""
         return url
 
@@ -83,4 +82,5 @@ class ClusterEngine:
 
 
 def _lost(error: Exception) -> str:
-    return f"its machine was lost ({type(error).__name__})"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"its machine or process was lost: {(lines or [type(error).__name__])[-1][:300]}"

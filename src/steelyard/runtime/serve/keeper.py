@@ -90,7 +90,7 @@ class Keeper:
         """End the engine, if one runs."""
         engine, self.engine = self.engine, None
         if engine is not None:
-            await engine.stop()
+            await asyncio.shield(engine.stop())  # a replica that is taken up again leaves its old engine to end
 
     async def _until_well(self, engine: RunningEngine, url: str) -> None:
         ended = asyncio.ensure_future(engine.ended())

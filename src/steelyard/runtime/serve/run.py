@@ -55,10 +55,12 @@ class Service:
         """Refuse what must not be served.
 
         Raises:
-            InputError: No replicas, or an address that others can reach without an API key.
+            InputError: No replicas, GPUs of no cluster, or an address that others can reach without an API key.
         """
         if not 1 <= self.replicas <= self.most_replicas <= 256:
             raise InputError(f"replicas: {self.most_replicas} is not between 1 and 256")
+        if self.spec.gpus and not self.ray:
+            raise InputError("gpus: they are reserved on a Ray cluster; give --ray, or leave --gpus out")
         if not _is_loopback(self.host) and not self.api_key:
             raise InputError(
                 f"host {self.host}: others can reach it; set an API key in STEELYARD_API_KEY, or serve on 127.0.0.1"
