@@ -11,15 +11,16 @@ import pytest
 import yaml
 
 from steelyard.compare.case import build_case
-from steelyard.compare.routes.outcome import Outcome, median
+from steelyard.compare.routes import EVALUATE
+from steelyard.compare.routes.outcome import Outcome, choose, median
 from steelyard.compare.scenario_file import load_scenario, scenario_from
 from steelyard.compare.verdict import best_of
-from steelyard.compare.weigh import choose_routes, compare, unless_idle
+from steelyard.compare.weigh import compare, unless_idle
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "examples").glob("*.yaml"))
 _ROW = re.compile(r"^\| \[(?P<name>[\w-]+)\]\([^)]*\) \| `(?P<winner>\w+)` \| (?P<usd>[\d,.]+)(?P<scale>[kM]?) USD \|"
-                  r" (?P<next>`\w+`|none) \|")  # fmt: skip
+                  r" (?P<next>`\w+`|none) \| (?P<most>[^|]+) \|")  # fmt: skip
 _SCALES = {"": 1.0, "k": 1e3, "M": 1e6}
 
 
@@ -79,7 +80,7 @@ def decided(name, changes):
         else:
             target[last] = value
     case = build_case(scenario_from(data, base_dir=ROOT / "examples"))
-    found = {route: unless_idle(one) for route, one in choose_routes(case).items()}
+    found = {route: unless_idle(choose(evaluate(case))) for route, evaluate in EVALUATE.items()}
     priced = {route: one for route, one in found.items() if isinstance(one, Outcome)}
     running = {route: one.total_usd for route, one in priced.items() if not one.why_not}
     return best_of(running, criterion="least cost").winner, priced

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from steelyard.compare.case import build_case
+from steelyard.compare.routes import EVALUATE
+from steelyard.compare.routes.outcome import choose, median
 from steelyard.compare.scenario import Scenario
 from steelyard.compare.scenario_file import scenario_from
 from steelyard.errors import InputError
@@ -11,42 +13,41 @@ from steelyard.errors import InputError
 from .conftest import example
 
 
-def summary(found, route):
-    return next(one for one in found.summaries if one.route == route)
+def routes(**changes):
+    """Return each route's option as `compare` chooses it."""
+    case = build_case(Scenario.model_validate(example(**changes)))
+    return {name: choose(evaluate(case)) for name, evaluate in EVALUATE.items()}
 
 
-def test_a_route_ruled_out_is_priced_and_cannot_win(weigh):
-    free, bound = weigh(), weigh(limits={"ruled_out": {"api": "secrets"}})
-    assert free.factor("compute_cost").route_verdict.winner == "api"
-    assert bound.factor("compute_cost").route_verdict.winner != "api"
-    out = summary(bound, "api")
-    assert out.why_not == "ruled out: secrets"
-    assert out.total_usd == summary(free, "api").total_usd
-    assert "ruled out: secrets" in bound.advice
+@pytest.fixture(scope="module")
+def free():
+    return routes()
 
 
-def test_what_is_over_the_budget_is_out_and_says_by_how_much(weigh):
-    total = summary(weigh(), "serve").total_usd
-    tight = weigh(limits={"budget": total.p10 * 0.9})
-    assert summary(tight, "serve").why_not.startswith("over the budget: ")
-    loose = weigh(limits={"budget": total.p90 * 2})
-    assert summary(loose, "serve").why_not == summary(weigh(), "serve").why_not
+def test_a_route_ruled_out_is_priced_and_cannot_win(free):
+    bound = routes(limits={"ruled_out": {"api": "secrets"}})
+    assert free["api"].why_not == ""
+    assert bound["api"].why_not == "ruled out: secrets"
+    assert np.array_equal(bound["api"].total_usd, free["api"].total_usd)
+    assert bound["serve"].why_not == free["serve"].why_not
 
 
-def test_a_budget_that_most_draws_break_is_not_kept(weigh):
+def test_what_is_over_the_budget_is_out_and_says_by_how_much(free):
+    total = free["serve"].total_usd
+    tight = routes(limits={"budget": float(total.min()) * 0.9})["serve"]
+    assert tight.why_not.startswith("over the budget: ")
+    assert routes(limits={"budget": float(total.max()) * 2})["serve"].why_not == free["serve"].why_not
+
+
+def test_a_budget_that_most_draws_break_is_not_kept(free):
     """Kept in 80% of the draws is the rule; the median keeps one in 50%."""
-    total = summary(weigh(), "serve").total_usd
-    assert summary(weigh(limits={"budget": total.p50}), "serve").why_not
+    assert routes(limits={"budget": median(free["serve"].total_usd)})["serve"].why_not.startswith("over the budget")
 
 
-def test_a_wait_limits_what_takes_months(weigh):
-    found = weigh(limits={"first_answer": "30 days"})
-    assert summary(found, "pretrain").why_not.startswith("over the time to the first answer")
-    assert "over" not in summary(found, "api").why_not
-
-
-def test_no_limit_changes_nothing(weigh):
-    assert weigh(limits={}).to_dict() == weigh().to_dict()
+def test_a_wait_limits_what_takes_months(free):
+    found = routes(limits={"first_answer": "30 days"})
+    assert found["pretrain"].why_not.startswith("over the time to the first answer")
+    assert found["api"].why_not == free["api"].why_not
 
 
 def test_an_assumption_of_the_user_replaces_the_shipped_one():
