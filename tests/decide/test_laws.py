@@ -32,7 +32,7 @@ def contract(usd_per_mtoken):
     return {"openai/gpt-6-luna": {"input": usd_per_mtoken * 1e-6, "output": 4e-6 * usd_per_mtoken}}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     growth=st.sampled_from([-0.1, 0.0, 0.05, 0.2]),
     price=st.floats(0.02, 20.0),
@@ -57,7 +57,7 @@ def test_a_hybrid_is_never_dearer_than_its_parents(growth, price, engineers, pri
     assert np.all(total(hybrid, len(LOADS)) <= np.min(parents, axis=0) * (1 + 1e-9))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     growth=st.sampled_from([-0.1, 0.0, 0.1]),
     pricing=st.sampled_from(["on_demand", "spot", "reserved_3y", "owned"]),

@@ -17,9 +17,9 @@ from steelyard.units import format_number, format_quantity
 
 NOT_MODELLED = (
     "own fleets moving to cheaper models, devices and faster engines over the horizon; APIs move with the market",
-    "interruptions of spot devices: they have their price only",
-    "autoscaling of on-demand fleets within a month (fleets are sized for the month's peak hour)",
-    "several models or regions in one fleet, multi-tenancy, batch and priority tiers of APIs",
+    "interruptions of spot devices beyond one published rate and an assumed time of absence",
+    "autoscaling within a month, other than as the overflow of a hybrid: fleets are sized for the peak hour",
+    "several models or regions in one fleet, multi-tenancy, priority tiers of APIs, batch tiers that are not stated",
     "network egress, storage and observability bills; taxes; discounting of future money",
     "different token counts per answer: every option is taken to use the same number of tokens",
     "embodied carbon and water",

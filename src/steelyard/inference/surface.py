@@ -90,7 +90,9 @@ class CapacitySurface:
         for small in range(len(self.replicas) - 2, -1, -1):
             low, high = carried[..., small], carried[..., small + 1]
             span = np.log(np.where(low > 0, high / np.where(low > 0, low, 1.0), 2.0))
-            part = np.log(np.where(low > 0, peak / np.where(low > 0, low, 1.0), 2.0)) / np.where(span > 0, span, 1.0)
+            part = np.log(np.where(low > 0, np.maximum(peak, 1e-300) / np.where(low > 0, low, 1.0), 2.0)) / np.where(
+                span > 0, span, 1.0
+            )
             first, second = self.replicas[small], self.replicas[small + 1]
             between = first * (second / first) ** np.clip(part, 0.0, 1.0)
             needed = np.where(peak <= high, np.where(low > 0, between, second), needed)
