@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,10 @@ from steelyard.compare.serving.traffic_question import TrafficQuestion
 from steelyard.errors import InputError, unknown
 from steelyard.records.workload import Objective
 from steelyard.report import render as render_comparison
+from steelyard.report import sheet_page
 from steelyard.report.answer import Answer
 from steelyard.report.plot import Figure
-from steelyard.report.sheet import Plot, Sheet
+from steelyard.report.sheet import Sheet
 
 if TYPE_CHECKING:
     from steelyard.compare.claim import Claim
@@ -249,15 +250,10 @@ def _scenario(scenario: Scenario | str | Path | None) -> Scenario:
 def _of_sheet(found: Any, module: Any, sheet: Sheet, rows: Sequence[Mapping[str, Any]]) -> Answer[Any]:
     """Return an answer whose forms are those of its sheet; `module` has its `render`."""
 
-    def fragment() -> Iterable[str]:
-        from steelyard.report import sheet_page
-
-        return sheet_page.fragment(sheet)
-
-    def plots() -> Mapping[str, Figure]:
-        held = [part for section in sheet.sections for part in section.parts if isinstance(part, Plot)]
-        return {part.heading: drawn for part in held if (drawn := part.draw()) is not None}
-
     return Answer(
-        found, render=lambda form: module.render(found, form=form), fragment=fragment, plots=plots, rows=lambda: rows
+        found,
+        render=lambda form: module.render(found, form=form),
+        fragment=lambda: sheet_page.fragment(sheet),
+        plots=lambda: sheet_page.plots(sheet),
+        rows=lambda: rows,
     )

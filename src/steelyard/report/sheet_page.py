@@ -41,6 +41,12 @@ def fragment(sheet: Sheet) -> Iterator[str]:
     yield page.listed(sheet.warnings) if sheet.warnings else ""
 
 
+def plots(sheet: Sheet) -> dict[str, Figure]:
+    """Return the plots of a sheet by their headings, those that have something to show."""
+    held = [part for section in sheet.sections for part in section.parts if isinstance(part, Plot)]
+    return {part.heading: drawn for part in held if (drawn := part.draw()) is not None}
+
+
 def _section(section: Section, plots: dict[str, Figure]) -> Iterator[str]:
     """Yield a section, its plots side by side at its end; one that has nothing to show is left out."""
     shown = [line for part in section.parts for line in _part(part)]

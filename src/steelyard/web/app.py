@@ -27,6 +27,7 @@ from steelyard.web.choices import CHOICES
 from steelyard.web.guard import Guard
 from steelyard.web.presets import EXAMPLE, presets
 from steelyard.web.tasks import BusyError, Task, Tasks
+from steelyard.web.work import WORK
 
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 NO_STORE = {"cache-control": "no-store"}
@@ -137,6 +138,7 @@ def _start() -> dict[str, Any]:
     return {
         "presets": [preset.to_dict() for preset in presets().values()],
         "controls": [control.to_dict() for control in controls.controls().values()],
+        "tasks": list(WORK),
         "choices": {name: list(choices()) for name, choices in CHOICES.items()},
     }
 

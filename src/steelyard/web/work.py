@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from steelyard.errors import InputError, SteelyardError, unknown
 from steelyard.inference import simulator
 from steelyard.report import latency_html, serving_plan, sheet_page, training_plan
 from steelyard.report.figures_latency import latency_against_load
-from steelyard.report.serving_figures import user_against_device
-from steelyard.report.training_figures import front
+from steelyard.report.plot import Figure
+from steelyard.report.sheet import Sheet
 from steelyard.units import SECONDS_PER_DAY
 from steelyard.web.controls import mean_lengths, peak_to_mean
 from steelyard.web.question import question_of
@@ -73,7 +73,7 @@ def _latency(scenario: Scenario, options: Mapping[str, Any], tell: Tell) -> dict
     tell(-1.0, "preparing the simulator; it is compiled once after an installation")
     simulator.prepare()
     found = latency_by_load(question, progress=lambda done, of: tell(done / of, f"{done} of {of} levels of load"))
-    return {"html": "\n".join(latency_html.latency(found)), "figure": latency_against_load(found)}
+    return _parts(latency_html.latency(found), {"Latency against load": latency_against_load(found)})
 
 
 def _plan_serving(scenario: Scenario, options: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _plan_serving(scenario: Scenario, options: Mapping[str, Any], tell: Tell) ->
         **_lengths(scenario),
     )
     plan = plan_serving(question)
-    return {"html": "\n".join(sheet_page.fragment(serving_plan.sheet(plan))), "figure": user_against_device(plan)}
+    return _of_sheet(serving_plan.sheet(plan))
 
 
 def _plan_training(scenario: Scenario, options: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
@@ -109,7 +109,15 @@ def _plan_training(scenario: Scenario, options: Mapping[str, Any], tell: Tell) -
         tell(place / len(counts), f"{seen:,} layouts; {count:,} devices ({place + 1} of {len(counts)})")
 
     plan = plan_training(job, counts, progress=progress)
-    return {"html": "\n".join(sheet_page.fragment(training_plan.sheet(plan))), "figure": front(plan)}
+    return _of_sheet(training_plan.sheet(plan))
+
+
+def _of_sheet(sheet: Sheet) -> dict[str, Any]:
+    return _parts(sheet_page.fragment(sheet), sheet_page.plots(sheet))
+
+
+def _parts(lines: Iterable[str], figures: Mapping[str, Figure]) -> dict[str, Any]:
+    return {"html": "\n".join(lines), "figures": dict(figures)}
 
 
 def _job(scenario: Scenario) -> tuple[TrainingJob, int]:

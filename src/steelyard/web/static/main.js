@@ -23,7 +23,11 @@ async function main() {
   controls = new Controls($("controls"), start.controls, start.choices, moved);
   for (const preset of start.presets) $("preset").append(element("option", { value: preset.id }, preset.name));
   $("preset").addEventListener("change", () => go({ preset: $("preset").value, files: {}, set: {} }));
-  for (const place of document.querySelectorAll(".task")) prepare(place, () => states.asked(state), say);
+  for (const place of document.querySelectorAll(".task")) {
+    if (!start.tasks.includes(place.dataset.kind)) continue;
+    place.closest("section").hidden = false;
+    prepare(place, () => states.asked(state), say);
+  }
   window.addEventListener("popstate", come);
   await come();
 }

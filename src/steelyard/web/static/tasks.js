@@ -23,10 +23,9 @@ export function prepare(place, asked, spoken) {
   const bar = element("progress", { max: 1, hidden: true, "aria-label": `${label}: progress` });
   const told = element("p", { class: "told", role: "status" });
   const result = element("div", { class: "task-result" });
-  const plot = element("div", { class: "plot tall" });
-  const figure = element("figure", { hidden: true }, plot);
+  const figures = element("div");
   const row = element("div", { class: "task-row" }, ...inputs.map(([, , box]) => box), start, cancel, bar);
-  place.append(row, told, figure, result);
+  place.append(row, told, figures, result);
   let running = null; // the id of the task watched
   let wanted = false; // it is still asked for
 
@@ -36,7 +35,7 @@ export function prepare(place, asked, spoken) {
     wanted = true;
     told.textContent = "starting …";
     result.replaceChildren();
-    figure.hidden = true;
+    figures.replaceChildren();
     try {
       const { id } = await post("/api/tasks", { kind, state: asked(), options });
       if (!wanted) return await stop(id);
@@ -81,8 +80,11 @@ export function prepare(place, asked, spoken) {
   async function done(found) {
     end(`Done in ${found.elapsed_s.toFixed(1)} s, for the question as it stood when it was started.`, false);
     result.innerHTML = found.html; // made and escaped by the server
-    figure.hidden = false;
-    await draw(plot, found.figure, `${label}: the figures of the table below`);
+    for (const [name, figure] of Object.entries(found.figures)) {
+      const plot = element("div", { class: "plot tall" });
+      figures.append(element("figure", {}, element("figcaption", {}, element("h3", {}, name)), plot));
+      draw(plot, figure, `${name}; its numbers stand in the table below`);
+    }
     spoken(`${label}: done`);
   }
 
