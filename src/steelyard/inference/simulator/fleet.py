@@ -14,7 +14,7 @@ from steelyard.inference.engine import Engine, engine_for
 from steelyard.inference.memory import memory, require_fit
 from steelyard.inference.simulator.table import StepTable, step_table
 from steelyard.inference.under_load import Speculation
-from steelyard.records.serving import ROUTINGS, WHOLE_PROMPTS, Autoscaling, Batching, ReplicaFailures, Routing
+from steelyard.records.serving import ROUTINGS, Autoscaling, Batching, ReplicaFailures, Routing
 from steelyard.records.workload import Lengths
 
 _UNLIMITED = 1 << 40
@@ -101,7 +101,7 @@ def replica_for(
     batching = Batching(
         token_budget=_UNLIMITED if static else budget,
         max_sequences=most,
-        chunked=engine.name not in WHOLE_PROMPTS,
+        chunked=bool(np.max(engine.splits_prompts)),
         mixed=not bool(np.max(engine.prompts_first)),
         static=static,
     )
