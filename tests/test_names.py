@@ -16,8 +16,9 @@ PLAIN = {  # counts, shapes and parameters of formulas that have no unit, and re
     "flop", "usd", "value", "low", "high", "min", "max", "p10", "p50", "p90", "probability", "count", "score", "floor",
     "m", "n", "k", "batch", "rows", "expanded_rows", "groups", "size", "tp", "pp", "vpp", "dp", "cp", "ep", "expert_tp",
     "micro_batch", "global_batch", "residual_ranks", "devices", "requests", "tokens", "params", "rd_multiplier",
-    "users", "replicas", "engineers", "now", "ranks", "expert_ranks", "prompts", "admission_steps", "halvings", "load",
-    "expanded", "prompts_first", "reserves_answer",  # 0 or 1
+    "users", "replicas", "engineers", "now", "ranks", "expert_ranks", "prompts", "admission_steps", "receive_steps",
+    "hold_steps", "halvings", "load",
+    "expanded", "prompts_first", "splits_prompts", "eager_prompts", "eager_steps", "reserves_answer",  # 0 or 1
     "cache_elements", "activation_elements", "max_sequences", "E", "A", "B", "alpha", "beta",
     "perplexity", "tokens_to_target", "learning_rate",
     "temperature", "top_p", "load_average",

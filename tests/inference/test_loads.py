@@ -9,12 +9,16 @@ from hypothesis import strategies as st
 
 from steelyard.inference.loads import NUM_STEPS, Load, queries, replay
 
+ONE_EACH = 1011.0
+"""Tokens of a step with room for one prompt beside 11 decoding sequences."""
+
 
 def load_of(kind, **changes):
     values = {
         "users": 1.0, "request_rate_per_s": 0.0, "requests": 1e9, "isl_tokens": 1000.0, "cached_tokens": 0.0,
         "osl_tokens": 101.0, "limit": 1000.0, "chunk_tokens": 8192.0, "ranks": 1.0, "stages": 1.0,
         "prompts_first": 0.0, "length_spread_ratio": 0.2, "tokens_per_step": 1.0,
+        "receive_steps": 0.0, "hold_steps": 0.0,
     } | changes  # fmt: skip
     return Load(kind=np.array([kind]), **{name: np.array([float(value)]) for name, value in values.items()})
 
@@ -41,12 +45,15 @@ def test_a_closed_loop_divides_one_sum_between_ttft_and_tpot():
 
 
 def test_everyone_at_once_waits_for_half_of_all_prompts():
-    found = met(load_of("all at once", users=11, requests=11), decode=0.01, mixed=0.03)
+    found = met(load_of("all at once", users=11, requests=11, chunk_tokens=ONE_EACH), decode=0.01, mixed=0.03)
     assert found.ttft_s == pytest.approx(0.03 + 10 / 2 * 0.02)
 
 
 def test_a_short_closed_loop_remembers_its_start():
-    short, endless = (met(load_of("closed loop", users=11, requests=n), decode=0.01, mixed=0.03) for n in (11 * 5, 1e9))
+    short, endless = (
+        met(load_of("closed loop", users=11, requests=n, chunk_tokens=ONE_EACH), decode=0.01, mixed=0.03)
+        for n in (11 * 5, 1e9)
+    )
     # a fifth of the requests start with everyone else: 5 prompts ahead in the mean, against a short queue
     assert short.ttft_s > endless.ttft_s
     assert short.ttft_s < endless.ttft_s + 0.2 * 5 * 0.02 + 1e-9
@@ -88,7 +95,7 @@ def test_speculation_divides_decoding_steps():
 
 
 def test_alike_requests_of_a_prompts_first_engine_stay_in_step():
-    apart = load_of("closed loop", users=64, osl_tokens=129, prompts_first=1.0)
+    apart = load_of("closed loop", users=64, osl_tokens=129, prompts_first=1.0, chunk_tokens=1064.0)
     alike = dataclasses.replace(apart, length_spread_ratio=np.zeros(1))
     many, few = (met(load, decode=0.02, mixed=0.08) for load in (alike, apart))
     assert many.ttft_s > few.ttft_s
@@ -114,3 +121,36 @@ def test_laws(users, limit, isl, osl, decode, longer, kind, ranks, stages):
     assert found.tpot_s >= decode * (osl - 1) / max(osl - 1, 1) * (1 - 1e-9)  # never faster than a step a token
     assert found.output_tokens_per_s <= min(users, limit) / decode * (osl / max(osl - 1, 0.5)) * (1 + 1e-9)
     assert found.batch <= limit * (1 + 1e-9)
+
+
+def test_prompts_of_one_step_end_together():
+    one_by_one, packed = (
+        met(load_of("all at once", users=11, requests=11, chunk_tokens=chunk), decode=0.01, mixed=mixed)
+        for chunk, mixed in ((ONE_EACH, 0.03), (11_011.0, 0.03))
+    )
+    # 11 prompts of 0.02 s each: the sixth is the middle one, but in one step all wait for the last
+    assert one_by_one.ttft_s == pytest.approx(0.03 + 5 * 0.02)
+    assert packed.ttft_s == pytest.approx(0.03 + 10 * 0.02)
+
+
+def test_an_engine_that_looks_seldom_finds_a_request_later():
+    always, seldom, held = (
+        met(load_of("closed loop", **asked), decode=0.01, mixed=0.03)
+        for asked in ({}, {"receive_steps": 30.0}, {"hold_steps": 20.0})
+    )
+    assert seldom.ttft_s - always.ttft_s == pytest.approx(15 * 0.01, rel=0.05)  # and few others come meanwhile
+    assert held.ttft_s - always.ttft_s == pytest.approx(20 * 0.01, rel=0.15)
+    assert seldom.tpot_s == pytest.approx(always.tpot_s)
+
+
+def test_a_stream_too_fast_queues_by_what_it_is_too_fast():
+    # 4 places, 100 steps of 10 ms and 20 ms of prompt: 4 / 1.08 answers a second; twice as many come
+    answered = 4 / (100 * 0.01 + 4 * 0.02)
+    found = met(
+        load_of("open loop", request_rate_per_s=2 * answered, requests=100, limit=4.0, chunk_tokens=1004.0),
+        decode=0.01, mixed=0.03,
+    )  # fmt: skip
+    waits = np.maximum(np.arange(100) * (1 / answered - 0.5 / answered) - 4 / answered, 0.0)
+    assert found.ttft_s == pytest.approx(waits.mean(), rel=0.03)
+    assert found.median_ttft_s == pytest.approx(np.median(waits), rel=0.03)
+    assert found.last_ttft_s == pytest.approx(waits.max(), rel=0.05)

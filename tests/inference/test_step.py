@@ -1,5 +1,7 @@
 """Time of a step: above its roofs, and growing the way batches do."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,7 +25,13 @@ def test_a_step_is_above_its_memory_roof(llama_8b, h100):
 def test_parts_add_up_and_explain(llama_70b, h100):
     done = step(llama_70b, h100, Deployment(tp=4), decode_sequences=32.0, context_tokens=1000.0, prefill_tokens=512.0)
     assert done.total_s == pytest.approx(
-        done.matrix_s + done.attention_s + done.other_s + done.collective_s + done.engine_s + done.server_s
+        done.matrix_s
+        + done.attention_s
+        + done.other_s
+        + done.collective_s
+        + done.engine_s
+        + done.host_s
+        + done.server_s
     )
     assert {child.label for child in explain(done).children} >= {"attention", "collectives", "engine"}
 
@@ -88,3 +96,20 @@ def test_small_all_reduces_cost_latency_not_bandwidth(llama_70b, h100):
     # 160 all-reduces; the message of a token is 16 kB: under a microsecond at any link rate
     assert one / 160 >= h100.efficiency.fused_latency_s
     assert two < 1.25 * one  # twice the bytes
+
+
+def test_outside_captured_graphs_the_processor_sets_the_pace(llama_8b, h100):
+    graphs = dataclasses.replace(engine_for(h100, "SGLang"), eager_prompts=0.0, host_layer_s=1e-2)
+    eager = dataclasses.replace(graphs, eager_prompts=1.0)
+
+    def took(engine, prefill_tokens):
+        return step(llama_8b, h100, Deployment(), decode_sequences=4.0, context_tokens=100.0,
+                    prefill_tokens=prefill_tokens, engine=engine)  # fmt: skip
+
+    assert took(eager, 0.0).total_s == took(graphs, 0.0).total_s  # decoding alone runs in its graph
+    slow = took(eager, 100.0)
+    assert slow.host_s > 0
+    on_device = slow.matrix_s + slow.attention_s + slow.other_s + slow.collective_s
+    assert on_device + slow.host_s == pytest.approx(llama_8b.num_layers * 1e-2)
+    assert took(dataclasses.replace(graphs, eager_steps=1.0), 0.0).host_s > 0
+    assert took(dataclasses.replace(eager, host_layer_s=1e-9), 100.0).host_s == 0

@@ -14,7 +14,7 @@ from pathlib import Path
 from steelyard.catalog.files import SHIPPED, DataFile, read_csv
 from steelyard.errors import CatalogError, InputError, UnknownError, nearest, unknown
 
-PUBLISHED = ("training", "inference", "operators", "harnesses", "families")
+PUBLISHED = ("training", "inference", "operators", "harnesses", "launches", "families")
 _NEEDED = {  # columns without which a user's own row means nothing; any other may be absent and is then not stated
     "training": ("source", "model", "gpu", "n_gpus", "metric", "value"),
     "inference": ("source", "model", "gpu", "n_gpus", "metric", "value"),
@@ -43,7 +43,9 @@ class Published:
 
 
 def published(name: str) -> Published:
-    """Return the shipped measurements: "training", "inference" or "operators"; or their "harnesses" and "families".
+    """Return the shipped measurements "training", "inference" or "operators", or what is known about them.
+
+    That is "harnesses" (how a source loaded its server), "launches" (how it started the engine) and "families".
 
     Raises:
         UnknownError: No file of this name.

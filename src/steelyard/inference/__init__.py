@@ -19,7 +19,7 @@ NOT_MODELLED: tuple[str, ...] = (
     "memory saved by prefixes that requests share (their prefill is saved)",
     "prefill and decode on different devices",
     "overlap of communication with computation",
-    "steps that run outside captured graphs, and kernels that a version of an engine lacks for a format",
+    "kernels that a version of an engine lacks for a format",
     "the network between user and server",
 )
 

@@ -31,12 +31,17 @@ class Engine:
     max_sequences: Array  # most sequences in one step
     kv_block_tokens: Array = 1.0  # the cache is given out in blocks of so many
     prompts_first: Array = 0.0  # 1 where decoding stops while prompts wait, 0 where both share a step
+    splits_prompts: Array = 1.0  # 1 where a prompt is cut into chunks unless told otherwise
+    eager_prompts: Array = 0.0  # 1 where steps with prompts run outside captured graphs, launched by the processor
+    eager_steps: Array = 0.0  # 1 where all steps do
     reserves_answer: Array = 0.0  # 1 where a sequence is given room for its whole answer at once
     time_ratio: Array = 1.0  # of all that runs on the device
     step_overhead_s: Array  # scheduling and launching one step
     sequence_overhead_s: Array  # preparing inputs, sampling and returning one token
     stream_token_s: Array = 0.0  # the server's own work for a token sent, beside the running steps
     prompt_overhead_s: Array  # preparing one prompt, or a chunk of it, in a step
+    host_layer_s: Array = 0.0  # the processor's time to launch a layer outside captured graphs
+    host_expert_s: Array = 0.0  # more for a layer of experts
     request_overhead_s: Array  # receiving, tokenising and queueing a request, returning its first token
     admission_steps: Array  # decoding steps that pass before a waiting request is looked at
     expert_skew_ratio: Array  # how much more than by chance the busiest expert-parallel rank has to do
@@ -60,7 +65,7 @@ def of_replica(engine: Engine, deployment: Deployment) -> Engine:
 
 CALIBRATED = (
     "time_ratio", "step_overhead_s", "sequence_overhead_s", "stream_token_s", "prompt_overhead_s",
-    "request_overhead_s", "admission_steps", "expert_skew_ratio",
+    "host_layer_s", "host_expert_s", "request_overhead_s", "admission_steps", "expert_skew_ratio",
 )  # fmt: skip
 """Fields that are fitted; each may have a value of its own for an engine ("step_overhead_s.sglang")."""
 
@@ -128,10 +133,18 @@ def engine_for(device: Device, name: str | None = None, version: str = "", *, as
         max_sequences=rules.value(f"sequences_{size}"),
         kv_block_tokens=rules.value("block"),
         prompts_first=rules.value("prompts_first"),
+        splits_prompts=rules.value("splits_prompts"),
+        eager_prompts=rules.value("eager_prompts"),
         reserves_answer=rules.value("reserves_answer"),
         routing_spread_ratio=_value(figures, "routing_spread_ratio"),
         **calibrated,
     )
+
+
+def ttft_sigmas() -> tuple[float, float]:
+    """Return how well a server's overhead and a prompt's wait are known: standard deviations of their logarithms."""
+    figures = catalog.calibration("inference")
+    return _value(figures, "overhead_residual_sigma"), _value(figures, "waiting_residual_sigma")
 
 
 def _value(figures: Mapping[str, Figure], name: str, variant: str = "") -> float:

@@ -43,6 +43,8 @@ class Load:
     prompts_first: Vector  # 1 where decoding stops while prompts wait
     length_spread_ratio: Vector  # of lengths around their mean; 0 where all requests are alike
     tokens_per_step: Vector  # of one sequence: above 1 with accepted speculative tokens
+    receive_steps: Vector  # decoding steps between two looks for new requests, where the engine looks less than always
+    hold_steps: Vector  # decoding steps that a prompt is held back for others to join it
 
     @property
     def places(self) -> Vector:
@@ -68,6 +70,7 @@ class Queries:
     prompt_context_tokens: Vector
     prompt_ranks: Vector
     together: Vector  # [R] prompts that share a step
+    most: Vector  # [R] prompts that a step has room for
     pieces: Vector  # [R] steps that one prompt takes
 
 
@@ -77,6 +80,8 @@ class Replay:
 
     ttft_s: Vector
     median_ttft_s: Vector
+    last_ttft_s: Vector  # of about the last in a hundred; twice the mean where nobody queues for a place
+    own_s: Vector  # of the TTFT, in steps of the request's own prompt
     tpot_s: Vector
     median_itl_s: Vector
     e2e_s: Vector
@@ -85,6 +90,19 @@ class Replay:
     batch: Vector  # sequences in decoding, mean
     busy_ratio: Vector
     prompt_time_ratio: Vector  # share of the time that prompts add
+
+
+def ttft_residual_sigma(
+    found: Replay, request_overhead_s: Array, overhead_sigma: float, waiting_sigma: float
+) -> Vector:
+    """Return how far a TTFT may be off beside its step times: standard deviation of its logarithm [R].
+
+    What a server adds to a request, and what stands before it in the queue (how a load tool starts, what comes in
+    bunches), are known less well than a step is; each counts by its share of the TTFT.
+    """
+    overhead = np.asarray(request_overhead_s) / found.ttft_s
+    waiting = np.clip(1.0 - overhead - found.own_s / found.ttft_s, 0.0, 1.0)
+    return np.asarray(np.hypot(overhead * overhead_sigma, waiting * waiting_sigma))
 
 
 def queries(load: Load) -> Queries:
@@ -97,7 +115,11 @@ def queries(load: Load) -> Queries:
     pieces = load.isl_tokens / chunk
     most = np.maximum(budget * engines / chunk, 1.0)
     arriving = np.where(static, batch, batch / np.maximum(load.osl_tokens, 1.0) * pieces)
-    together = np.clip(arriving, 1.0, most)
+    # Alike requests whose prompts ran together leave together and come back together: all of them where prompts go
+    # first; at least two where prompts share steps with decoding, which pulls groups apart.
+    bunch = np.where(load.prompts_first > 0, batch, np.minimum(batch, 2.0))
+    alike = (load.kind == "closed loop") & (load.length_spread_ratio == 0)
+    together = np.clip(np.where(alike, np.maximum(arriving, bunch), arriving), 1.0, most)
     rest = np.mod(load.users, np.maximum(load.places, 1.0))  # the last sequences of a queue, or a smaller batch
     other = np.where(load.users > load.places, np.maximum(rest, 1.0), np.maximum(batch / 2.0, 1.0))
     other = np.where(stream, 1.0, other)
@@ -113,6 +135,7 @@ def queries(load: Load) -> Queries:
         prompt_context_tokens=np.stack([zero, before, zero, before]),
         prompt_ranks=np.stack([together, together, together, np.ones_like(batch)]),
         together=together,
+        most=most,
         pieces=pieces,
     )
 
@@ -154,24 +177,24 @@ def replay(
     prompts_s = np.maximum(prompts_s, asked.pieces * alone_s)
     cycle_s = np.maximum(decoding * decode_s + batch * added_s, np.where(static, 0.0, prompts_s))
     own_s = asked.pieces * alone_s
-    ahead_s = _ahead(load, batch, added_s, cycle_s, at_once | overloaded, closed)
-    half_s = np.where(static | at_once, 0.0, admission_steps * decode_s)
+    ahead_s = _ahead(load, asked, batch, added_s, cycle_s, at_once | overloaded, closed)
+    waited, joined = _held(load, asked, batch)
+    half_s = np.where(static | at_once, 0.0, (admission_steps + waited) * decode_s + joined * added_s)
     ttft_s = np.where(static, batch * added_s, half_s + own_s + ahead_s[0]) + request_overhead_s
     median_s = np.where(static, batch * added_s, half_s + own_s + ahead_s[1]) + request_overhead_s
     awaited_s = np.minimum(ahead_s[0] + own_s - decode_s, batch * added_s)
     left_s = np.where(static, decoding * decode_s, np.maximum(cycle_s - awaited_s, decoding * decode_s))
     rate = batch / np.maximum(cycle_s, 1e-12)
-    present = np.where(overloaded, load.requests, load.users)
-    place_s = np.where(static | (load.kind == "saturated"), 0.0, np.maximum(present - load.places, 0.0) / rate)
-    waves = np.maximum(load.requests / np.maximum(load.users, 1.0), 1.0)
-    place_s = place_s * np.where(at_once | overloaded, 0.5, np.where(closed, 1.0 - 0.5 / waves, 0.0))
+    place_s, median_place_s, last_place_s = _queued(load, rate, static, closed, at_once | overloaded)
     e2e_s = ttft_s + left_s + place_s
     throughput = _throughput(load, batch, cycle_s, e2e_s, other_s, added_s, decode_s, at_once | overloaded)
     prompts = batch * added_s / np.maximum(cycle_s, 1e-12)
     hit = np.minimum(asked.pieces * batch / np.maximum(decoding, 1.0), 1.0)  # share of steps with prompts
     return Replay(
         ttft_s=ttft_s + place_s,
-        median_ttft_s=median_s + place_s,
+        median_ttft_s=median_s + median_place_s,
+        last_ttft_s=np.where(at_once | overloaded, ttft_s + ahead_s[0] + last_place_s, 2.0 * (ttft_s + place_s)),
+        own_s=np.where(static, ttft_s - request_overhead_s, own_s),
         tpot_s=left_s / np.maximum(load.osl_tokens - 1.0, 1.0),
         median_itl_s=np.where(hit > 0.5, mixed_s, decode_s) / load.tokens_per_step,
         e2e_s=e2e_s,
@@ -200,22 +223,67 @@ def _batch(
     return batch, np.where(stream, flat + slope * np.maximum(in_stream, 1.0), decode_s)
 
 
+def _queued(
+    load: Load,
+    rate: Vector,
+    static: npt.NDArray[np.bool_],
+    closed: npt.NDArray[np.bool_],
+    flooded: npt.NDArray[np.bool_],
+) -> tuple[Vector, Vector, Vector]:
+    """Return how long requests wait for a place: in the mean, of the median and of the last request.
+
+    What comes at once, or faster than it is answered, is a queue that grows: request k of N waits
+    k (1 / answered per second - 1 / sent per second) - places / answered per second, if that is above 0.
+    """
+    between_s = np.where(load.request_rate_per_s > 0, 1.0 / np.maximum(load.request_rate_per_s, 1e-12), 0.0)
+    gain_s = np.maximum(1.0 / np.maximum(rate, 1e-12) - between_s, 1e-12)
+    count = np.where(load.kind == "open loop", load.requests, load.users)
+    spare_s = load.places / np.maximum(rate, 1e-12)
+    last_s = np.maximum(count * gain_s - spare_s, 0.0)
+    mean_s = last_s**2 / (2.0 * np.maximum(count, 1.0) * gain_s)
+    median_s = np.maximum(count * gain_s / 2.0 - spare_s, 0.0)
+    waves = np.maximum(load.requests / np.maximum(load.users, 1.0), 1.0)
+    behind_s = np.maximum(load.users - load.places, 0.0) / np.maximum(rate, 1e-12)
+    steady_s = np.where(closed, behind_s * (1.0 - 0.5 / waves), 0.0)
+    none = static | (load.kind == "saturated")
+    found = ((mean_s, steady_s), (median_s, steady_s), (last_s, steady_s))
+    mean, median, last = (np.where(none, 0.0, np.where(flooded, queue, other)) for queue, other in found)
+    return mean, median, last
+
+
+def _held(load: Load, asked: Queries, batch: Vector) -> tuple[Vector, Vector]:
+    """Return how long the engine lets a prompt wait on purpose, in decoding steps, and how many prompts join it.
+
+    An engine that looks for requests every n steps finds one after n/2 of them, in the mean. One that holds prompts
+    back waits n steps from the first of them on, or until a step is full: those that come later wait less.
+    """
+    arriving = batch * load.tokens_per_step / np.maximum(load.osl_tokens, 1.0)  # prompts a step
+    between = np.where(load.receive_steps > 1.0, load.receive_steps, 0.0)
+    held = np.minimum(load.hold_steps, asked.most / np.maximum(arriving, 1e-9))
+    behind = held * arriving  # of those that come after the first one
+    waited = between / 2.0 + held * (1.0 + behind / 2.0) / (1.0 + behind)
+    return waited, arriving * (between + held) / 2.0
+
+
 def _ahead(
     load: Load,
+    asked: Queries,
     batch: Vector,
     added_s: Vector,
     cycle_s: Vector,
     at_once: npt.NDArray[np.bool_],
     closed: npt.NDArray[np.bool_],
 ) -> tuple[Vector, Vector]:
-    """Return how long a prompt waits for those ahead of it: in the mean, and of the median request."""
+    """Return how long a prompt waits for those ahead of it: in the mean, and of the median request.
+
+    Prompts of one step end together; alike requests come in bunches, as in `queries`.
+    """
     others = np.maximum(batch - 1.0, 0.0)
     busy = np.clip(others * added_s / np.maximum(cycle_s, 1e-12), 0.0, _BUSIEST)
-    first = others * added_s / 2.0  # everyone starts at once
+    first = added_s * np.maximum((batch + np.minimum(asked.most, batch)) / 2.0 - 1.0, 0.0)  # everyone starts at once
     queue = np.minimum(added_s * busy / (2.0 * (1.0 - busy)), first)
-    # Alike requests whose prompts ran together leave together, and come back together.
-    bunched = first * np.minimum(1.0, 2.5 * busy) * load.prompts_first
-    queue = np.where(load.length_spread_ratio > 0, queue, np.maximum(queue, bunched))
+    bunched = np.where(load.prompts_first > 0, first, np.minimum(queue + added_s, first))
+    queue = np.where(load.length_spread_ratio > 0, queue, bunched)
     starting = np.where(closed, np.minimum(load.users / np.maximum(load.requests, 1.0), 1.0), 0.0)
     mean = np.where(at_once, first, starting * first + (1.0 - starting) * queue)
     return mean, np.where(at_once, first, queue)

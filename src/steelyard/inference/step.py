@@ -25,8 +25,8 @@ class Step:
     """Time of one step, by what it is spent on."""
 
     total_s: Array = term(
-        "time of one step", "s", "matrix_s + attention_s + other_s + collective_s + engine_s + server_s",
-        parts=("matrix_s", "attention_s", "other_s", "collective_s", "engine_s", "server_s"),
+        "time of one step", "s", "matrix_s + attention_s + other_s + collective_s + host_s + engine_s + server_s",
+        parts=("matrix_s", "attention_s", "other_s", "collective_s", "host_s", "engine_s", "server_s"),
     )  # fmt: skip
     matrix_s: Array = term("matrix products", "s", "roofline, all tokens of the step together")
     attention_s: Array = term("attention", "s", "roofline; decoding reads each sequence's cache, prefill is causal")
@@ -34,6 +34,10 @@ class Step:
     collective_s: Array = term(
         "collectives", "s", "all-reduces of tp, 2 a layer; gather and scatter of experts' tokens; hand-overs of stages"
     )
+    host_s: Array = term(
+        "waiting for the processor's launches", "s",
+        "outside captured graphs: max(0, layers * host_layer_s - all that runs on the device)", _TABLE,
+    )  # fmt: skip
     flop: Array = term("model FLOP per device", "flop", "sum over operators")
     engine_s: Array = term(
         "engine", "s", "step_overhead_s + tokens returned * sequence_overhead_s + prompts * prompt_overhead_s", _TABLE
@@ -137,13 +141,22 @@ def assemble(
     *,
     flop: Array,
 ) -> Step:
-    """Return a step from its parts: what the engine does between steps comes on top of what the device does."""
+    """Return a step from its parts: what the engine does between steps comes on top of what the device does.
+
+    Outside a captured graph the processor launches every kernel, ahead of the device or, with little work in each,
+    behind it: such a step is as long as the longer of the two.
+    """
     ratio = engine.time_ratio
-    parts = {
+    parts: dict[str, Array] = {
         "matrix_s": spent["matrix"] * ratio,
         "attention_s": spent["attention"] * ratio,
         "other_s": (spent["other"] + launch_s + sampling_s) * ratio,
         "collective_s": collective_s * ratio,
+    }
+    launching_s = engine.host_layer_s * work.layers_count + engine.host_expert_s * work.expert_layers_count
+    eager = np.maximum(engine.eager_steps, (np.asarray(work.prompts) > 0) * np.asarray(engine.eager_prompts))
+    parts["host_s"] = eager * np.maximum(launching_s - sum(parts.values(), 0.0), 0.0)
+    parts |= {
         "engine_s": engine.step_overhead_s
         + work.returned_tokens * engine.sequence_overhead_s
         + work.prompts * engine.prompt_overhead_s,

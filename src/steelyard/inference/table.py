@@ -22,6 +22,15 @@ Index = npt.NDArray[np.intp]
 _Record = TypeVar("_Record", Efficiency, Engine)
 
 _QUANTITIES = ("flop", "weight_bytes", "activation_bytes", "cache_bytes", "m", "n", "k", "groups")
+_OF_STEPS = (
+    "returned_tokens",
+    "prompts",
+    "ranks",
+    "sampled_bytes",
+    "expert_ranks",
+    "layers_count",
+    "expert_layers_count",
+)
 _RATES = tuple(field.name for field in dataclasses.fields(Rates))
 _LINKS = tuple(field.name for field in dataclasses.fields(Links) if field.name != "device_id")
 
@@ -113,21 +122,17 @@ def step_table(works: Iterable[tuple[StepWork, Device, int]]) -> StepTable:
             exchange_s(one, links, device.efficiency)  # refuses groups that the catalogue knows no link for
             row = [one.payload_bytes, one.ranks, one.count, *(getattr(links, name) for name in _LINKS)]
             exchanges.setdefault(one.kind, []).append(_rows(row, where))
-        own = [work.returned_tokens, work.prompts, work.ranks, work.sampled_bytes, work.expert_ranks, work.flop]
-        per_step.append(_rows([*own, device.accelerator.hbm_bytes_per_s], where))
+        own = [getattr(work, name) for name in _OF_STEPS]
+        per_step.append(_rows([*own, work.flop, device.accelerator.hbm_bytes_per_s], where))
         start += length
-    returned, prompts, dp, sampled, ranks, flop, bandwidth, _ = np.concatenate(per_step, axis=1)
+    *own, flop, bandwidth, _ = np.concatenate(per_step, axis=1)
     return StepTable(
         operators=tuple(_operators(kind, np.concatenate(rows, axis=1)) for (kind, _), rows in operators.items()),
         exchanges=tuple(_exchanges(kind, np.concatenate(rows, axis=1)) for kind, rows in exchanges.items()),
         work=StepWork(
             operators=(),
             exchanges=(),
-            returned_tokens=returned,
-            prompts=prompts,
-            ranks=dp,
-            sampled_bytes=sampled,
-            expert_ranks=ranks,
+            **dict(zip(_OF_STEPS, own, strict=True)),
         ),
         hbm_bytes_per_s=bandwidth,
         flop=flop,

@@ -10,8 +10,8 @@ from steelyard import arch
 from steelyard.device import Device, device_power_w, effective_compute_dtype, host_power_w, peak_flop_per_s
 from steelyard.errors import InputError
 from steelyard.inference.deployment import Deployment
-from steelyard.inference.engine import Engine, engine_for, served
-from steelyard.inference.loads import NUM_STEPS, Load, Queries, queries, replay
+from steelyard.inference.engine import Engine, engine_for, served, ttft_sigmas
+from steelyard.inference.loads import NUM_STEPS, Load, Queries, queries, replay, ttft_residual_sigma
 from steelyard.inference.memory import ServingMemory, memory, require_fit
 from steelyard.inference.step import Step, step
 from steelyard.records.term import term
@@ -62,6 +62,10 @@ class UnderLoad:
     ttft_s: Array = term(
         "TTFT", "s", "request overhead + admission + own prompt + prompts ahead + wait for a place",
         parts=("prompt_step",),
+    )  # fmt: skip
+    ttft_log_sd_ratio: Array = term(
+        "spread of the TTFT beside that of its steps", "",
+        "sqrt((overhead share * overhead_residual_sigma)^2 + (waiting share * waiting_residual_sigma)^2)",
     )  # fmt: skip
     tpot_s: Array = term(
         "TPOT", "s", "(OSL * decode step + prompts of others) / OSL", parts=("decode_step", "prompt_step")
@@ -167,6 +171,7 @@ def under_load(
 
     return UnderLoad(
         ttft_s=shaped(found.ttft_s),
+        ttft_log_sd_ratio=shaped(ttft_residual_sigma(found, engine.request_overhead_s, *ttft_sigmas())),
         tpot_s=shaped(found.tpot_s),
         e2e_s=shaped(found.e2e_s),
         output_tokens_per_s=shaped(found.output_tokens_per_s),
@@ -210,6 +215,8 @@ def _load(
         prompts_first=one(engine.prompts_first),
         length_spread_ratio=one(spread),
         tokens_per_step=one(draft.accepted_tokens_per_step),
+        receive_steps=one(0.0),
+        hold_steps=one(0.0),
     )
 
 

@@ -57,6 +57,8 @@ class StepWork:
     ranks: Array  # dp ranks, which one server answers for
     sampled_bytes: Array
     expert_ranks: Array  # ranks that whole experts are spread over
+    layers_count: Array
+    expert_layers_count: Array
 
     @property
     def flop(self) -> Array:
@@ -118,6 +120,8 @@ def step_work(
         ranks=dp,
         sampled_bytes=2.0 * returned * model.vocab * _LOGIT_BYTES / deployment.tp,  # written, read once
         expert_ranks=np.asarray(deployment.ep, dtype=np.float64) if model.num_moe_layers else np.asarray(1.0),
+        layers_count=float(model.num_layers),
+        expert_layers_count=float(model.num_moe_layers),
     )
 
 

@@ -52,9 +52,6 @@ class Batching:
             )
 
 
-WHOLE_PROMPTS = ("tensorrt-llm", "tgi", "vllm-v0")  # engines that do not split prompts unless told to
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Autoscaling:
     """Replicas follow the requests in the system, as Kubernetes' and Ray Serve's autoscalers do.

@@ -22,6 +22,7 @@ _STEP_PARTS = (
     ("other_s", "elementwise, sampling, launches"),
     ("collective_s", "collectives"),
     ("engine_s", "engine"),
+    ("host_s", "waiting for launches"),
     ("server_s", "waiting for the server"),
 )
 _MEMORY_ITEMS = (

@@ -35,7 +35,13 @@ def render(found: Validation, *, form: str | None = None, inputs: Mapping[str, A
         "\nmedian, p90: |predicted - measured| / measured; bias: median of predicted / measured - 1; width: p90 / p10 "
         "of the 80% range;\nconstant share, nearest row: median error of simple rules that learn from other families.\n"
     )
-    return head + table([_row(group) for group in found.groups], width=width) + legend + _refusals(found)
+    return (
+        head
+        + table([_row(group) for group in found.groups], width=width)
+        + legend
+        + _ordering(found)
+        + _refusals(found)
+    )
 
 
 def _row(group: Group) -> dict[str, str]:
@@ -46,6 +52,16 @@ def _row(group: Group) -> dict[str, str]:
         cells[title] = "" if value is None else f"{value:+.0%}" if title == "bias" else f"{value:.0%}"
     cells["width"] = "" if group.width_80_ratio is None else f"{group.width_80_ratio:.2f}"
     return cells
+
+
+def _ordering(found: Validation) -> str:
+    if not found.ordering:
+        return ""
+    of = found.ordering
+    return (
+        f"\nlayouts at equal load per device ordered right: {of['right_ratio']:.0%} of {of['num_pairs']:,.0f} pairs, "
+        f"{of['right_apart_ratio']:.0%} of the {of['num_pairs_apart']:,.0f} that measurements tell apart\n"
+    )
 
 
 def _refusals(found: Validation) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 from steelyard import catalog
 from steelyard.validation.errors import OVERALL, Group, Predicted, groups
 from steelyard.validation.inference_baselines import baselines
-from steelyard.validation.inference_folds import Left, labels, leave_out, sigma_name, spreads_of_kinds
+from steelyard.validation.inference_folds import WAITS, Left, labels, leave_out, sigma_name, spreads_of_kinds
+from steelyard.validation.inference_order import ordering
 from steelyard.validation.inference_points import Measured, assumed_columns, read
 from steelyard.validation.inference_predict import Serving, serving
 from steelyard.validation.points import Point, Refusal, Vector
@@ -88,6 +89,10 @@ def _shipped(prepared: Serving, known: Measured | None = None) -> Predicted:
     moe = prepared.facts.moe[prepared.facts.run_of]
     names = [sigma_name(name, moe=bool(kind)) for name, kind in zip(metric, moe, strict=True)]
     sigma = np.array([figures[name].value for name in names])
+    runs = prepared.facts.run_of
+    times = [figures[sigma_name("tpot", moe=bool(kind))].value for kind in prepared.facts.moe]
+    waits = np.isin(metric, WAITS)
+    sigma[waits] = prepared.ttft_sigma({}, np.array(times))[runs[waits]]
     return _ranges(predicted, sigma, _rules(prepared, known))
 
 
@@ -118,6 +123,7 @@ def _result(prepared: Serving, predicted: Predicted, basis: str, warnings: tuple
     points = tuple(dataclasses.replace(p, metric="tpot") if p.metric == "itl" else p for p in measured.points)
     refusals = tuple(dataclasses.replace(r, metric="tpot") if r.metric == "itl" else r for r in measured.refusals)
     short = int(np.sum(prepared.facts.places[prepared.facts.run_of] < 1.0))
+    order = ordering(measured, predicted.p50)
     told = (f"{short} rows ran where by our count not one sequence fits: predicted with one",) if short else ()
     return Validation(
         kind="inference",
@@ -127,6 +133,7 @@ def _result(prepared: Serving, predicted: Predicted, basis: str, warnings: tuple
         predicted=predicted,
         refusals=refusals,
         warnings=(*warnings, *told),
+        ordering=order.to_dict() if order else None,
     )
 
 

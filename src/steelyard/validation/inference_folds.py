@@ -17,6 +17,7 @@ from steelyard.validation.points import Vector
 Rows = npt.NDArray[Any]  # which points: positions or flags
 _SAME = {"itl": "tpot"}  # a row states the one or the other; both are seconds per output token
 _SPEED = ("throughput", "tpot")  # one and the same residual, of the time of a step
+WAITS = ("ttft", "ttft_p99")  # their spread follows from that of steps, drawn through the load
 _ENOUGH_ROWS = 5
 _UNSEEN_LOG_SD = 0.5  # of the time on devices of a vendor that nothing was fitted to
 
@@ -47,7 +48,13 @@ def leave_out(prepared: Serving) -> Left:
     for own, seen in _model_and_device_folds(prepared, energy):
         values = _fit(prepared, seen, start=whole).values
         predicted[own] = prepared.predict(values)[own]
-    return Left(predicted=predicted, log_sigma=_sigma(prepared, predicted, families), whole=whole, without=without)
+    sigma = _sigma(prepared, predicted, families)
+    waits = np.isin(metric, WAITS)
+    for name in np.unique(families[waits]):
+        own = waits & (families == name)
+        times = _time_sigma(prepared, predicted, families, str(name))
+        sigma[own] = prepared.ttft_sigma(without[str(name)].values, times)[prepared.facts.run_of[own]]
+    return Left(predicted=predicted, log_sigma=sigma, whole=whole, without=without)
 
 
 def labels(prepared: Serving) -> tuple[Vector, Vector]:
@@ -100,7 +107,8 @@ def _weights(metric: Vector, families: Vector, seen: Rows) -> Vector:
 def _model_and_device_folds(prepared: Serving, energy: Rows) -> list[tuple[Rows, Rows]]:
     """Return (points of energy to predict, points a fit may see): neither their models nor their device."""
     runs, run_of = prepared.measured.runs, prepared.facts.run_of
-    models = np.array([runs[run].model.id for run in run_of])
+    points = prepared.measured.points  # in any number format a model is one model
+    models = np.array([p.row.get("model_id") or runs[run].model.id for p, run in zip(points, run_of, strict=True)])
     devices = np.array([runs[run].device.id for run in run_of])
     folds = []
     for device in np.unique(devices[energy]):
@@ -142,6 +150,20 @@ def _sigma(prepared: Serving, predicted: Vector, families: Vector) -> Vector:
                         told = _spread(miss, families, wider) if told is None else told
                     sigma[own] = np.hypot(told or 0.0, unseen)
     return sigma
+
+
+def _time_sigma(prepared: Serving, predicted: Vector, families: Vector, family: str) -> Vector:
+    """Return the spread of step times in a family's runs [R], as other families show it for their kind of model."""
+    metric, value = labels(prepared)
+    runs = prepared.facts.run_of
+    moe, vendors = prepared.facts.moe, prepared.facts.vendors
+    others = np.isin(metric, _SPEED) & (families != family)
+    miss = np.log(np.maximum(value, 1e-300)) - np.log(np.maximum(predicted, 1e-300))
+    sigma = np.zeros(len(moe))
+    for kind in (False, True):
+        told = _spread(miss, families, others & (moe[runs] == kind)) or _spread(miss, families, others)
+        sigma[moe == kind] = told or 0.0
+    return np.hypot(sigma, np.where(np.isin(vendors, vendors[runs[others]]), 0.0, _UNSEEN_LOG_SD))
 
 
 def _spread(miss: Vector, families: Vector, rows: Rows) -> float | None:

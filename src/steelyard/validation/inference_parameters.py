@@ -27,6 +27,10 @@ _SPEC: tuple[tuple[str, float, float, float, float], ...] = (  # name, value, sp
     ("sequence_overhead_s.tensorrt-llm", 1.0, 0.5, 1e-9, 1e3),
     ("stream_token_s", 4e-5, 0.5, 1e-9, 1e3),
     ("prompt_overhead_s", 2e-3, 0.7, 1e-9, 1e3),
+    ("host_layer_s", 3.2e-4, 0.5, 1e-9, 1e3),  # as of a layer's forward pass in training
+    ("host_expert_s", 5e-4, 0.7, 1e-9, 1e3),
+    ("host_expert_s.sglang", 1.0, 0.7, 1e-9, 1e3),
+    ("host_expert_s.tensorrt-llm", 1.0, 0.7, 1e-9, 1e3),
     ("request_overhead_s", 0.03, 0.7, 1e-9, 1e3),
     ("request_overhead_s.vllm", 1.0, 0.7, 1e-9, 1e3),
     ("request_overhead_s.sglang", 1.0, 0.7, 1e-9, 1e3),

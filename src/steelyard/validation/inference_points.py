@@ -9,13 +9,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from steelyard import arch, catalog
+import numpy as np
+
+from steelyard import arch
 from steelyard import device as _device
 from steelyard.arch import dtype_bytes
 from steelyard.device import Device
 from steelyard.errors import SteelyardError
 from steelyard.inference import Deployment
-from steelyard.inference.engine import Engine, engine_for, version_numbers
+from steelyard.inference.engine import Engine, engine_for
+from steelyard.validation.inference_harness import Harness, Refused, harness_of
+from steelyard.validation.inference_launches import Launch, launch_of
 from steelyard.validation.models import model_of_row
 from steelyard.validation.points import Point, Refusal, Row, family
 
@@ -35,38 +39,12 @@ MEASURES: Mapping[str, tuple[str, float]] = {  # metric of a row -> metric of th
     "energy_j_per_request": ("energy", 1.0),
 }
 _UNIT_NOTES = ("PER NODE", "PER GPU", "PER USER")
-_LOADS = {"concurrency": "closed loop", "batch": "fixed batch", "rate": "open loop", "max_throughput": "all at once"}
-_KINDS = (  # words in a harness's description -> how it loads the server; the first that fits
-    ("open loop", "open loop"),
-    ("saturated closed loop", "saturated"),
-    ("closed loop", "closed loop"),
-    ("all requests at once", "all at once"),
-    ("all at once", "all at once"),
-    ("fixed batch", "fixed batch"),
-    ("single stream", "fixed batch"),
-)
 _FORMATS = {
     "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "fp8_block": "fp8", "fp4": "nvfp4", "int4_wo": "int4",
     "awq": "int4", "gptq": "int4",
 }  # fmt: skip
 _NAMED = re.compile(r"nvfp4|mxfp4|fp8|int8|int4|awq|gptq|fp4", re.IGNORECASE)
 _Known = TypeVar("_Known")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Harness:
-    """How a server was loaded, as published/harnesses.csv says, or as the kind of load is usually meant."""
-
-    kind: str  # of `inference.loads.KINDS`
-    requests: float  # sent in all; 0 where not stated
-    bare: bool = False  # an engine without a server
-    scheduled: bool = True  # something decides between steps what runs next
-    length_spread_ratio: float = 0.0
-    cached_input_ratio: float = 0.0
-    eager: bool = False  # kernels launched one by one, not as a captured graph
-    max_sequences: float = 0.0  # as the engine was set; 0 where not stated
-    chunk_tokens: float = 0.0
-    spreads_attention: bool = False  # data-parallel attention for mixtures of experts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +60,7 @@ class Run:
     load: float  # users, batch, requests or requests/s, by the kind of harness; 0 where nothing is stated
     harness: Harness
     family: str
+    launch: Launch
     assumed: tuple[str, ...] = ()  # columns that are not stated
 
 
@@ -93,10 +72,6 @@ class Measured:
     points: tuple[Point, ...]
     run_of: tuple[int, ...]
     refusals: tuple[Refusal, ...]
-
-
-class _Refused(Exception):
-    """A row that cannot be predicted; its text says why."""
 
 
 def read(rows: Iterable[Row]) -> Measured:
@@ -113,7 +88,7 @@ def read(rows: Iterable[Row]) -> Measured:
         try:
             run = read_run(row, origin)
             value = _si(row, run, factor)
-        except (_Refused, SteelyardError) as error:
+        except (Refused, SteelyardError) as error:
             refusals.append(Refusal(id=name, family=origin, metric=metric, reason=str(error)))
             continue
         points.append(Point(id=name, family=origin, metric=metric, value=value, row=row))
@@ -126,6 +101,7 @@ def read(rows: Iterable[Row]) -> Measured:
             run.osl_tokens,
             run.load,
             run.harness,
+            run.launch,
             origin,
         )
         if key not in runs:
@@ -148,7 +124,7 @@ def _si(row: Row, run: Run, factor: float) -> float:
     elif name == "energy_j_per_request":
         value /= run.osl_tokens
     elif name == "decode_tokens_per_s" and run.load != 1.0:
-        raise _Refused("decoding rate of many users: of one or of all is not clear")
+        raise Refused("decoding rate of many users: of one or of all is not clear")
     return value
 
 
@@ -156,37 +132,61 @@ def read_run(row: Row, origin: str = "") -> Run:
     """Return what was run.
 
     Raises:
-        _Refused: Something that a prediction needs is not stated or not known.
+        Refused: Something that a prediction needs is not stated or not known.
     """
     if row["metric"] not in MEASURES:
-        raise _Refused(f"metric {row['metric'][:40]!r} is not predicted")
+        raise Refused(f"metric {row['metric'][:40]!r} is not predicted")
     if any(words in row["notes"] for words in _UNIT_NOTES):
-        raise _Refused("counted per node, device or user of a larger deployment")
+        raise Refused("counted per node, device or user of a larger deployment")
     device = _known(_load_device(row["device"] or row["gpu"]), row["device"] or row["gpu"], "device")
     model = _known(_model(row["model_id"], row["model"]), row["model_id"] or row["model"], "model")
     harness = harness_of(row)
     isl, osl = _number(row, "isl"), _number(row, "osl")
     if not isl:
-        raise _Refused("input length not stated")
+        raise Refused("input length not stated")
     if not osl and row["metric"].startswith("ttft"):
         osl = 1.0
     if not osl:
-        raise _Refused("output length not stated")
+        raise Refused("output length not stated")
     load = _number(row, "load_value")
     if not load and harness.kind != "all at once":
-        raise _Refused("load not stated")
+        raise Refused("load not stated")
     deployment, assumed = _deployment(row, model, harness)
     engine = _engine(device.id, row["engine"], row["engine_version"], row["as_of"][:7])
+    launch = launch_of(
+        row, engine=engine.name, model_id=row["model_id"], device_id=device.id, weights=deployment.compute_dtype,
+        tp=deployment.tp, load=load,
+    )  # fmt: skip
+    if launch.kv_dtype and "kv_dtype" in assumed:
+        deployment = dataclasses.replace(deployment, kv_dtype=launch.kv_dtype)
+    return Run(
+        model=model,
+        device=device,
+        deployment=deployment,
+        engine=_as_launched(engine, launch, harness),
+        isl_tokens=max(isl * harness.length_mean_ratio, 1.0),
+        osl_tokens=max(osl * harness.length_mean_ratio, 1.0),
+        load=load,
+        harness=harness,
+        launch=launch,
+        family=origin,
+        assumed=assumed,
+    )
+
+
+def _as_launched(engine: Engine, launch: Launch, harness: Harness) -> Engine:
+    """Return an engine with the settings of a run in place of its defaults."""
     engine = dataclasses.replace(
         engine,
-        max_sequences=harness.max_sequences or engine.max_sequences,
-        chunk_tokens=harness.chunk_tokens or engine.chunk_tokens,
+        max_sequences=harness.max_sequences or launch.max_sequences or engine.max_sequences,
+        chunk_tokens=harness.chunk_tokens or launch.chunk_tokens or engine.chunk_tokens,
+        eager_steps=float(harness.eager or launch.eager),
     )
-    return Run(
-        model=model, device=device, deployment=deployment, engine=engine, isl_tokens=isl, osl_tokens=osl, load=load,
-        harness=harness,
-        family=origin, assumed=assumed,
-    )  # fmt: skip
+    if launch.memory_ratio and np.max(engine.free_memory_ratio) < 1.0:
+        return dataclasses.replace(engine, free_memory_ratio=launch.memory_ratio)
+    return dataclasses.replace(
+        engine, gpu_memory_utilization_ratio=launch.memory_ratio or engine.gpu_memory_utilization_ratio
+    )
 
 
 @functools.lru_cache(maxsize=512)
@@ -199,10 +199,13 @@ def _load_device(name: str) -> Device | None:
 
 @functools.lru_cache(maxsize=1024)
 def _model(model_id: str, name: str) -> arch.Model | None:
-    try:
-        return model_of_row({"model_id": model_id, "model": name})
-    except SteelyardError:
-        return None
+    """Return the model as the row prints it, which says how its checkpoint is quantised, else as its id says."""
+    for row in ({"model": name}, {"model_id": model_id, "model": name}):
+        try:
+            return model_of_row(row)
+        except SteelyardError:
+            continue
+    return None
 
 
 @functools.lru_cache(maxsize=1024)
@@ -212,7 +215,7 @@ def _engine(device: str, name: str, version: str, as_of: str) -> Engine:
 
 def _known(found: _Known | None, name: str, kind: str) -> _Known:
     if found is None:
-        raise _Refused(f"{kind} {name[:60]!r} is not in the catalogue" if name else f"{kind} not stated")
+        raise Refused(f"{kind} {name[:60]!r} is not in the catalogue" if name else f"{kind} not stated")
     return found
 
 
@@ -223,17 +226,19 @@ def _number(row: Row, name: str) -> float:
 def _deployment(row: Row, model: arch.Model, harness: Harness) -> tuple[Deployment, tuple[str, ...]]:
     devices = int(_number(row, "n_gpus"))
     if not devices:
-        raise _Refused("number of devices not stated")
+        raise Refused("number of devices not stated")
     if "disaggregated prefill" in row["notes"]:
-        raise _Refused("prefill and decode on different devices")
+        raise Refused("served by separate prefill and decode workers, which only the simulator models")
     tp, pp, dp, ep = (int(_number(row, name)) for name in ("tp", "pp", "dp", "ep"))
     assumed = [name for name, ways in (("tp", tp), ("dp", dp), ("ep", ep)) if not ways]
     pp, dp = pp or 1, dp or 1
+    if harness.counts_ways_twice:
+        devices, tp, dp, ep = _counted_once(row, devices, tp, dp, ep)
     tp = tp or max(devices // (pp * dp), 1)
     if tp == 1 and dp == 1 and ep == devices * pp:
         tp = devices  # one engine over all devices: attention is cut over the expert-parallel ranks too
     if tp * pp * dp != devices:
-        raise _Refused(f"tp {tp} x pp {pp} x dp {dp} are not {devices} devices")
+        raise Refused(f"tp {tp} x pp {pp} x dp {dp} are not {devices} devices")
     if model.num_moe_layers and harness.spreads_attention and not ep and dp == 1:
         tp, dp, ep = 1, tp, tp
     if not model.num_moe_layers or (tp * dp) % (ep or 1):
@@ -249,66 +254,35 @@ def _deployment(row: Row, model: arch.Model, harness: Harness) -> tuple[Deployme
     return layout, tuple(assumed)
 
 
+def _counted_once(row: Row, devices: int, tp: int, dp: int, ep: int) -> tuple[int, int, int, int]:
+    """Return devices, tp, dp and ep where a row multiplies ways that share devices.
+
+    Either the devices of one expert (stated as "MoE TP") times the ways of experts, or tp times dp.
+    """
+    of_expert = int(next(iter(re.findall(r"MoE TP (\d+)", row["notes"])), 1))
+    if ep > 1 and of_expert > 1 and of_expert * ep == devices:
+        return of_expert, max(tp // ep, 1), max(dp // ep, 1), ep
+    if tp > 1 and dp > 1 and tp * dp == ep == devices:
+        return tp, tp, 1, tp
+    return devices, tp, dp, ep
+
+
 def _formats(row: Row, model: arch.Model) -> tuple[str, str, bool]:
     """Return the formats of weights and of products, and whether they are not stated.
 
-    Not stated, they are those in the model's name, else those of its checkpoint. A model stored in 4 bits and run in
-    another 4-bit format keeps which of its matrices are narrow.
+    Not stated, they are those in the model's name, else those of its checkpoint. A model stored in 4 (or 8) bits and
+    run in another format as narrow keeps which of its matrices are narrow.
     """
     stated = row["weights_dtype"].split(" ")[0].casefold()
     named = _NAMED.findall(row["model"])
     asked = stated or (named[-1].casefold() if named else model.weight_dtype)
     dtype = _FORMATS.get(asked, asked)
     try:
-        same = dtype_bytes(dtype) < 1 and dtype_bytes(model.weight_dtype) < 1
+        asked_bytes, held_bytes = dtype_bytes(dtype), dtype_bytes(model.weight_dtype)
+        same = max(asked_bytes, held_bytes) <= 1 and (asked_bytes < 1) == (held_bytes < 1)
     except SteelyardError:
-        raise _Refused(f"number format {asked[:20]!r} is not known") from None
+        raise Refused(f"number format {asked[:20]!r} is not known") from None
     return (model.weight_dtype if same else dtype), dtype, not stated
-
-
-@functools.lru_cache(maxsize=1)
-def _harnesses() -> Mapping[str, Row]:
-    return {row["harness"]: row for row in catalog.published("harnesses").rows}
-
-
-def harness_of(row: Row) -> Harness:
-    """Return how the server of a row was loaded."""
-    known = _harnesses().get(row.get("harness", ""))
-    usual = _LOADS.get(row["load"], "")
-    told = known["kind"] if known else ""
-    kind = next((name for words, name in _KINDS if words in told), "") or usual
-    if not kind:
-        raise _Refused(f"how the server was loaded is not known ({told or row['load'] or 'not stated'})")
-    scheduled = known is None or known["scheduler"] != "no"
-    if kind == "fixed batch" and scheduled:
-        kind = "all at once"  # a server takes what is sent together as a queue
-    if known is None:
-        return Harness(kind=kind, requests=0.0)
-    spread = known["length_spread_ratio"]
-    if ":" in spread:  # by source
-        spread = next((part.split(":")[1] for part in spread.split(";") if part.split(":")[0] in row["source"]), "")
-    since = known["attention_dp_since"]
-    return Harness(
-        kind=kind,
-        requests=_requests(known, row),
-        bare=known["server"] == "no",
-        scheduled=scheduled,
-        length_spread_ratio=float(spread or 0.0),
-        cached_input_ratio=float(known["cached_input_ratio"] or 0.0),
-        eager=known["eager"] == "yes",
-        max_sequences=float(known["max_sequences"] or 0.0),
-        chunk_tokens=float(known["chunk_tokens"] or 0.0),
-        spreads_attention=bool(since) and version_numbers(row["engine_version"]) >= version_numbers(since),
-    )
-
-
-def _requests(known: Row, row: Row) -> float:
-    """Return how many requests were sent, by the lengths where the harness says so ("3000 at 128/2048, 2048/128")."""
-    lengths = f"{row['isl']}/{row['osl']}"
-    for count, where in re.findall(r"(\d+) at ([\d/, ]+)", " ".join((known["n_requests"], known["lengths"]))):
-        if lengths in where.replace(" ", "").split(","):
-            return float(count)
-    return float(known["n_requests"]) if known["n_requests"].isdigit() else 0.0
 
 
 def assumed_columns(measured: Measured) -> Mapping[str, int]:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from steelyard.device import Efficiency, device_power_w, effective_compute_dtype
-from steelyard.inference.engine import CALIBRATED, Engine, served
-from steelyard.inference.loads import NUM_STEPS, Load, Queries, Replay, queries, replay
+from steelyard.inference.engine import CALIBRATED, Engine, served, ttft_sigmas
+from steelyard.inference.loads import NUM_STEPS, Load, Queries, Replay, queries, replay, ttft_residual_sigma
 from steelyard.inference.memory import memory, sequence_cache_bytes
 from steelyard.inference.table import StepTable, step_table
 from steelyard.inference.work import step_work
@@ -32,6 +32,7 @@ _METRICS = {
     "tpot": "tpot_s",
     "itl": "median_itl_s",
     "e2e": "e2e_s",
+    "ttft_p99": "last_ttft_s",
 }
 
 
@@ -69,9 +70,27 @@ class Serving:
 
     def predict(self, values: Mapping[str, float]) -> Vector:
         """Return the prediction of every point, in SI; parameters that are not named keep their shipped value."""
+        found, times, flop, efficiency, _ = self._replayed(values)
+        return self._of_points(found, self._power_w(found, times, flop, efficiency))
+
+    def ttft_sigma(self, values: Mapping[str, float], time_sigma: Vector) -> Vector:
+        """Return the spread of the logarithm of every run's TTFT [R]: step times drawn through the load, and the rest.
+
+        Args:
+            values: Parameters.
+            time_sigma: Spread of the logarithm of step times [R].
+        """
+        found, *_, engine = self._replayed(values)
+        late, early = (self._replayed(values, np.exp(sign * time_sigma))[0].ttft_s for sign in (1.0, -1.0))
+        beside = ttft_residual_sigma(found, engine.request_overhead_s, *ttft_sigmas())
+        return np.asarray(np.hypot(np.log(late / early) / 2.0, beside))
+
+    def _replayed(
+        self, values: Mapping[str, float], time_ratio: Array = 1.0
+    ) -> tuple[Replay, Vector, Vector, Efficiency, Engine]:
         efficiency, engine = self._with(values)
         step = self.table.time(_to_steps(efficiency, self.order), _to_steps(engine, self.order))
-        times, flop = self._by_run(step.total_s), self._by_run(step.flop)
+        times, flop = self._by_run(step.total_s) * time_ratio, self._by_run(step.flop)
         found = replay(
             self.load,
             self.asked,
@@ -79,7 +98,7 @@ class Serving:
             request_overhead_s=engine.request_overhead_s,
             admission_steps=engine.admission_steps,
         )
-        return self._of_points(found, self._power_w(found, times, flop, efficiency))
+        return found, times, flop, efficiency, engine
 
     def _by_run(self, of_steps: Array) -> Vector:
         found = np.empty(NUM_STEPS * len(self.measured.runs))
@@ -131,8 +150,6 @@ class Serving:
         here = facts.metric == "ttft"
         runs = facts.run_of[here]
         values[here] = np.where(facts.median[here], found.median_ttft_s[runs], found.ttft_s[runs])
-        here = facts.metric == "ttft_p99"  # the last of those who wait in line: twice the mean wait for even arrivals
-        values[here] = 2.0 * found.ttft_s[facts.run_of[here]]
         return values
 
 
@@ -235,6 +252,8 @@ def _load(runs: Sequence[Run], places: Vector) -> Load:
         prompts_first=of(lambda run: run.engine.prompts_first),
         length_spread_ratio=of(lambda run: run.harness.length_spread_ratio),
         tokens_per_step=np.ones(len(runs)),
+        receive_steps=of(lambda run: run.launch.receive_steps),
+        hold_steps=of(lambda run: run.launch.hold_steps),
     )
 
 

@@ -22,6 +22,7 @@ class Validation:
     predicted: Predicted
     refusals: tuple[Refusal, ...]
     warnings: tuple[str, ...] = ()
+    ordering: Mapping[str, float] | None = None  # how often the better of two layouts was told
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data: `groups` first, then every point and every refusal."""
@@ -29,6 +30,7 @@ class Validation:
             "kind": self.kind,
             "basis": self.basis,
             "groups": [group.to_dict() for group in self.groups],
+            "ordering": dict(self.ordering) if self.ordering else None,
             "points": self._points(),
             "refused": [{"id": r.id, "group": r.family, "metric": r.metric, "reason": r.reason} for r in self.refusals],
         }

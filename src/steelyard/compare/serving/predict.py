@@ -122,7 +122,7 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
     kind = "moe" if question.model.num_moe_layers else "dense"
     time = draws.factor("serving_time", fitted[f"{kind}_time_residual_sigma"].value)
     median, drawn = _at(question, 1.0), _at(question, time)
-    wait = draws.factor("serving_ttft", fitted[f"{kind}_ttft_residual_sigma"].value)
+    wait = draws.factor("serving_ttft", float(np.max(median.ttft_log_sd_ratio)))
     usd, unpriced = _rent(question, draws, drawn)
     figures = [*fitted.values(), economics.pue("hyperscaler")]
     rented = () if usd is None else question.rental.sources
@@ -131,7 +131,7 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
         memory=held,
         median=median,
         drawn=drawn,
-        ttft_s=np.asarray(median.ttft_s) * wait,
+        ttft_s=np.asarray(drawn.ttft_s) * wait,
         usd_per_output_token=usd,
         pue_ratio=pue,
         time_ratio=time,

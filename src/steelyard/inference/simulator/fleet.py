@@ -17,7 +17,6 @@ from steelyard.inference.under_load import Speculation
 from steelyard.records.serving import (
     PREFIX_BALANCE_RATIO,
     ROUTINGS,
-    WHOLE_PROMPTS,
     Autoscaling,
     Batching,
     ReplicaFailures,
@@ -109,7 +108,7 @@ def replica_for(
     batching = Batching(
         token_budget=_UNLIMITED if static else budget,
         max_sequences=most,
-        chunked=engine.name not in WHOLE_PROMPTS,
+        chunked=bool(np.max(engine.splits_prompts)),
         mixed=not bool(np.max(engine.prompts_first)),
         static=static,
     )

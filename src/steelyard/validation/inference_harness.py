@@ -1,0 +1,96 @@
+"""How the server behind a published row was loaded, as published/harnesses.csv says."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from steelyard import catalog
+from steelyard.inference.engine import version_numbers
+from steelyard.validation.points import Row
+
+_LOADS = {"concurrency": "closed loop", "batch": "fixed batch", "rate": "open loop", "max_throughput": "all at once"}
+_KINDS = (  # words in a harness's description -> how it loads the server; the first that fits
+    ("open loop", "open loop"),
+    ("saturated closed loop", "saturated"),
+    ("closed loop", "closed loop"),
+    ("all requests at once", "all at once"),
+    ("all at once", "all at once"),
+    ("fixed batch", "fixed batch"),
+    ("single stream", "fixed batch"),
+)
+
+
+class Refused(Exception):
+    """A row that cannot be predicted; its text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Harness:
+    """How a server was loaded, as published/harnesses.csv says, or as the kind of load is usually meant."""
+
+    kind: str  # of `inference.loads.KINDS`
+    requests: float  # sent in all; 0 where not stated
+    bare: bool = False  # an engine without a server
+    scheduled: bool = True  # something decides between steps what runs next
+    length_mean_ratio: float = 1.0  # of the lengths that its rows print
+    length_spread_ratio: float = 0.0
+    counts_ways_twice: bool = False  # its rows count the ways of expert parallelism as more devices
+    cached_input_ratio: float = 0.0
+    eager: bool = False  # kernels launched one by one, not as a captured graph
+    max_sequences: float = 0.0  # as the engine was set; 0 where not stated
+    chunk_tokens: float = 0.0
+    spreads_attention: bool = False  # data-parallel attention for mixtures of experts
+
+
+@functools.lru_cache(maxsize=1)
+def _harnesses() -> Mapping[str, Row]:
+    return {row["harness"]: row for row in catalog.published("harnesses").rows}
+
+
+def harness_of(row: Row) -> Harness:
+    """Return how the server of a row was loaded."""
+    known = _harnesses().get(row.get("harness", ""))
+    usual = _LOADS.get(row["load"], "")
+    told = known["kind"] if known else ""
+    kind = next((name for words, name in _KINDS if words in told), "") or usual
+    if not kind:
+        raise Refused(f"how the server was loaded is not known ({told or row['load'] or 'not stated'})")
+    scheduled = known is None or known["scheduler"] != "no"
+    if kind == "fixed batch" and scheduled:
+        kind = "all at once"  # a server takes what is sent together as a queue
+    if known is None:
+        return Harness(kind=kind, requests=0.0)
+    since = known["attention_dp_since"]
+    return Harness(
+        kind=kind,
+        requests=_requests(known, row),
+        bare=known["server"] == "no",
+        scheduled=scheduled,
+        length_mean_ratio=float(_by_source(known["length_mean_ratio"], row) or 1.0),
+        length_spread_ratio=float(_by_source(known["length_spread_ratio"], row) or 0.0),
+        counts_ways_twice=bool(known["ways_counted_twice"]) and known["ways_counted_twice"] in row["source"],
+        cached_input_ratio=float(known["cached_input_ratio"] or 0.0),
+        eager=known["eager"] == "yes",
+        max_sequences=float(known["max_sequences"] or 0.0),
+        chunk_tokens=float(known["chunk_tokens"] or 0.0),
+        spreads_attention=bool(since) and version_numbers(row["engine_version"]) >= version_numbers(since),
+    )
+
+
+def _by_source(cell: str, row: Row) -> str:
+    """Return a cell, or the part of it that is for a row's source ("one kind:0.1;another kind:0")."""
+    if ":" not in cell:
+        return cell
+    return next((part.split(":")[1] for part in cell.split(";") if part.split(":")[0] in row["source"]), "")
+
+
+def _requests(known: Row, row: Row) -> float:
+    """Return how many requests were sent, by the lengths where the harness says so ("3000 at 128/2048, 2048/128")."""
+    lengths = f"{row['isl']}/{row['osl']}"
+    for count, where in re.findall(r"(\d+) at ([\d/, ]+)", " ".join((known["n_requests"], known["lengths"]))):
+        if lengths in where.replace(" ", "").split(","):
+            return float(count)
+    return float(known["n_requests"]) if known["n_requests"].isdigit() else 0.0
