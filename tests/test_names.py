@@ -20,7 +20,7 @@ PLAIN = {  # counts, shapes and parameters of formulas that have no unit, and re
     "expanded", "prompts_first", "reserves_answer",  # 0 or 1
     "cache_elements", "activation_elements", "max_sequences", "E", "A", "B", "alpha", "beta",
     "perplexity", "tokens_to_target", "learning_rate",
-    "temperature", "top_p", "load_average",
+    "temperature", "top_p", "load_average", "measured",
 }  # fmt: skip
 
 
