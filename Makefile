@@ -5,11 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 SCENARIO ?=
 
-.PHONY: compare test test-all lint wheel cluster pages clean
+.PHONY: compare real test test-all lint wheel cluster pages clean
 .DELETE_ON_ERROR:
 
 compare: $(VENV)/.installed
 	@$(BIN)/steelyard compare $(SCENARIO)
+
+# Trains and serves a small model on this machine, beside what is predicted for it.
+real: $(VENV)/.installed-run
+	@$(BIN)/steelyard compare --measured
 
 test: lint
 	$(BIN)/python -m pytest -n auto --doctest-modules src/steelyard tests
@@ -56,10 +60,15 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 	@$(BIN)/python -c 'from steelyard.inference.simulator import prepare; prepare()'
 
+$(VENV)/.installed-run: pyproject.toml | $(VENV)/.installed
+	@echo "installing the engines that train and serve (once) ..." >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[run]' >&2
+	@touch $@
+
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing steelyard and its test tools into $(VENV) (once) ..." >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' >&2
-	@touch $(VENV)/.installed $@
+	@touch $(VENV)/.installed $(VENV)/.installed-run $@
 	@$(BIN)/python -c 'from steelyard.inference.simulator import prepare; prepare()'
 
 clean:

@@ -1,6 +1,6 @@
 """Training speed: `steelyard train`, a bare PyTorch loop and the Hugging Face Trainer, in one process and one run.
 
-    OMP_NUM_THREADS=2 .venv/bin/python benchmarks/training.py [PARAMS] [ROUNDS]
+    GOMP_SPINCOUNT=3000 OMP_NUM_THREADS=2 .venv/bin/python benchmarks/training.py [PARAMS] [ROUNDS]
 
 The same model, text, batch, optimizer and gradient clipping for all three. They take turns; each line is the median
 over the rounds of the processor time between the first step and the last, whatever was done in it: other load on the

@@ -14,3 +14,11 @@ def no_measured_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
         folder = tmp_path_factory.mktemp("data-home")
         patch.setenv("XDG_DATA_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture
+def measured_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let a test have measurements of its own."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.delenv("STEELYARD_DATA", raising=False)
+    return tmp_path

@@ -21,7 +21,7 @@ PLAIN = {  # counts, shapes and parameters of formulas that have no unit, and re
     "expanded", "prompts_first", "splits_prompts", "eager_prompts", "eager_steps", "reserves_answer",  # 0 or 1
     "cache_elements", "activation_elements", "max_sequences", "E", "A", "B", "alpha", "beta",
     "perplexity", "tokens_to_target", "learning_rate",
-    "temperature", "top_p", "load_average",
+    "temperature", "top_p", "load_average", "measured",
 }  # fmt: skip
 
 

@@ -6,14 +6,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import steelyard.cli
 import steelyard.compare
+from commands import answer, document, refusal
 from steelyard import catalog
-from steelyard.cli.main import run
 from steelyard.compare.claims import claims
 from steelyard.compare.result import ROUTES, Comparison
 from steelyard.compare.scenario import Scenario
@@ -23,28 +22,6 @@ FACTORS = [
     "purpose", "compute_cost", "time_to_value", "hardware_requirements", "enterprise_relevance", "scalability",
     "optimisation_goals",
 ]  # fmt: skip
-
-
-def answer(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
-    assert run(list(arguments)) == code
-    out, err = capsys.readouterr()
-    assert all(line.startswith("steelyard: warning: ") for line in err.splitlines())
-    return out
-
-
-def document(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(answer(capsys, *arguments))
-    parts = ("schema", "steelyard_version", "inputs", "result", "breakdown", "sources", "warnings")
-    assert all(part in found for part in parts)
-    return found
-
-
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: str, code: int) -> str:
-    assert run(list(arguments)) == code
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1
-    return err
 
 
 def test_compare_answers_a_newcomer(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,14 +35,14 @@ def test_compare_answers_a_newcomer(capsys: pytest.CaptureFixture[str]) -> None:
 def test_compare_as_json_is_the_whole_answer_and_can_be_weighed_again(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    first = document(capsys, "compare", "--json")
+    first = document(capsys, "compare")
     assert first["schema"] == "steelyard/compare/1"
     assert list(first["breakdown"]) == FACTORS
     assert [route["route"] for route in first["result"]["routes"]] == list(ROUTES)
     assert all(source["title"] for source in first["sources"])
     again = tmp_path / "again.yaml"
     again.write_text(json.dumps(first["inputs"]))
-    assert document(capsys, "compare", str(again), "--json")["result"] == first["result"]
+    assert document(capsys, "compare", str(again))["result"] == first["result"]
 
 
 @pytest.fixture
@@ -148,7 +125,7 @@ def test_claims_are_listed_with_verdict_and_sources(capsys: pytest.CaptureFixtur
     found = claims()
     out = answer(capsys, "claims")
     assert sum(line.startswith(("HOLDS", "DOES NOT HOLD", "NO SOURCE")) for line in out.splitlines()) == len(found)
-    listed = document(capsys, "claims", "--json")
+    listed = document(capsys, "claims")
     assert [claim["id"] for claim in listed["claims"]] == [claim.id for claim in found]
     assert sum(listed["result"].values()) == len(found)
     table = answer(capsys, "claims", "--markdown")
@@ -160,7 +137,7 @@ def test_catalog_lists_its_kinds_and_their_records(capsys: pytest.CaptureFixture
     assert all(kind in kinds for kind in catalog.kinds())
     out = answer(capsys, "catalog", "list", "accelerators")
     assert len(out.splitlines()) == len(catalog.accelerators()) + 2
-    rows = document(capsys, "catalog", "list", "models", "--json")["result"]
+    rows = document(capsys, "catalog", "list", "models")["result"]
     assert [row["id"] for row in rows] == list(catalog.models())
     assert "nearest: accelerators" in refusal(capsys, "catalog", "list", "acelerators", code=3)
 
@@ -169,7 +146,7 @@ def test_catalog_shows_every_figure_with_its_source(capsys: pytest.CaptureFixtur
     out = answer(capsys, "catalog", "show", "h100")
     assert "80 GB" in out
     assert "published" in out
-    shown = document(capsys, "catalog", "show", "h100", "--json")
+    shown = document(capsys, "catalog", "show", "h100")
     assert shown["result"]["id"] == "h100-sxm5-80gb"
     cited = {name for figure in shown["result"]["figures"] for name in figure["source"].split(" + ")}
     assert cited == {source["id"] for source in shown["sources"]}
@@ -179,8 +156,8 @@ def test_catalog_shows_every_figure_with_its_source(capsys: pytest.CaptureFixtur
 def test_catalog_check_counts_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
     out = answer(capsys, "catalog", "check", "--today", "2026-11-26")
     assert out.splitlines()[-1].startswith("0 errors, ")
-    later = document(capsys, "catalog", "check", "--today", "2036-11-22", "--json")["result"]
-    now = document(capsys, "catalog", "check", "--today", "2026-11-26", "--json")["result"]
+    later = document(capsys, "catalog", "check", "--today", "2036-11-22")["result"]
+    now = document(capsys, "catalog", "check", "--today", "2026-11-26")["result"]
     assert sum(issue["level"] == "warning" for issue in later) > sum(issue["level"] == "warning" for issue in now)
     assert "YYYY-MM-DD" in refusal(capsys, "catalog", "check", "--today", "soon", code=2)
 

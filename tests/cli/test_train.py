@@ -4,40 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from steelyard.cli.main import run
+from commands import answer, document, refusal
 from steelyard.cli.quantities import TOKENS
 from steelyard.compare.jobs.layouts import parse_layout
 from steelyard.errors import InputError
 from steelyard.training import Layout
 
 JOB = ("--model", "llama-3.1-8b", "--on", "h100-sxm", "--tokens", "1T", "--seq-len", "8192")
-DOCUMENT = ("schema", "steelyard_version", "inputs", "result", "breakdown", "sources", "warnings")
-
-
-def answer(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
-    assert run(list(arguments)) == code, capsys.readouterr().err
-    out, err = capsys.readouterr()
-    assert all(line.startswith("steelyard: warning: ") for line in err.splitlines())
-    return out
-
-
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: str, code: int) -> str:
-    assert run(list(arguments)) == code
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1
-    return err
-
-
-def document(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(answer(capsys, *arguments, "--json", code=code))
-    assert all(part in found for part in DOCUMENT)
-    assert all(source["title"] for source in found["sources"])
-    return found
 
 
 def test_predict_train_shows_step_memory_run_and_loss(capsys):

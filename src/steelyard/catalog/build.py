@@ -58,6 +58,8 @@ def accelerator(raw: Document, file: DataFile, known: Sources) -> Accelerator:
         tdp_w=value("tdp_w"),
         idle_w=value("idle_w"),
         devices_per_node=round(value("devices_per_node")),
+        l2_bytes=value("l2_bytes"),
+        l2_bytes_per_s=value("l2_bytes_per_s"),
         figures=MappingProxyType(stated),
         aliases=_names(raw, "aliases", file),
         notes=str(raw.get("notes", "")),

@@ -77,7 +77,9 @@ def load_calibration(folders: str) -> Mapping[str, Mapping[str, Figure]]:
             build.id_matches(raw, file)
         read = build.figures(raw, schemas("schema.toml")["calibration"], file, known)
         if file.id in found:
-            _no_new_fields(read, found[file.id], file)
+            # What an engine makes of a device may be restated for serving: any figure of the device's.
+            also = found["device"] if file.id == "inference" else {}
+            _no_new_fields(read, {**also, **found[file.id]}, file)
         found.setdefault(file.id, {}).update(read)
     return {name: MappingProxyType(figures) for name, figures in found.items()}
 

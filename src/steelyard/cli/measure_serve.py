@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,11 @@ from steelyard.cli.quantities import DURATION, LATENCY, RATE
 from steelyard.errors import InputError
 
 if TYPE_CHECKING:
+    from steelyard.compare.measured import Row
     from steelyard.measure.load import LoadPlan
+    from steelyard.measure.load.client import Endpoint
+    from steelyard.records.requests import RequestEvents
+    from steelyard.records.serving_metrics import ServingMetrics
     from steelyard.records.workload import Lengths, Objective
 
 
@@ -37,6 +42,13 @@ if TYPE_CHECKING:
 @click.option("--tpot", type=LATENCY, metavar="TIME", help="Objective of every request, as 50ms.")
 @click.option("--events", type=click.Path(path_type=Path), metavar="FILE", help="Each request, as .csv or .jsonl.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of arrivals, lengths and prompts.")
+@click.option(
+    "--predict", metavar="MODEL", help="What is served (a folder, config.json or catalogue name): predict it."
+)
+@click.option("--on", metavar="DEVICE", help="Of each replica, with --predict; this machine where it was measured.")
+@click.option("--replicas", type=click.IntRange(1), default=1, show_default=True, help="Behind it, with --predict.")
+@click.option("--slots", type=click.IntRange(1), help="Requests at once on a replica, with --predict.")
+@click.option("--engine", default="llama.cpp", show_default=True, help="Of the replicas, with --predict.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @output_option
 def command(output: Path | None, as_json: bool, **asked: Any) -> int:
@@ -59,11 +71,8 @@ def command(output: Path | None, as_json: bool, **asked: Any) -> int:
     lengths = _lengths(asked)
     objective = Objective(ttft_s=asked["ttft"] or math.inf, tpot_s=asked["tpot"] or math.inf)
     endpoint = run_loop(find_endpoint(asked["url"], model=asked["model"], api=asked["api"], timeout_s=asked["timeout"]))
-    inputs = {name: str(value) if isinstance(value, Path) else value for name, value in asked.items()}
-    label = f"{endpoint.model} at {endpoint.url}, {lengths.label}"
-    if asked["sweep"]:
-        return _sweep(endpoint, lengths, objective, asked, inputs, label, as_json, output)
-    return _one_load(endpoint, _plan(lengths, asked), objective, asked, inputs, label, as_json, output)
+    asking = _Asking(endpoint, lengths, objective, asked, as_json=as_json, output=output)
+    return asking.sweep() if asked["sweep"] else asking.one_load()
 
 
 def _check(asked: dict[str, Any]) -> None:
@@ -103,61 +112,87 @@ def _plan(lengths: Lengths, asked: dict[str, Any]) -> LoadPlan:
     )
 
 
-def _one_load(
-    endpoint: Any,
-    plan: LoadPlan,
-    objective: Objective,
-    asked: dict[str, Any],
-    inputs: dict[str, Any],
-    label: str,
-    as_json: bool,
-    output: Path | None,
-) -> int:
-    from steelyard.measure.load import measure_load
-    from steelyard.measure.load.events_file import as_text
-    from steelyard.measure.load.warnings import load_warnings
-    from steelyard.records.serving_metrics import serving_metrics
-    from steelyard.report import load as report
+@dataclass(frozen=True)
+class _Asking:
+    """One measurement: where it goes, what is sent, what becomes of the answer."""
 
-    with progress_line(f"of {len(plan):,} requests answered, {{}} in flight") as progress:
-        events = measure_load(endpoint, plan, seed=asked["seed"], progress=progress)
-    if asked["events"]:
-        deliver(as_text(events, form=asked["events"].suffix.lower()[1:]), asked["events"])
-    found = serving_metrics(events, objective)
-    warnings = load_warnings(endpoint, found)
-    width, _ = screen()
-    limited = asked["ttft"] is not None or asked["tpot"] is not None
-    text = report.load_text(found, f"{label}; {plan.label}", limited=limited, width=None if output else width)
-    warn(warnings)
-    deliver(report.load_json(inputs, found.to_dict(), warnings) if as_json else text, output)
-    return int(found.num_answered == 0)
+    endpoint: Endpoint
+    lengths: Lengths
+    objective: Objective
+    asked: dict[str, Any]
+    _: KW_ONLY
+    as_json: bool
+    output: Path | None
 
+    @property
+    def label(self) -> str:
+        return f"{self.endpoint.model} at {self.endpoint.url}, {self.lengths.label}"
 
-def _sweep(
-    endpoint: Any,
-    lengths: Lengths,
-    objective: Objective,
-    asked: dict[str, Any],
-    inputs: dict[str, Any],
-    label: str,
-    as_json: bool,
-    output: Path | None,
-) -> int:
-    from steelyard.measure.load import sweep
-    from steelyard.report import load as report
+    @property
+    def width(self) -> int | None:
+        return None if self.output else screen()[0]
 
-    limit = {} if asked["requests"] is None else {"max_requests": asked["requests"]}
-    with progress_line("requests answered at this rate, {} in flight") as progress:
-        found = sweep(
-            endpoint,
-            lengths,
-            objective,
-            duration_s=asked["duration"],
-            seed=asked["seed"],
-            progress=progress,
-            **limit,
-        )
-    width, _ = screen()
-    text = report.sweep_text(found, label, width=None if output else width)
-    deliver(report.load_json(inputs, found.to_dict(), ()) if as_json else text, output)
-    return int(found.knee_request_rate_per_s == 0)
+    def one_load(self) -> int:
+        from steelyard.measure.load import measure_load
+        from steelyard.measure.load.events_file import as_text
+        from steelyard.measure.load.warnings import load_warnings
+        from steelyard.records.serving_metrics import serving_metrics
+        from steelyard.report import load as report
+
+        asked, plan = self.asked, _plan(self.lengths, self.asked)
+        with progress_line(f"of {len(plan):,} requests answered, {{}} in flight") as progress:
+            events = measure_load(self.endpoint, plan, seed=asked["seed"], progress=progress)
+        if asked["events"]:
+            deliver(as_text(events, form=asked["events"].suffix.lower()[1:]), asked["events"])
+        found = serving_metrics(events, self.objective)
+        warnings, beside = load_warnings(self.endpoint, found), self._beside(events, found)
+        limited = asked["ttft"] is not None or asked["tpot"] is not None
+        text = report.load_text(found, f"{self.label}; {plan.label}", limited=limited, beside=beside, width=self.width)
+        warn(warnings)
+        result = found.to_dict() | {"predicted": [row.to_dict() for row in beside]}
+        self._deliver(text, result, warnings)
+        return int(found.num_answered == 0)
+
+    def sweep(self) -> int:
+        from steelyard.measure.load import sweep
+        from steelyard.report import load as report
+
+        asked = self.asked
+        limit = {} if asked["requests"] is None else {"max_requests": asked["requests"]}
+        with progress_line("requests answered at this rate, {} in flight") as progress:
+            found = sweep(
+                self.endpoint, self.lengths, self.objective, duration_s=asked["duration"], seed=asked["seed"],
+                progress=progress, **limit,
+            )  # fmt: skip
+        self._deliver(report.sweep_text(found, self.label, width=self.width), found.to_dict(), ())
+        return int(found.knee_request_rate_per_s == 0)
+
+    def _beside(self, events: RequestEvents, found: ServingMetrics) -> tuple[Row, ...]:
+        """Return the load beside what is predicted for it, where that was asked for."""
+        asked = self.asked
+        if asked["predict"] is None or not found.num_answered:
+            return ()
+        import numpy as np
+
+        from steelyard import arch
+        from steelyard.compare.measured import load_rows, machine_record
+
+        on = asked["on"] or machine_record(processes=asked["replicas"])
+        if on is None:
+            raise InputError(
+                "--predict: this machine has no record; run `steelyard measure machine`, or give --on DEVICE"
+            )
+        answered = np.array([not error for error in events.error])
+        return load_rows(
+            arch.load(asked["predict"]), found, on=on, isl_tokens=float(events.isl_tokens[answered].mean()),
+            osl_tokens=float(events.osl_tokens[answered].mean()), users=asked["concurrency"],
+            request_rate_per_s=None if asked["concurrency"] else asked["rate"] or found.request_rate_per_s,
+            replicas=asked["replicas"], slots=asked["slots"], engine=asked["engine"],
+            weight_dtype="fp16" if asked["engine"] == "llama.cpp" else None,
+        )  # fmt: skip
+
+    def _deliver(self, text: str, result: dict[str, Any], warnings: tuple[str, ...]) -> None:
+        from steelyard.report.load import load_json
+
+        inputs = {name: str(value) if isinstance(value, Path) else value for name, value in self.asked.items()}
+        deliver(load_json(inputs, result, warnings) if self.as_json else text, self.output)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from steelyard.cli.beside import training_beside
 from steelyard.cli.output import deliver, output_option, screen
 from steelyard.cli.quantities import NATS
 from steelyard.cli.run_options import Economy, economy_options
@@ -47,8 +48,9 @@ def command(
     economy = Economy(on=on, price_usd_per_device_s=price, stated_flop_per_s=peak)
     measures = measure_training(events, peak_flop_per_s=economy.peak_flop_per_s(events), target_loss_nats=target_loss)
     cost = economy.cost_usd(measures.usage.device_s)
+    beside = training_beside(run, events, measures, on)
     width, _ = screen()
     if as_json:
-        deliver(training_json(measures, inputs={"run": str(run)}, cost_usd=cost), output)
+        deliver(training_json(measures, inputs={"run": str(run)}, cost_usd=cost, beside=beside), output)
     else:
-        deliver(training_table(measures, cost_usd=cost, width=width), output)
+        deliver(training_table(measures, cost_usd=cost, beside=beside, width=width), output)

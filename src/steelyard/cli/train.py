@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from steelyard.cli.beside import training_beside
 from steelyard.cli.output import complain, deliver, output_option, screen
 from steelyard.cli.run_options import Economy, economy_options, needs_training_extra
 from steelyard.errors import InputError, SteelyardError
 
 if TYPE_CHECKING:
-    from steelyard.runtime.train import TrainJob
+    from collections.abc import Callable
+
+    from steelyard.records.training import Event
+    from steelyard.runtime.train import TrainJob, Watch
 
 _OPTIONS = {  # option -> where it stands in the job
     "out": ("out",), "data": ("data",), "model": ("model",), "finetune": ("finetune",), "lora": ("lora", "rank"),
@@ -89,11 +93,10 @@ def command(
         prepare(stated)
         return launch(stated.processes, sys.argv[1:])
     from steelyard.cli.train_progress import Progress
-    from steelyard.measure.watch import watch_training
     from steelyard.runtime.train import train, train_on
 
     with Progress(stated, economy, shown=rank() == 0 and sys.stderr.isatty()) as progress:
-        watch = watch_training(on_event=progress, cost_usd=economy.cost_usd)
+        watch = _watch(stated, economy, progress)
         try:
             ended = train_on(ray, stated, watch, told=_tell) if ray else train(stated, watch)
         except SteelyardError as error:
@@ -109,6 +112,12 @@ def _tell(line: str) -> None:
     complain("train", line)
 
 
+def _watch(job: TrainJob, economy: Economy, progress: Callable[[Event], None]) -> Watch:
+    from steelyard.measure.watch import watch_training
+
+    return watch_training(on_event=progress, cost_usd=economy.cost_usd, questions=job.evaluate.questions)
+
+
 def _answer(job: TrainJob, economy: Economy, *, as_json: bool, to_file: bool) -> str:
     """Return what the run measured."""
     from steelyard.measure.training import measure_training
@@ -119,9 +128,10 @@ def _answer(job: TrainJob, economy: Economy, *, as_json: bool, to_file: bool) ->
     target = job.limits.target_loss_nats
     measures = measure_training(events, peak_flop_per_s=economy.peak_flop_per_s(events), target_loss_nats=target)
     cost = economy.cost_usd(measures.usage.device_s)
+    beside = training_beside(job.out, events, measures, economy.on)
     if as_json:
-        return training_json(measures, inputs=job.model_dump(mode="json"), cost_usd=cost)
-    return training_table(measures, cost_usd=cost, width=None if to_file else screen()[0])
+        return training_json(measures, inputs=job.model_dump(mode="json"), cost_usd=cost, beside=beside)
+    return training_table(measures, cost_usd=cost, beside=beside, width=None if to_file else screen()[0])
 
 
 def _changes(given: dict[str, Any]) -> dict[str, Any]:

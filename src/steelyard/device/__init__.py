@@ -10,14 +10,14 @@ from steelyard.device.collectives import (
 )
 from steelyard.device.dtypes import effective_compute_dtype, peak_flop_per_s
 from steelyard.device.efficiency import Efficiency
-from steelyard.device.hardware import Device, draw_efficiency, from_accelerator, load
+from steelyard.device.hardware import Device, draw_efficiency, from_accelerator, load, reading_again
 from steelyard.device.memory import usable_memory_bytes
 from steelyard.device.power import device_power_w, host_power_w, power_w
 from steelyard.device.roofline import PassTime, Rates, operator_time, pass_time, rates_for, time_at
 
 NOT_MODELLED: tuple[str, ...] = (
     "clock throttling under sustained load and differences between units of one device",
-    "reuse of the last-level cache between kernels",
+    "reuse of the last-level cache between kernels, but for weights that fit it",
     "kernels of one device running at the same time",
     "separate kernels that quantise activations (taken as fused into their neighbours)",
     "reduction inside the switch (NVLink SHARP): all-reduce is reduce-scatter plus all-gather",
@@ -49,6 +49,7 @@ __all__ = [
     "peak_flop_per_s",
     "power_w",
     "rates_for",
+    "reading_again",
     "time_at",
     "usable_memory_bytes",
 ]

@@ -48,6 +48,30 @@ def from_accelerator(accelerator: Accelerator) -> Device:
     return Device(accelerator=accelerator, efficiency=_efficiency.from_figures(figures, accelerator.vendor))
 
 
+def reading_again(device: Device, touched_bytes: float) -> Device:
+    """Return the device as work sees it that reads the same bytes over and over: what fits the cache stays in it.
+
+    seconds per byte = kept / l2 bandwidth + (1 - kept) / memory bandwidth, kept = min(1, l2_bytes / touched_bytes)
+
+    Args:
+        device: Unchanged where the rate of its cache is not stated.
+        touched_bytes: Read in one round, for example all weights in a step of decoding.
+
+    Assumes:
+        Whatever is kept is as likely one part as another; a cache that drops the oldest first keeps less.
+
+    Example:
+        >>> reading_again(load("h100"), 1e9) == load("h100")
+        True
+    """
+    card = device.accelerator
+    if not card.l2_bytes_per_s or not touched_bytes:
+        return device
+    kept = min(1.0, card.l2_bytes / touched_bytes)
+    rate = 1.0 / (kept / card.l2_bytes_per_s + (1.0 - kept) / card.hbm_bytes_per_s)
+    return dataclasses.replace(device, accelerator=dataclasses.replace(card, hbm_bytes_per_s=rate))
+
+
 def draw_efficiency(device: Device, rng: np.random.Generator, draws: int) -> Device:
     """Return the device with `draws` joint draws [D] of its efficiency in place of the middle values.
 

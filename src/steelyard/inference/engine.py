@@ -80,8 +80,8 @@ IN_ENGINE = (
 def served(device: Device) -> Device:
     """Return a device with what its kernels reach inside a serving engine.
 
-    Each figure of `IN_ENGINE` is scaled by its fitted value over the one of a kernel timed alone, so that draws of it
-    stay draws.
+    Each figure of `IN_ENGINE`, and each that the vendor has a fitted one of ("memory_ratio.this-machine"), is scaled by
+    its fitted value over the one of a kernel timed alone, so that draws of it stay draws.
 
     Example:
         >>> from steelyard import device
@@ -91,9 +91,10 @@ def served(device: Device) -> Device:
     """
     figures, alone = catalog.calibration("inference"), catalog.calibration("device")
     vendor = device.accelerator.vendor.casefold()
+    own = tuple(item.name for item in dataclasses.fields(device.efficiency) if f"{item.name}.{vendor}" in figures)
     scaled = {
-        name: getattr(device.efficiency, name) * (_value(figures, name) / _value(alone, name, vendor))
-        for name in IN_ENGINE
+        name: getattr(device.efficiency, name) * (_value(figures, name, vendor) / _value(alone, name, vendor))
+        for name in {*IN_ENGINE, *own}
     }
     return dataclasses.replace(device, efficiency=dataclasses.replace(device.efficiency, **scaled))
 
@@ -121,8 +122,9 @@ def engine_for(device: Device, name: str | None = None, version: str = "", *, as
     large = device.accelerator.hbm_bytes * visible >= _value(figures, "large_memory_bytes")
     size = "large" if large else "small"
     engine = rules["engine"]
-    calibrated = {field: _value(figures, field, engine) for field in CALIBRATED}
-    calibrated["time_ratio"] *= _value(figures, "vendor_time_ratio", device.accelerator.vendor.casefold())
+    vendor = device.accelerator.vendor.casefold()
+    calibrated = {field: _value(figures, field, vendor, engine) for field in CALIBRATED}
+    calibrated["time_ratio"] *= _value(figures, "vendor_time_ratio", vendor)
     return Engine(
         name=engine,
         gpu_memory_utilization_ratio=rules.value("memory"),
@@ -147,11 +149,12 @@ def ttft_sigmas() -> tuple[float, float]:
     return _value(figures, "overhead_residual_sigma"), _value(figures, "waiting_residual_sigma")
 
 
-def _value(figures: Mapping[str, Figure], name: str, variant: str = "") -> float:
-    figure = figures.get(f"{name}.{variant}") or figures.get(name)
-    if figure is None:
-        raise CatalogError(f"calibration/inference.toml: no figure {name!r}")
-    return figure.value
+def _value(figures: Mapping[str, Figure], name: str, *variants: str) -> float:
+    """Return a figure of the first variant that has one, else the general one."""
+    for key in (*(f"{name}.{variant}" for variant in variants), name):
+        if key in figures:
+            return figures[key].value
+    raise CatalogError(f"calibration/inference.toml: no figure {name!r}")
 
 
 def _rules(name: str, version: str, as_of: str) -> Row:

@@ -109,7 +109,7 @@ def step(
         decode_tokens=decode_tokens,
         routing_spread_ratio=engine.routing_spread_ratio,
     )
-    return time_step(work, device, engine)
+    return time_step(work, _device.reading_again(device, work.weight_bytes), engine)
 
 
 def time_step(work: StepWork, device: Device, engine: Engine) -> Step:

@@ -64,6 +64,11 @@ class StepWork:
     def flop(self) -> Array:
         return sum((op.count * op.flop for op, _ in self.operators), 0.0)
 
+    @property
+    def weight_bytes(self) -> float:
+        """Weights read in the step, the most where there are several."""
+        return float(np.max(sum((op.count * op.weight_bytes for op, _ in self.operators), 0.0)))
+
 
 def step_work(
     model: arch.Model,

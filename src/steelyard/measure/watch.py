@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from steelyard.measure.cloze import cloze_accuracy
 from steelyard.records.training import Event
@@ -10,12 +11,16 @@ from steelyard.runtime.train import Watch
 
 
 def watch_training(
-    *, on_event: Callable[[Event], None] | None = None, cost_usd: Callable[[float], float | None] | None = None
+    *,
+    on_event: Callable[[Event], None] | None = None,
+    cost_usd: Callable[[float], float | None] | None = None,
+    questions: int = 200,
 ) -> Watch:
     """Return a watch that asks the trained model the cloze task of its held-out text.
 
     Args:
         on_event: Hears every event.
         cost_usd: Device-seconds to money, None where there is no price.
+        questions: Of the cloze task at the end; 0 leaves it out.
     """
-    return Watch(on_event=on_event, cost_usd=cost_usd, judge=cloze_accuracy)
+    return Watch(on_event=on_event, cost_usd=cost_usd, judge=partial(cloze_accuracy, questions=questions))

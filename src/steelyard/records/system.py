@@ -31,5 +31,7 @@ class Accelerator:
     idle_w: float
     devices_per_node: int
     figures: Mapping[str, Figure] = field(hash=False)  # field name (peak_flop_per_s.bf16 for rates) -> figure
+    l2_bytes: float = 0.0  # of the last cache before memory
+    l2_bytes_per_s: float = 0.0  # out of it; 0 where it is not stated: then weights always come from memory
     aliases: tuple[str, ...] = ()
     notes: str = ""

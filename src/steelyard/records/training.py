@@ -38,6 +38,10 @@ class Started(_Event):
     flop_per_token: float | None = None  # forward and backward, None where the architecture is not known
     bytes_per_token: float | None = None  # of the held-out text
     trained_params: int | None = None  # where not all are
+    micro_batch: int | None = None  # most sequences of one pass of one process; None where it is not told
+    threads: int | None = None  # of one process on a CPU
+    sharding: str = "ddp"  # or "fsdp"
+    lora_rank: int | None = None  # of adapters; None where all weights are trained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from steelyard.compare.measured import Row
 from steelyard.measure.load.sweep import Sweep
 from steelyard.records.serving_metrics import ServingMetrics, Spread
 from steelyard.report.json_document import document, dump
 from steelyard.report.listing import table
+from steelyard.report.measured import beside_rows
 from steelyard.units import format_number, format_quantity
 
 _TIMES = {"ttft": "TTFT", "tpot": "TPOT", "itl": "ITL", "e2e": "E2E"}
 
 
-def load_text(found: ServingMetrics, label: str, *, limited: bool, width: int | None = None) -> str:
-    """Return the rates and the percentiles of one load."""
+def load_text(
+    found: ServingMetrics, label: str, *, limited: bool, beside: Sequence[Row] = (), width: int | None = None
+) -> str:
+    """Return the rates and the percentiles of one load, and what was predicted for it as a second table."""
     lines = [
         label,
         f"{found.num_answered:,} of {found.num_requests:,} requests answered in {_time(found.elapsed_s)}; "
@@ -31,7 +35,8 @@ def load_text(found: ServingMetrics, label: str, *, limited: bool, width: int | 
     if found.errors:
         lines.append("Failed: " + ", ".join(f"{count:,} {kind}" for kind, count in found.errors.items()))
     rows = [_row(shown, getattr(found, name)) for name, shown in _TIMES.items()]
-    return "\n".join(lines) + "\n\n" + table(rows, width=width)
+    predicted = f"\n{beside_rows(beside, width=width)}" if beside else ""
+    return "\n".join(lines) + "\n\n" + table(rows, width=width) + predicted
 
 
 def _row(name: str, found: Spread) -> dict[str, str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from steelyard.compare.measured import Row
 from steelyard.measure.training import TrainingMeasures
 from steelyard.records.training import Started, Stepped
 from steelyard.report.json_document import document, dump
 from steelyard.report.listing import table
+from steelyard.report.measured import beside_rows
 from steelyard.runtime.train import Limits
 from steelyard.units import format_quantity
 
@@ -24,15 +26,23 @@ ENDS = {
 }
 
 
-def training_table(measures: TrainingMeasures, *, cost_usd: float | None = None, width: int | None = None) -> str:
-    """Return the numbers of a run as a table."""
+def training_table(
+    measures: TrainingMeasures,
+    *,
+    cost_usd: float | None = None,
+    beside: Sequence[Row] = (),
+    width: int | None = None,
+) -> str:
+    """Return the numbers of a run as a table, and those that are predicted as a second one."""
     rows = [{"measured": name, "value": value, "how": how} for name, value, how in _rows(measures, cost_usd)]
-    return table(rows, width=width)
+    return table(rows, width=width) + (f"\n{beside_rows(beside, width=width)}" if beside else "")
 
 
-def training_json(measures: TrainingMeasures, *, inputs: Mapping[str, Any], cost_usd: float | None = None) -> str:
+def training_json(
+    measures: TrainingMeasures, *, inputs: Mapping[str, Any], cost_usd: float | None = None, beside: Sequence[Row] = ()
+) -> str:
     """Return the numbers of a run as one JSON document."""
-    result = dataclasses.asdict(measures) | {"cost_usd": cost_usd}
+    result = dataclasses.asdict(measures) | {"cost_usd": cost_usd, "predicted": [row.to_dict() for row in beside]}
     return dump(document(SCHEMA, inputs=inputs, result=result, breakdown={}, sources=()))
 
 

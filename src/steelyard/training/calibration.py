@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 from steelyard import catalog
-from steelyard.catalog.files import overlay
 from steelyard.errors import CatalogError
 from steelyard.records.figure import Figure
 from steelyard.records.system import Accelerator
@@ -86,12 +84,7 @@ def device_family(accelerator: Accelerator) -> str:
 
 def shipped(accelerator: Accelerator) -> Parameters:
     """Return the calibrated parameters of a device: its family's where there are any, else the global ones."""
-    return _shipped(device_family(accelerator), overlay())
-
-
-@lru_cache(maxsize=64)
-def _shipped(family: str, folders: str) -> Parameters:  # noqa: ARG001 - the key under which figures are cached
-    return resolve(catalog.calibration("training"), family)
+    return resolve(catalog.calibration("training"), device_family(accelerator))
 
 
 def resolve(figures: Mapping[str, Figure], family: str) -> Parameters:

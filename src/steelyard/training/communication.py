@@ -63,10 +63,10 @@ def traffic(model: Model, device: Device, layout: Layout, recipe: Recipe, *, seq
 def _hop(model: Model, device: Device, layout: Layout, tokens: Array) -> Array:
     """Return the time to hand one micro-batch's activations to the next pipeline stage [s]."""
     stride = np.asarray(layout.tp) * layout.cp * np.asarray(layout.dp)
-    hop = collective_time(
-        "point_to_point", tokens / layout.tp * model.hidden * ELEMENT_BYTES, 2, device, span=2 * stride
+    ends = np.where(np.asarray(layout.pp) > 1, 2, 1)  # a stage alone hands nothing over, and needs no link
+    return collective_time(
+        "point_to_point", tokens / layout.tp * model.hidden * ELEMENT_BYTES, ends, device, span=2 * stride
     )
-    return np.where(np.asarray(layout.pp) > 1, hop, 0.0)
 
 
 def _between_replicas(model: Model, device: Device, layout: Layout, recipe: Recipe) -> tuple[Array, Array, Array]:

@@ -17,6 +17,7 @@ class NumpyKernels:
     library = f"NumPy {np.__version__}"
     device = "cpu"
     dtypes = ("fp32",)
+    threads = 0  # as its library chooses: nothing is known of them
 
     def synchronise(self) -> None:
         """Nothing to wait for."""
@@ -58,6 +59,7 @@ class TorchKernels:
         self.torch = torch
         self.library = f"PyTorch {torch.__version__}"
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.threads = threads if self.device == "cpu" else 0
         self.kinds = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
         self.dtypes = tuple(self.kinds)
 

@@ -17,7 +17,10 @@ from typing import Any
 
 from steelyard.errors import OutsideProgramError
 from steelyard.measure.machine.power import energy_counter, mean_power_w
+from steelyard.measure.machine.probes import can_probe, measure_probes
 from steelyard.measure.machine.timing import Reading
+from steelyard.records.trial import Probe
+from steelyard.runtime.threads import thread_variables
 
 _WORKER, _COLLECTIVES = "steelyard.measure.machine.worker", "steelyard.measure.machine.collectives"
 _TIMEOUT_S, _IDLE_S = 300.0, 2.0
@@ -47,10 +50,12 @@ class Machine:
     cores: int
     whole: Share
     shared: Share | None  # None on a machine with one core
+    core: Share | None = None  # one process with one thread while the others are idle; None where that is the whole
     all_reduce_s: Mapping[int, Reading]  # by bytes, over as many processes as `shared`; empty without PyTorch
     idle_w: float | None  # None: no counter can be read here
     busy_w: float | None
     load_average: float  # of the minute before, by other programs
+    probes: tuple[Probe, ...] = ()  # small models trained and served; empty where the engines are not installed
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -65,11 +70,12 @@ class Machine:
         return tuple(told)
 
 
-def measure_machine(told: Callable[[str], None]) -> Machine:
-    """Measure this machine; takes about a minute.
+def measure_machine(told: Callable[[str], None], *, probes: bool = True) -> Machine:
+    """Measure this machine; takes a minute, and three more with `probes`.
 
     Args:
         told: Called with what is measured next.
+        probes: Also train and serve small models on a CPU, where the engines for it are installed.
 
     Raises:
         OutsideProgramError: A measuring process failed.
@@ -82,8 +88,10 @@ def measure_machine(told: Callable[[str], None]) -> Machine:
     began = (counter(), time.perf_counter()) if counter else None
     whole = _share(1, cores)
     busy_w = (counter() - began[0]) / (time.perf_counter() - began[1]) if counter and began else None
-    shared, all_reduce = None, {}
+    core, shared, all_reduce = None, None, {}
     if cores > 1 and whole.device == "cpu":
+        told("one process with one thread")
+        core = _share(1, 1)
         told(f"{cores} processes at once, one thread each")
         shared = _share(cores, 1)
         if find_spec("torch"):
@@ -95,10 +103,12 @@ def measure_machine(told: Callable[[str], None]) -> Machine:
         cores=cores,
         whole=whole,
         shared=shared,
+        core=core,
         all_reduce_s=all_reduce,
         idle_w=idle_w,
         busy_w=busy_w,
         load_average=load_average,
+        probes=measure_probes(told) if probes and shared is not None and can_probe() else (),
     )
 
 
@@ -131,7 +141,7 @@ def _all_reduce(ranks: int) -> dict[int, Reading]:
 
 
 def _start(module: Sequence[str], threads: int) -> subprocess.Popen[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+    environment = os.environ | thread_variables(threads)
     return subprocess.Popen(  # noqa: S603 - our own modules
         [sys.executable, "-m", *module],
         stdin=subprocess.PIPE,

@@ -14,8 +14,10 @@ from steelyard import __version__, catalog
 from steelyard.measure.machine.machine import Machine, Share
 from steelyard.measure.machine.timing import Reading
 
-WHOLE, SHARED = "this-machine", "this-machine-share"
+WHOLE, CORE, SHARED = "this-machine", "this-machine-core", "this-machine-share"
 SOURCE = "steelyard-measure-machine"
+_MIB = 2.0**20
+_CACHED_RATIO = 1.5  # a cache is faster than memory by at least so much
 _LEAST_PAD = 0.01  # ranges are drawn on a logarithmic scale, which has no 0
 _ROWS = 64  # of a matrix product, from which on a machine is near its rate
 
@@ -23,13 +25,17 @@ _ROWS = 64  # of a matrix product, from which on a machine is near its rate
 def record_files(machine: Machine, day: date) -> dict[str, str]:
     """Return the files of the catalogue that hold this machine, by path within its folder.
 
-    `this-machine` is the machine with one process; `this-machine-share` is one of as many processes as it has cores,
-    all at work, which share its memory. The peak of a rate is the best that was measured; `calibration/device.toml`
-    holds the shares of it that each kind of work reaches, under the device's id as vendor.
+    `this-machine` is the machine with one process; `this-machine-core` is one process with one thread while the other
+    cores are idle; `this-machine-share` is one of as many processes as there are cores, all at work, which share its
+    memory. The peak of a rate is the best that was measured, over shapes and repeats; `calibration/device.toml`
+    holds the shares of it that each kind of work reaches in the median, under the device's id as vendor.
     """
     calibrated: dict[str, str] = {}
     files = {f"accelerators/{WHOLE}.toml": _device(machine, machine.whole, WHOLE, day)}
     calibrated |= _corrections(machine.whole, WHOLE)
+    if machine.core is not None:
+        files[f"accelerators/{CORE}.toml"] = _device(machine, machine.core, CORE, day)
+        calibrated |= _corrections(machine.core, CORE)
     if machine.shared is not None:
         files[f"accelerators/{SHARED}.toml"] = _device(machine, machine.shared, SHARED, day)
         calibrated |= _corrections(machine.shared, SHARED) | _link_corrections(machine)
@@ -68,6 +74,9 @@ def _device(machine: Machine, share: Share, name: str, day: date) -> str:
 
 def _figures(machine: Machine, share: Share) -> Iterator[tuple[str, str]]:
     devices = share.processes
+    if cache := _cache(share):
+        yield "l2_bytes", _figure(_alone(cache[0]), "B")
+        yield "l2_bytes_per_s", _figure(cache[1], "B/s")
     yield "hbm_bytes", _figure(_alone(machine.memory_bytes / devices), "B")
     yield "hbm_bytes_per_s", _figure(_bandwidth(share), "B/s")
     if devices > 1 and machine.all_reduce_s:
@@ -92,11 +101,34 @@ def _power(name: str, measured_w: float | None, cores: int, devices: int) -> str
 
 def _bandwidth(share: Share) -> Reading:
     """Return the best bandwidth from memory: of the largest working set, which no cache holds."""
-    return max((list(rates.values())[-1] for rates in (share.read_bytes_per_s, share.copy_bytes_per_s)), key=_value)
+    rates = (list(rates.values())[-1] for rates in (share.read_bytes_per_s, share.copy_bytes_per_s))
+    return _best(max(rates, key=_high))
+
+
+def _cache(share: Share) -> tuple[float, Reading] | None:
+    """Return the size of the cache that reading shows and its bandwidth; None where memory is as fast.
+
+    A working set of W bytes is read at 1 / (kept / cache + (1 - kept) / memory), kept = size / W: every working set
+    that is read neither at the one rate nor at the other tells the size; else it lies between the last two.
+    """
+    sizes = [float(name.split(" ")[0]) * _MIB for name in share.read_bytes_per_s]
+    rates = list(share.read_bytes_per_s.values())
+    fast, slow = _best(rates[0]), _bandwidth(share).value
+    if fast.value < _CACHED_RATIO * slow:
+        return None
+    kept = [(1.0 / rate.high - 1.0 / slow) / (1.0 / fast.value - 1.0 / slow) for rate in rates]
+    told = [share * size for share, size in zip(kept, sizes, strict=True) if 0.1 < share < 0.9]
+    inside = [size for share, size in zip(kept, sizes, strict=True) if share >= 0.9]
+    return float(np.median(told)) if told else max(inside), fast
 
 
 def _peaks(share: Share) -> dict[str, Reading]:
-    return {dtype: max(_large(rates), key=_value) for dtype, rates in share.matmul_flop_per_s.items()}
+    return {dtype: _best(max(_large(rates), key=_high)) for dtype, rates in share.matmul_flop_per_s.items()}
+
+
+def _best(reading: Reading) -> Reading:
+    """Return what the best repeats reached: other programs take from the others, and nothing adds to these."""
+    return Reading(value=reading.high, low=reading.value, high=reading.high)
 
 
 def _large(rates: Mapping[str, Reading]) -> list[Reading]:
@@ -106,11 +138,11 @@ def _large(rates: Mapping[str, Reading]) -> list[Reading]:
 def _corrections(share: Share, vendor: str) -> dict[str, str]:
     """Return the shares of the measured peaks that each kind of work reaches."""
     first = share.matmul_flop_per_s["fp32"]
-    peak, bandwidth = max(_large(first), key=_value).value, _bandwidth(share).value
-    reached = [rate.value / peak for rate in _large(first)]
+    peak, bandwidth = _peaks(share)["fp32"].value, _bandwidth(share).value
+    usual = [rate.value for rate in _large(first)]
     found = {
-        "matmul_ratio": _of(reached, 1.0),
-        "matmul_pad_count": _figure(_alone(max(float(np.median(_padding(first, peak))), _LEAST_PAD)), "1"),
+        "matmul_ratio": _of([rate / peak for rate in usual], 1.0),
+        "matmul_pad_count": _figure(_alone(max(float(np.median(_padding(first, max(usual)))), _LEAST_PAD)), "1"),
         "memory_ratio": _of([list(share.read_bytes_per_s.values())[-1].value / bandwidth], 1.0),
         "kernel_launch_s": _figure(share.launch_s, "s"),
     }
@@ -121,7 +153,7 @@ def _corrections(share: Share, vendor: str) -> dict[str, str]:
 
 
 def _padding(rates: Mapping[str, Reading], peak: float) -> list[float]:
-    """Return the rows that small products do beside their own: t = flop (1 + pad / m) / peak."""
+    """Return the rows that small products do beside their own: t = flop (1 + pad / m) / rate of large ones."""
     small = {int(shape.split(" x ")[0]): rate.value for shape, rate in rates.items()}
     return [rows * (peak / rate - 1.0) for rows, rate in small.items() if rows <= _ROWS]
 
@@ -165,5 +197,5 @@ def _digits(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def _value(reading: Reading) -> float:
-    return reading.value
+def _high(reading: Reading) -> float:
+    return reading.high

@@ -26,10 +26,14 @@ class Reading:
         return Reading(value=amount / self.value, low=amount / self.high, high=amount / self.low)
 
 
-def timed(work: Callable[[], object], synchronise: Callable[[], object], *, budget_s: float = 0.5) -> Reading:
+def timed(
+    work: Callable[[], object], synchronise: Callable[[], object], *, budget_s: float = 0.5, threads: int = 0
+) -> Reading:
     """Return the time of one call [s], median and spread, after two calls to warm up.
 
-    `synchronise` returns when work given to the device is done.
+    Work that keeps so many threads of this process busy is timed by the processor time of each where that is less than
+    the clock's: then another program had the core. 0 threads: by the clock. `synchronise` returns when work given to
+    the device is done.
 
     Example:
         >>> spent = timed(lambda: time.sleep(0.01), lambda: None, budget_s=0.1)
@@ -47,11 +51,14 @@ def timed(work: Callable[[], object], synchronise: Callable[[], object], *, budg
     samples: list[float] = []
     deadline = time.perf_counter() + budget_s
     while len(samples) < 3 or (len(samples) < _SAMPLES and time.perf_counter() < deadline):
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         for _ in range(calls):
             work()
         synchronise()
-        samples.append((time.perf_counter() - start) / calls)
+        spent = time.perf_counter() - start
+        if threads:
+            spent = min(spent, (time.process_time() - used) / threads)
+        samples.append(spent / calls)
     return reading(samples)
 
 

@@ -24,7 +24,7 @@ def measure(threads: int) -> dict[str, Any]:
     """
     work = kernels(threads)
     large = work.device == "cuda"
-    sizes = (16, 256, 2048) if large else (1, 8, 64, 256)
+    sizes = (16, 256, 2048) if large else (1, 4, 16, 64, 256)
     return {
         "library": work.library,
         "device": work.device,
@@ -32,12 +32,12 @@ def measure(threads: int) -> dict[str, Any]:
         "copy_bytes_per_s": {f"{size} MiB": _rate(work, work.copy(size * _MIB), 2 * size * _MIB) for size in sizes},
         "matmul_flop_per_s": {dtype: _matmuls(work, dtype, large) for dtype in work.dtypes},
         "attention": _attention(work, large),
-        "launch_s": timed(work.tiny(), work.synchronise),
+        "launch_s": timed(work.tiny(), work.synchronise, threads=min(work.threads, 1)),
     }
 
 
 def _rate(work: NumpyKernels | TorchKernels, call: Callable[[], object], amount: float) -> Reading:
-    return timed(call, work.synchronise).over(amount)
+    return timed(call, work.synchronise, threads=work.threads).over(amount)
 
 
 def _matmuls(work: NumpyKernels | TorchKernels, dtype: str, large: bool) -> dict[str, Reading]:

@@ -57,6 +57,7 @@ class Evaluation(Spec):
 
     every: Annotated[int, whole("a number of steps", 1, 10**9)] = 100
     sequences: Annotated[int, whole("a number of sequences", 1, 10**6)] = 64
+    questions: Annotated[int, whole("a number of questions", 0, 10**6)] = 200  # of the task asked at the end
 
 
 class Checkpoints(Spec):

@@ -9,6 +9,7 @@ from typing import Any
 
 from steelyard import arch
 from steelyard.records.training import Ended, Evaluated, Event, Started, kept, paid_s
+from steelyard.runtime.threads import spin_shortly
 from steelyard.runtime.train import checkpoint
 from steelyard.runtime.train.event_log import EVENTS, EventLog, read_log
 from steelyard.runtime.train.export import export
@@ -41,6 +42,7 @@ def train(job: TrainJob, watch: Watch | None = None) -> Ended:
         SteelyardError: The loss is no number any more.
         OutsideProgramError: The disk refused; what was saved before is whole.
     """
+    spin_shortly()
     _quiet_libraries()
     with joined(job) as ranks:
         if ranks.first:
@@ -136,6 +138,10 @@ class _Run:
                     batch_tokens=self.job.batch_tokens,
                     flop_per_token=flop_per_token(keys, self.job.sequence_tokens, frozen=self.job.lora is not None),
                     bytes_per_token=self.held_out.bytes_per_token,
+                    micro_batch=self.job.micro_batch,
+                    threads=_threads(self.ranks),
+                    sharding=self.job.sharding,
+                    lora_rank=self.job.lora.rank if self.job.lora is not None else None,
                 )
                 emit(started)
                 reason = loop.run()
@@ -187,6 +193,14 @@ def _dtype(job: TrainJob, ranks: Ranks) -> str:
     if job.dtype != "auto":
         return job.dtype
     return "bf16" if ranks.device.type == "cuda" else "fp32"
+
+
+def _threads(ranks: Ranks) -> int | None:
+    if ranks.device.type != "cpu":
+        return None
+    import torch
+
+    return int(torch.get_num_threads())
 
 
 def _device_name(ranks: Ranks) -> str:
