@@ -34,7 +34,7 @@ class Control:
     write: Write
     low: float = 0.0
     high: float = 1.0
-    step: float = 0.0  # 0: continuous
+    step: int | float = 0  # 0: continuous; in the unit of the control
     log: bool = False
     unit: str = ""
     choices: str = ""  # name of the list of choices
