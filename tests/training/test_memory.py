@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard import arch, device, training
+from steelyard.errors import UnknownError
 from steelyard.training import Layout, Recipe
 from steelyard.training.pipeline import bubble_count, in_flight
 from steelyard.training.sharding import shard, whole
@@ -70,8 +71,11 @@ def test_activations_of_a_gpt3_layer(gpt, h100):
 def test_full_recompute_keeps_layer_inputs_and_one_layer(gpt, h100):
     model = gpt(96, 12288, 96, 51200)
     sizes = training.memory(model, h100, Layout(tp=8, recompute="full"), seq_tokens=2048)
-    # 2 s b h a layer, and 32 s b h of the layer being recomputed, over tp.
-    assert sizes.activations_bytes == pytest.approx((2 * 96 + 32) * 2048 * 12288 / 8, rel=0.02)
+    # 2 s b h a layer, and 32 s b h of the layer being recomputed, over tp; the logits, 6 s b V, are gone by then.
+    layer, logits = 32 * 2048 * 12288 / 8, 6 * 2048 * 51200 / 8
+    assert sizes.logits_bytes == pytest.approx(logits)
+    together = 2 * 96 * 2048 * 12288 / 8 + max(layer, logits)
+    assert sizes.activations_bytes + sizes.logits_bytes == pytest.approx(together, rel=0.02)
 
 
 def test_a_pipeline_holds_as_many_activations_on_its_first_stage_as_no_pipeline(gpt, h100):
@@ -128,6 +132,41 @@ def test_bloom_peak_memory(gpt):
     assert 0.5 * 59 * 2**30 < sizes.total_bytes < 59 * 2**30
 
 
+def test_bloom_peak_memory_with_the_copies_its_software_makes(gpt):
+    # The same, as Megatron-DeepSpeed's bf16 optimizer keeps it: 2-byte gradients and their fp32 sum, 2 + 4 bytes of
+    # copies of the partition that is updated, buckets of 5e8 elements.
+    layout = Layout(tp=4, pp=12, dp=8, micro_batch=2, global_batch=2048, recompute="full")
+    software = Recipe(
+        attention="unfused", sequence_parallel=False, gradient_bytes=6.0, update_bytes=6.0, bucket_bytes=2e9,
+        logit_bytes=10.0,
+    )  # fmt: skip
+    sizes = training.memory(gpt(70, 14336, 112, 250_880), device.load("a100"), layout, seq_tokens=2048, recipe=software)
+    assert sizes.total_bytes == pytest.approx(59 * 2**30, rel=0.2)
+
+
+def test_copies_for_the_update_follow_the_stage_of_zero(dense, h100):
+    model = dense()
+    params = arch.count_params(model).total_params
+
+    def update(**layout):
+        sizes = training.memory(model, h100, Layout(**layout), seq_tokens=1, recipe=Recipe(update_bytes=6.0))
+        return float(sizes.update_bytes)
+
+    assert update(zero_stage=0) == pytest.approx(6 * params)
+    assert update(zero_stage=1, dp=8, global_batch=8) == pytest.approx(6 * params / 8)
+    assert update(zero_stage=3, dp=2, global_batch=2) == pytest.approx(6 * min(params / 2, 1e9))
+
+
+def test_every_kind_of_group_has_buffers(dense, h100):
+    one = training.memory(dense(), h100, Layout(), seq_tokens=1).overhead_bytes
+    more = [
+        training.memory(dense(), h100, Layout(**split), seq_tokens=1).overhead_bytes - one
+        for split in ({"tp": 2}, {"tp": 2, "pp": 2}, {"tp": 2, "pp": 2, "dp": 8, "global_batch": 8})
+    ]
+    assert more == pytest.approx([more[0], 2 * more[0], 3 * more[0]])
+    assert more[0] > 0
+
+
 @given(dp=POWERS, replicas=POWERS, zero=st.integers(0, 3))
 @settings(max_examples=30, deadline=None)
 def test_with_copies_of_the_shards_all_devices_hold_that_many_models(dp, replicas, zero, dense, h100):
@@ -159,3 +198,37 @@ def test_scores_through_memory_grow_with_the_square_of_the_sequence(dense, h100)
 
     # Korthikanti et al.: 5 a s^2 b bytes a layer more; 8 layers of 16 heads.
     assert kept(2048, "unfused") - kept(2048, "flash") == pytest.approx(8 * 5 * 16 * 2048**2)
+
+
+def _kept(model, device, *modules, **changes):
+    recipe = Recipe(recomputed=modules, **changes)
+    layout = Layout(recompute="selective" if modules else "none")
+    return float(training.memory(model, device, layout, seq_tokens=1.0, recipe=recipe).activations_bytes)
+
+
+def test_selective_recomputation_drops_what_its_modules_make(h100):
+    # DeepSeek-V3 report, section 3.2.3: norms and up-projections are computed again, and what they make is not kept.
+    model = arch.load("deepseek-v3")
+    everything = _kept(model, h100)
+    up = everything - _kept(model, h100, "mla_up_proj")
+    assert up == pytest.approx(2 * 61 * 128 * (192 + 192 + 128))  # queries, keys, values of 128 heads in 16 bits
+    norms = everything - _kept(model, h100, "layernorm")
+    assert norms == pytest.approx(2 * 61 * (2 * 7168 + 1536 + 512))
+    activations = everything - _kept(model, h100, "moe_act")
+    assert activations == pytest.approx(2 * (3 * 18432 + 58 * (8 + 1) * 2048))
+    together = everything - _kept(model, h100, "mla_up_proj", "layernorm", "moe_act")
+    assert together == pytest.approx(up + norms + activations)
+    assert _kept(model, h100, "core_attn") == everything  # flash attention keeps no scores
+
+
+def test_narrow_inputs_are_kept_narrow_where_the_software_says_so(dense, h100):
+    model = dense()
+    wide, narrow = _kept(model, h100), _kept(model, h100, compute_dtype="fp8")
+    assert _kept(model, h100, compute_dtype="fp8", narrow_kept_ratio=0.0) == wide
+    norms_and_activations = wide - _kept(model, h100, "norm", "activation")
+    assert wide - narrow == pytest.approx(norms_and_activations / 2)
+
+
+def test_a_module_that_is_not_known_is_refused(dense, h100):
+    with pytest.raises(UnknownError, match="recomputed module"):
+        _kept(dense(), h100, "everything")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steelyard import training
+from steelyard import arch, device, training
 from steelyard.errors import DoesNotFitError, InputError
 from steelyard.training import Layout, Space
 from steelyard.training.front import Front, undominated
@@ -204,3 +204,36 @@ def test_the_batch_is_rounded_to_whole_sequences_of_each_rank_by_at_most_a_tenth
         plan = training.best_layout(dense(), h100, 48, seq_tokens=1024, global_batch_tokens=1024 * asked)
         assert abs(plan.layout.global_batch - asked) <= asked / 10
         assert plan.layout.global_batch % (plan.layout.dp * plan.layout.micro_batch) == 0
+
+
+def _slower_than_the_best(job, count, layout):
+    """Time of a reported layout over that of the best found, and whether it fits."""
+    found = search(job, count)
+    assert job.memory(layout).fits
+    return float(job.step(layout).step_s / job.step(layout_at(found.front, 0)).step_s)
+
+
+def test_the_layout_reported_for_llama_405b_is_near_the_best():
+    # Llama 3 herd, arXiv 2407.21783: 16,384 H100, tp 8, pp 16, cp 1, dp 128, 16M tokens a batch; interleaved, with a
+    # virtual stage for each layer and the ends apart.
+    job = Job(
+        model=arch.load("llama-3.1-405b"), device=device.load("h100-sxm"), seq_tokens=8192, global_batch_tokens=2**24
+    )
+    layout = Layout(tp=8, pp=16, vpp=8, dp=128, micro_batch=1, global_batch=2048, recompute="selective", zero_stage=1)
+    assert _slower_than_the_best(job, 16_384, layout) < 1.1
+
+
+@pytest.mark.slow
+def test_the_layout_reported_for_deepseek_v3_is_near_the_best():
+    # arXiv 2412.19437, section 3: 2,048 H800, pp 16, ep 64, ZeRO-1, no tp; norms and up-projections computed again;
+    # DualPipe hides the exchange of experts, FP8 dispatch, 16-bit moments; batch 15,360 sequences of 4,096.
+    software = training.Recipe(compute_dtype="fp8", ep_overlap_ratio=1.0, dispatch_bytes=1.0, moment_bytes=4.0)
+    job = Job(
+        model=arch.load("deepseek-v3"), device=device.load("h800"), seq_tokens=4096, global_batch_tokens=4096 * 15_360,
+        recipe=software,
+    )  # fmt: skip
+    layout = Layout(
+        pp=16, ep=64, dp=128, micro_batch=1, global_batch=15_360, recompute="selective", zero_stage=1,
+        schedule="zero_bubble",
+    )  # fmt: skip
+    assert _slower_than_the_best(job, 2048, layout) < 1.1

@@ -12,6 +12,9 @@ from steelyard.errors import InputError
 from steelyard.records.term import explain
 from steelyard.training import Layout, Recipe
 from steelyard.training.calibration import shipped
+from steelyard.training.communication import traffic
+from steelyard.training.layout import slot_layers
+from steelyard.training.passes import forward_backward
 
 POWERS = st.sampled_from([1, 2, 4])
 PARTS = (
@@ -250,3 +253,58 @@ def _exposed(device):
 def test_new_rules_are_named(dense, h100, layout, rule):
     with pytest.raises(InputError, match=rule):
         training.step(dense(), h100, layout, seq_tokens=1024)
+
+
+def test_uneven_virtual_stages_wait_in_the_bubble():
+    # 126 layers on 16 stages: 64 virtual ones of at most 2 layers, 128 (the ends apart) of 1.
+    model = arch.load("llama-3.1-405b")
+    assert [float(slot_layers(model, Layout(pp=16, vpp=vpp))) for vpp in (1, 2, 4, 8)] == [8, 8, 8, 8]
+    assert float(slot_layers(model, Layout(pp=16, vpp=7))) == 14
+    assert float(slot_layers(model, Layout(pp=9, vpp=7))) == 14  # divides: 126 = 9 x 7 x 2
+    h100 = device.load("h100")
+
+    def bubble(vpp):
+        layout = Layout(tp=8, pp=16, dp=1, vpp=vpp, global_batch=16, recompute="full")
+        return float(training.step(model, h100, layout, seq_tokens=8192).bubble_s)
+
+    assert bubble(7) == pytest.approx(bubble(4), rel=0.02)  # both wait for virtual stages of two layers
+    assert bubble(8) == pytest.approx(bubble(4) / 2, rel=0.02)
+
+
+def test_context_parallelism_passes_the_keys_of_every_head_of_latent_attention():
+    latent, grouped = arch.load("deepseek-v3"), arch.load("llama-3.1-405b")
+    assert arch.ring(latent, 4096.0).passed_bytes == 61 * 128 * (128 + 64 + 128) * 2 * 4096
+    assert arch.ring(grouped, 4096.0).passed_bytes == arch.cache_bytes(grouped, 4096.0)
+    assert arch.ring(grouped, 1.0, tp=8).passed_bytes == arch.ring(grouped, 1.0).passed_bytes / 8
+
+
+def test_more_context_parallel_ranks_put_more_parts_together(dense, h100):
+    def moved(cp):
+        forward, _, _ = forward_backward(dense(), h100, Layout(cp=cp), Recipe(), seq_tokens=65_536)
+        return float(forward.elementwise_s) * cp  # of all ranks
+
+    one = moved(1)
+    assert moved(4) - one == pytest.approx(3 * (moved(2) - one), rel=1e-6)
+    assert moved(2) > one
+
+
+def _anywhere(block):
+    """The block, with experts that may lie on any node."""
+    return dataclasses.replace(block, top_groups=0) if isinstance(block, arch.Moe) else block
+
+
+def test_tokens_cross_to_a_node_once(h100):
+    model = arch.load("deepseek-v3")
+    layout = Layout(dp=64, ep=64, global_batch=64)
+
+    def exchange(device=h100, model=model, **changes):
+        return float(traffic(model, device, layout, Recipe(**changes), seq_tokens=4096).ep_s)
+
+    assert exchange(node_dispatch_ratio=1.0) < exchange(node_dispatch_ratio=0.0)
+    assert exchange(dispatch_bytes=1.0) == pytest.approx(0.75 * exchange(), rel=0.05)  # there in 8 bits, back in 16
+    rack = device.load("gb200")  # one domain: nothing to save
+    assert exchange(rack, node_dispatch_ratio=1.0) == exchange(rack, node_dispatch_ratio=0.0)
+    layers = tuple(
+        (dataclasses.replace(layer, blocks=tuple(map(_anywhere, layer.blocks))), count) for layer, count in model.layers
+    )
+    assert exchange() < exchange(model=dataclasses.replace(model, layers=layers))  # its router keeps to 4 nodes of 8

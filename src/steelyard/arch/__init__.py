@@ -1,7 +1,7 @@
 """From a model record or config.json to parameters and operators.
 
     load, from_config, read_config        -> Model (layers of blocks: shapes only)
-    count_params, weight_bytes, beside_bytes, cache_bytes, cache_growth
+    count_params, weight_bytes, beside_bytes, cache_bytes, cache_growth, ring
     forward_operators, backward_operators -> Operator records that `device` times
     flop_per_token, training_flop_per_token, activation_bytes_per_token_layer
     describe                              -> what was understood, layer by layer
@@ -19,10 +19,19 @@ from steelyard.arch.backward import backward_operators
 from steelyard.arch.cache import CacheGrowth, cache_growth
 from steelyard.arch.config import read_config
 from steelyard.arch.conventions import CONVENTIONS, Convention, training_flop_per_token
-from steelyard.arch.counts import BesideBytes, Params, beside_bytes, cache_bytes, count_params, weight_bytes
+from steelyard.arch.counts import (
+    BesideBytes,
+    Params,
+    Ring,
+    beside_bytes,
+    cache_bytes,
+    count_params,
+    ring,
+    weight_bytes,
+)
 from steelyard.arch.describe import BlockFacts, Description, LayerFacts, describe
 from steelyard.arch.dtypes import dtype_bytes
-from steelyard.arch.flop import activation_bytes_per_token_layer, flop_per_token
+from steelyard.arch.flop import USUAL_RECOMPUTED, activation_bytes_per_token_layer, flop_per_token
 from steelyard.arch.forward import forward_operators
 from steelyard.arch.load import from_config, load
 from steelyard.arch.operators import experts_hit
@@ -42,6 +51,7 @@ NOT_MODELLED: tuple[str, ...] = (
 __all__ = [
     "CONVENTIONS",
     "NOT_MODELLED",
+    "USUAL_RECOMPUTED",
     "Attention",
     "BesideBytes",
     "BlockFacts",
@@ -55,6 +65,7 @@ __all__ = [
     "Model",
     "Moe",
     "Params",
+    "Ring",
     "activation_bytes_per_token_layer",
     "backward_operators",
     "beside_bytes",
@@ -70,6 +81,7 @@ __all__ = [
     "load",
     "prediction_model",
     "read_config",
+    "ring",
     "training_flop_per_token",
     "weight_bytes",
 ]

@@ -55,6 +55,10 @@ class SoftmaxCore(Core):
         seen = np.minimum(seq_tokens, self.seen) if self.seen else seq_tokens
         return 2 * self.heads * (self.head_dim + self.value_dim) * seq_tokens * seen
 
+    def output_elements(self, tp: Array) -> Array:
+        """Return the values that all heads hand on."""
+        return share(((self.heads, self.value_dim),), tp)
+
     def cache_elements(self, context_tokens: Array, tp: Array) -> Array:
         """Return keys and values of the tokens that a later query can still see."""
         if not self.own_cache:
@@ -74,8 +78,8 @@ def grouped_query(spec: Attention, hidden: int) -> Block:
     """Return the parts of softmax attention (multi-head, grouped-query, multi-query)."""
     heads, kv_heads, dim, value = spec.heads, spec.kv_heads, spec.head_dim, spec.value_dim
     queries, outputs, keys = heads * dim, heads * value, kv_heads * dim
-    # input, q, k, v, output, the softmax's fp32 sums
-    kept = hidden + queries + outputs + keys + kv_heads * value + 2 * heads
+    # q, k, v, output, the softmax's fp32 sums
+    kept = queries + outputs + keys + kv_heads * value + 2 * heads
     if spec.norm_params:
         kept += queries + keys  # queries and keys before their norms
     gate = {"": (), "element": ((heads, value),), "head": ((heads, 1),)}[spec.gate]
@@ -116,8 +120,7 @@ def grouped_query(spec: Attention, hidden: int) -> Block:
         ),
         # positions and norms read and write queries and keys; a gate reads itself and the output it scales
         moved=((heads, 2 * dim), (kv_heads, 2 * dim), *(((heads, 3 * value),) if spec.gate else ())),
-        kept_elements=kept + whole(gate) + (outputs if gate else 0),
-        cheap_elements=hidden,
+        kept={"norm": hidden, "attention": kept + whole(gate) + (outputs if gate else 0)},
     )
 
 

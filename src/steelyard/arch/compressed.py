@@ -169,8 +169,11 @@ def compressed(spec: CompressedAttention, hidden: int) -> Block:
         vector_params=vectors + index_params,
         cores=(core, *index_cores),
         moved=((heads, 2 * dim), (1, 2 * (queries + dim))),
-        kept_elements=hidden + 2 * (queries + dim) + 2 * heads * dim + spec.o_groups * spec.o_lora_rank + 2 * heads,
-        cheap_elements=hidden + queries + dim,
+        kept={
+            "norm": hidden + queries + dim,
+            "projection": heads * dim,
+            "attention": queries + dim + heads * (dim + 2) + spec.o_groups * spec.o_lora_rank,
+        },
     )
 
 

@@ -212,6 +212,35 @@ def cache_bytes(model: Model, context_tokens: Array, *, kv_dtype: str = "bf16", 
     return elements * dtype_bytes(kv_dtype) + states
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ring:
+    """What context parallelism adds to the attention of a whole model, on one tensor-parallel rank."""
+
+    passed_bytes: Array  # keys and values of one sequence in 16 bits, all ranks together
+    output_bytes: Array  # of one token in 16 bits: each step of the ring makes a part of all of it
+
+
+def ring(model: Model, seq_tokens: Array, *, tp: Array = 1.0) -> Ring:
+    """Return what a ring of context-parallel ranks passes and puts together in one forward pass.
+
+    Latent attention passes the keys and values of every head, made of the latents first, and not what it would cache.
+
+    Source: Liu et al., "Ring Attention", arXiv 2310.01889; Transformer Engine, `attention.py` (cp_comm_type p2p).
+
+    Example:
+        >>> from steelyard import arch
+        >>> llama, deepseek = (ring(arch.load(name), 1.0) for name in ("llama-3.1-8b", "deepseek-v3"))
+        >>> float(llama.passed_bytes), float(deepseek.passed_bytes)  # twice 32 * 2 * 8 * 128, 61 * 128 * 320
+        (131072.0, 4997120.0)
+    """
+    seq, ranks = as_floats(seq_tokens), as_floats(tp)
+    cores = parts(model).cores
+    return Ring(
+        passed_bytes=2.0 * sum(core.passed_elements(seq, ranks) * count for core, count in cores),
+        output_bytes=2.0 * sum(core.output_elements(ranks) * count for core, count in cores),
+    )
+
+
 def as_floats(value: Array) -> Array:
     """Return a float, or an array of floats, from numbers or arrays of any kind."""
     return float(value) if isinstance(value, (int, float)) else np.asarray(value, dtype=np.float64)

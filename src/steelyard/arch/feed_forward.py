@@ -27,8 +27,7 @@ def dense(spec: Mlp, hidden: int) -> Block:
         linears=_pair("mlp", "mlp", spec.ffn, hidden, gated=spec.gated, bias=spec.bias),
         vector_params=spec.vector_params,
         moved=((spec.ffn, widths),),
-        kept_elements=hidden + widths * spec.ffn,
-        cheap_elements=hidden + spec.ffn,
+        kept={"norm": hidden, "activation": spec.ffn, "feed_forward": (widths - 1) * spec.ffn},
     )
 
 
@@ -71,8 +70,13 @@ def mixture(spec: Moe, hidden: int) -> Block:
             experts=spec.experts,
             top_k=spec.top_k,
         ),
-        kept_elements=hidden + spec.top_k * (2 * whole(inner) + widths * spec.ffn) + widths * spec.shared_ffn,
-        cheap_elements=hidden + spec.top_k * spec.ffn + spec.shared_ffn,
+        kept={
+            "norm": hidden,
+            "activation": spec.top_k * spec.ffn + spec.shared_ffn,
+            "dispatch": spec.top_k * whole(inner),
+            # experts' outputs are not kept: their weights of the router are applied inside, after the activation
+            "feed_forward": (widths - 1) * (spec.top_k * spec.ffn + spec.shared_ffn),
+        },
     )
 
 

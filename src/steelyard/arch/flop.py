@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
 from steelyard.arch.counts import as_floats
-from steelyard.arch.parts import parts
+from steelyard.arch.parts import KEPT, parts
 from steelyard.arch.spec import Model
 from steelyard.errors import UnknownError, unknown
 from steelyard.units import Array
@@ -57,12 +58,30 @@ def flop_per_token(
     return forward * (3.0 if training else 1.0)
 
 
+USUAL_RECOMPUTED = ("norm", "activation", "mla_up_proj")
+MODULES: dict[str, tuple[str, ...]] = {  # what "selective" recomputation can name -> what it need not keep
+    "norm": ("norm",),
+    "layernorm": ("norm",),
+    "activation": ("activation",),
+    "moe_act": ("activation",),
+    "mla_up_proj": ("projection",),
+    "core_attn": (),  # its scores, which flash attention never keeps
+    "mlp": ("activation", "dispatch", "feed_forward"),
+    "moe": ("activation", "dispatch", "feed_forward"),
+    "alternate": (),  # every second matrix product: half of all
+    "layer": tuple(name for name in KEPT if name != "input"),
+}
+_NARROW = ("norm", "activation", "dispatch")  # only inputs of matrix products
+
+
 def activation_bytes_per_token_layer(
     model: Model,
     *,
     tp: Array,
     recompute: Literal["none", "selective", "full"],
     seq_tokens: Array,
+    recomputed: Sequence[str] = USUAL_RECOMPUTED,
+    input_bytes: Array = 2.0,
 ) -> Array:
     """Return the bytes that one token keeps per (mean) layer for the backward pass, on one tensor-parallel rank.
 
@@ -73,23 +92,37 @@ def activation_bytes_per_token_layer(
     Args:
         model: The model.
         tp: Tensor-parallel ranks, with sequence parallelism (any shape).
-        recompute: "none"; "selective": outputs of norms and activation functions are computed again, which costs no
-            matrix product; "full": only the layer's input is kept.
+        recompute: "none"; "selective": what the modules of `recomputed` make is computed again; "full": only the
+            layer's input is kept.
         seq_tokens: Length of the sequences (tokens, broadcasts); flash attention keeps nothing that grows with it.
+        recomputed: Modules that "selective" recomputes, keys of `MODULES`; the usual ones need no matrix product but
+            the up-projections of latent attention.
+        input_bytes: Of an element that is only the input of a matrix product: 2, or 1 where the software keeps the
+            8-bit copy that it multiplies.
+
+    Raises:
+        UnknownError: A kind of recomputation or a module that is not known.
 
     Source: Korthikanti et al. 2022, arXiv 2205.05198, section 4; the score term is gone with flash attention.
+        Modules: DeepSeek-V3 report, arXiv 2412.19437, section 3.2.3.
 
     Example:
         >>> from steelyard import arch
         >>> float(activation_bytes_per_token_layer(arch.load("llama-3.1-8b"), tp=1, recompute="full", seq_tokens=4))
         8192.0
     """
-    listed = parts(model)
-    kept = {
-        "none": listed.kept_elements / model.num_layers,
-        "selective": (listed.kept_elements - listed.cheap_elements) / model.num_layers,
-        "full": float(model.hidden),
-    }
-    if recompute not in kept:
-        raise UnknownError(unknown("recomputation", recompute, kept))
-    return 2.0 * kept[recompute] / as_floats(tp) + np.zeros_like(as_floats(seq_tokens))
+    if recompute not in ("none", "selective", "full"):
+        raise UnknownError(unknown("recomputation", recompute, ("none", "selective", "full")))
+    if strange := [name for name in recomputed if name not in MODULES]:
+        raise UnknownError(unknown("recomputed module", strange[0], MODULES))
+    dropped = {part for name in recomputed for part in MODULES[name]} if recompute == "selective" else set()
+    shape = np.zeros_like(as_floats(seq_tokens))
+    if recompute == "full":
+        inputs: Array = 2.0 * model.hidden / as_floats(tp) + shape
+        return inputs
+    kept = {name: size for name, size in parts(model).kept.items() if name not in dropped}
+    narrow = sum(size for name, size in kept.items() if name in _NARROW)
+    each = (2.0 * (sum(kept.values()) - narrow) + np.asarray(input_bytes) * narrow) / model.num_layers
+    halved = 2.0 if recompute == "selective" and "alternate" in recomputed else 1.0
+    result: Array = each / halved / as_floats(tp) + shape
+    return result

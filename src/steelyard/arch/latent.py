@@ -66,6 +66,14 @@ class LatentCore(Core):
         """Return the latents, which every tensor-parallel rank holds whole."""
         return (self.kv_lora_rank + self.rope_head_dim) * context_tokens + 0.0 * tp
 
+    def passed_elements(self, seq_tokens: Array, tp: Array) -> Array:
+        """Return keys and values of every head: in training they are made of the latents before they are passed."""
+        return share(((self.heads, self.head_dim + self.v_head_dim),), tp) * seq_tokens
+
+    def output_elements(self, tp: Array) -> Array:
+        """Return the values that all heads hand on."""
+        return share(((self.heads, self.v_head_dim),), tp)
+
 
 def latent(spec: LatentAttention, hidden: int) -> Block:
     """Return the parts of multi-head latent attention."""
@@ -109,8 +117,11 @@ def latent(spec: LatentAttention, hidden: int) -> Block:
             *index_cores,
         ),
         moved=((heads, 2 * rope), (1, 2 * (down + rank + rope))),
-        kept_elements=hidden + 2 * (down + rank) + rope + heads * (2 * qk_dim + 2 * v_dim + 2),
-        cheap_elements=hidden + down + rank,
+        kept={
+            "norm": hidden + down + rank,
+            "projection": heads * (2 * qk_dim + v_dim),
+            "attention": down + rank + rope + heads * (v_dim + 2),
+        },
     )
 
 

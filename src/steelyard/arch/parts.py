@@ -8,8 +8,8 @@ replicated tensor, a key-value head that all ranks need) stays whole on every ra
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
@@ -35,6 +35,12 @@ def share(width: Width, ranks: Array) -> Array:
     for units, size in width:
         total = total + (size if units == 1 else np.ceil(units / ranks) * size)
     return total
+
+
+KEPT = ("input", "norm", "activation", "dispatch", "projection", "attention", "feed_forward")
+"""What is kept for the backward pass, by what gives it back: the inputs of norms (kept where all else goes), outputs of
+norms and of activation functions (no matrix product), tokens sent to experts, queries, keys and values made of latents,
+the rest of a mixer, the rest of a feed-forward block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +97,14 @@ class Core:
         """Return the elements in the cache's format that one sequence keeps on one device."""
         raise NotImplementedError
 
+    def passed_elements(self, seq_tokens: Array, tp: Array) -> Array:
+        """Return the elements of keys and values that context parallelism passes round for one sequence in training."""
+        return self.cache_elements(seq_tokens, tp)
+
+    def output_elements(self, tp: Array) -> Array:
+        """Return the elements per token that it hands on: what a ring of context parallelism makes in parts."""
+        return 0.0 * tp
+
     def state_bytes(self, tp: Array) -> Array:
         """Return the bytes, in a format of their own, that one sequence keeps on one device whatever its length."""
         return 0.0 * tp
@@ -117,8 +131,9 @@ class Block:
     cores: tuple[Core, ...] = ()
     moved: Width = ()  # elements per token that its elementwise work reads and writes
     routed: Traffic | None = None
-    kept_elements: int = 0  # per token, kept for the backward pass
-    cheap_elements: int = 0  # of those, what comes back without a matrix product (norms, activation functions)
+    kept: Mapping[str, int] = field(
+        default_factory=dict
+    )  # elements per token for the backward pass, by a key of `KEPT`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +145,7 @@ class Parts:
     traffic: tuple[tuple[Traffic, int], ...]
     vector_params: int
     buffers: int
-    kept_elements: int  # per token, all layers together
-    cheap_elements: int
+    kept: Mapping[str, int]  # elements per token, all layers together, by a key of `KEPT`
 
 
 BLOCKS: dict[type, Callable[[Any, int], Block]] = {}
@@ -161,10 +175,15 @@ def _connection(layer: Layer, hidden: int) -> Linear:
     return Linear(name="layer.connection", group="connection", out=out, into=((1, streams * hidden),))
 
 
-def _kept(layer: Layer, blocks: list[Block], hidden: int) -> int:
+def _kept(layer: Layer, blocks: list[Block], hidden: int) -> Counter[str]:
+    """Return the elements per token that a layer keeps, its norms' inputs and residual streams with them."""
+    kept: Counter[str] = Counter()
+    for block in blocks:
+        kept.update(block.kept)
     shared_inputs = max(len(blocks) - layer.norms, 0) if layer.parallel else 0
-    kept = sum(block.kept_elements for block in blocks) + hidden * (layer.norms - shared_inputs)
-    return kept + (layer.streams * hidden * len(blocks) if layer.streams > 1 else 0)
+    kept["input"] += hidden * (layer.norms - shared_inputs)
+    kept["input"] += layer.streams * hidden * len(blocks) if layer.streams > 1 else 0
+    return kept
 
 
 @lru_cache(maxsize=256)
@@ -174,7 +193,8 @@ def parts(model: Model) -> Parts:
     cores: Counter[Core] = Counter()
     traffic: Counter[Traffic] = Counter()
     norm = model.hidden * model.norm_vectors
-    vectors, buffers, kept, cheap = norm * model.outer_norms + model.outer_params, 0, 0, 0
+    vectors, buffers = norm * model.outer_norms + model.outer_params, 0
+    kept: Counter[str] = Counter(dict.fromkeys(KEPT, 0))
     for layer, count in model.layers:
         blocks = [BLOCKS[type(spec)](spec, model.hidden) for spec in layer.blocks]
         for block in blocks:
@@ -186,8 +206,7 @@ def parts(model: Model) -> Parts:
             traffic[moved] += count
         vectors += count * (norm * layer.norms + sum(block.vector_params for block in blocks))
         buffers += count * sum(block.buffers for block in blocks)
-        kept += count * _kept(layer, blocks, model.hidden)
-        cheap += count * sum(block.cheap_elements for block in blocks)
+        kept.update({name: count * size for name, size in _kept(layer, blocks, model.hidden).items()})
         if layer.streams > 1:
             connection = _connection(layer, model.hidden)
             linears[connection] += count * len(blocks)
@@ -198,6 +217,5 @@ def parts(model: Model) -> Parts:
         traffic=tuple(traffic.items()),
         vector_params=vectors,
         buffers=buffers,
-        kept_elements=kept,
-        cheap_elements=cheap,
+        kept=dict(kept),
     )

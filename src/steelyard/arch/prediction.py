@@ -24,8 +24,7 @@ def merge(spec: Merge, hidden: int) -> Block:
         linears=(Linear(name="prediction.merge", group="connection", out=((1, hidden),), into=((1, 2 * hidden),)),),
         vector_params=spec.norms * hidden,
         moved=((1, 2 * spec.norms * hidden),),
-        kept_elements=4 * hidden,
-        cheap_elements=2 * hidden,
+        kept={"norm": 2 * hidden, "feed_forward": 2 * hidden},
     )
 
 
@@ -46,8 +45,7 @@ def layer_input(spec: LayerInput, hidden: int) -> Block:
             Linear(name="layer_input.up", group="mlp", out=((1, hidden),), into=width),
         ),
         moved=((1, 5 * spec.width),),
-        kept_elements=hidden + 3 * spec.width,
-        cheap_elements=2 * spec.width,
+        kept={"activation": 2 * spec.width, "feed_forward": hidden + spec.width},
     )
 
 

@@ -113,8 +113,7 @@ def gated_delta(spec: GatedDelta, hidden: int) -> Block:
             ),
         ),
         moved=(*((units, 2 * size) for units, size in mixed), (spec.heads, 4 * value)),
-        kept_elements=hidden + whole(mixed) + inner,
-        cheap_elements=hidden + whole(mixed),
+        kept={"norm": hidden, "activation": whole(mixed), "attention": inner},
     )
 
 
@@ -184,8 +183,7 @@ def mamba2(spec: Mamba2, hidden: int) -> Block:
             ),
         ),
         moved=((spec.heads, 6 * spec.head_dim), (spec.groups, 4 * spec.state)),
-        kept_elements=hidden + 2 * whole(mixed) + 3 * width,
-        cheap_elements=hidden + whole(mixed) + width,
+        kept={"norm": hidden, "activation": whole(mixed) + width, "attention": whole(mixed) + 2 * width},
     )
 
 
@@ -231,8 +229,7 @@ def mamba(spec: Mamba, hidden: int) -> Block:
             ),
         ),
         moved=((spec.heads, 6), (1, 2 * maps)),
-        kept_elements=hidden + 6 * spec.heads + maps,
-        cheap_elements=hidden + 2 * spec.heads,
+        kept={"norm": hidden, "activation": 2 * spec.heads, "attention": 4 * spec.heads + maps},
     )
 
 
@@ -275,8 +272,7 @@ def linear_attention(spec: LinearAttention, hidden: int) -> Block:
             ),
         ),
         moved=((spec.heads, 8 * spec.head_dim),),
-        kept_elements=hidden + 6 * width,
-        cheap_elements=hidden + width,
+        kept={"norm": hidden, "activation": width, "attention": 5 * width},
     )
 
 
@@ -312,8 +308,7 @@ def short_convolution(spec: ShortConvolution, hidden: int) -> Block:
                 moved=5 * hidden,
             ),
         ),
-        kept_elements=5 * hidden,
-        cheap_elements=hidden,
+        kept={"norm": hidden, "attention": 4 * hidden},
     )
 
 

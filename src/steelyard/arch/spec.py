@@ -90,6 +90,7 @@ class Moe:
     ffn: int  # of one expert
     gated: bool = True
     bias: bool = False
+    top_groups: int = 0  # of the groups that experts are laid out in, those that a token's experts come from; 0: any
     latent: int = 0  # width that tokens are brought down to before they go to experts; 0: none
     router_params: int = 0  # router weights outside its matrix (bias)
     router_buffers: int = 0  # stored beside them, not parameters: corrections that balance the load of experts
@@ -177,8 +178,18 @@ class Model:
         return max((moe.experts for moe in self._moes()), default=0)
 
     @property
+    def routed_width(self) -> int:
+        """Width in which a token travels to its experts: the hidden one, or a latent that it is brought down to."""
+        return max((moe.latent or self.hidden for moe in self._moes()), default=self.hidden)
+
+    @property
     def top_k(self) -> int:
         return max((moe.top_k for moe in self._moes()), default=0)
+
+    @property
+    def top_groups(self) -> int:
+        """Groups of experts (a node holds one or more) that a token is sent to at most; 0: no such limit."""
+        return max((moe.top_groups for moe in self._moes()), default=0)
 
     def _mixers(self) -> list[Any]:
         mixers = [block for layer, _ in self.layers for block in layer.blocks if hasattr(block, "heads")]

@@ -24,6 +24,7 @@ _NUMBERS = {
     "training": (
         "n_params_b", "layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_active", "n_gpus",
         "gpus_per_node", "seq_len", "micro_batch", "global_batch", "tp", "pp", "vpp", "cp", "ep", "dp", "value",
+        "lora_rank", "steps",
     ),
     "inference": ("n_params_b", "n_gpus", "tp", "pp", "ep", "dp", "isl", "osl", "load_value", "value", "isl_p90"),
     "operators": ("n_gpus", "value"),

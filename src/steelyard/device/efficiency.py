@@ -47,7 +47,7 @@ class Efficiency:
     scale_out_link_ratio: Array  # of the NIC share
     scale_out_latency_s: Array
     link_overlap_exponent_ratio: Array  # p in (latency^p + transfer^p)^(1/p); below 1: middle sizes pay extra
-    usable_memory_ratio: Array  # of the printed capacity, for weights, caches and activations
+    usable_memory_ratio: Array  # of the printed capacity, for all that a process holds
     active_power_ratio: Array  # of (TDP - idle), drawn by kernels that only move memory
     compute_power_ratio: Array  # of (TDP - idle), added per unit of model FLOP utilisation
     host_power_ratio: Array  # of the TDP: processors, memory, NICs, fans and supplies beside each device

@@ -37,7 +37,7 @@ def render(found: Validation, *, form: str | None = None, inputs: Mapping[str, A
     )
     return (
         head
-        + table([_row(group) for group in found.groups], width=width)
+        + table([_row(group) for group in (*found.groups, *found.parts)], width=width)
         + legend
         + _ordering(found)
         + _refusals(found)

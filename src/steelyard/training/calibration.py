@@ -37,6 +37,7 @@ class Parameters:
     host_layer_s: Array  # the processor's time to launch one layer's forward pass
     host_eager_ratio: Array  # times this where every operation is a kernel of its own
     host_adapter_s: Array  # more for a layer with adapters
+    host_ring_s: Array  # more for each further step of a context-parallel ring
     host_expert_s: Array  # more for a layer of experts
     step_overhead_s: Array  # once a step: data, norms of gradients, launches of the optimizer
     tp_serial_ratio: Array  # tensor-parallel traffic that nothing overlaps, over the collective alone
@@ -48,7 +49,8 @@ class Parameters:
     dp_overlap_ratio: Array  # of a pass, under which gradients and weights travel
     straggler_ratio: Array  # of the step, for each doubling of the nodes
     fragmentation_ratio: Array  # what the allocator holds over what is in use
-    overhead_bytes: Array  # context, communication buffers, workspaces
+    overhead_bytes: Array  # context, workspaces
+    group_bytes: Array  # buffers of the collectives, for each kind of group that a device communicates in
 
 
 _BY_FORMAT = ("nvidia",)  # vendors with enough published runs to tell their generations apart

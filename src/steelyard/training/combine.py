@@ -31,6 +31,7 @@ class Costs:
     traffic: Traffic
     layout: Layout
     stage_ratio: Array  # layers of the fullest stage over all
+    slot_ratio: Array  # the same, were all its virtual stages as full as the fullest one
     last_stage_ratio: Array
     layers_count: Array
     moe_layers_count: Array
@@ -66,7 +67,6 @@ def combine(costs: Costs, p: Parameters) -> dict[str, Array]:
     share, last_share = costs.stage_ratio, costs.last_stage_ratio
     whole_s = forward.layers_s + backward.layers_s + again_s + sum(inside.values())
     ends_s = np.maximum(0.0, forward.ends_s + backward.ends_s - (share - last_share) * whole_s)
-    stage_s = share * whole_s + ends_s
     m = layout.num_microbatches
     # A second of computation hides one communication: attention that covers the context ring covers nothing else.
     taken = np.where(np.asarray(layout.cp) > 1, 1.0, 0.0)
@@ -84,7 +84,7 @@ def combine(costs: Costs, p: Parameters) -> dict[str, Array]:
             forward_s=share * (forward.layers_s - taken * forward.attention_s),
             backward_s=share * (backward.layers_s + again_s - taken * (backward.attention_s + attention_again_s)),
         ),
-        "bubble_s": bubble_count(layout) * stage_s,
+        "bubble_s": bubble_count(layout) * (costs.slot_ratio * whole_s + ends_s),
         "optimizer_s": costs.update_s + p.step_overhead_s,
     }
     spent["straggler_s"] = sum(spent.values()) * p.straggler_ratio * np.log2(np.maximum(costs.nodes_count, 1.0))
@@ -122,6 +122,7 @@ def _host(costs: Costs, p: Parameters) -> Array:
         p.host_layer_s * (1.0 + (p.host_eager_ratio - 1.0) * costs.eager_ratio)
         + p.host_adapter_s * costs.adapters_ratio
     )
+    layer_s = layer_s + p.host_ring_s * (np.asarray(costs.layout.cp) - 1.0)
     whole_s = layer_s * costs.layers_count + p.host_expert_s * costs.moe_layers_count
     return whole_s * (1.0 - np.asarray(costs.captured_ratio))
 

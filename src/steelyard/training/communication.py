@@ -43,21 +43,45 @@ def traffic(model: Model, device: Device, layout: Layout, recipe: Recipe, *, seq
     pair = collective_time("all_gather", payload, tp, device) + collective_time("reduce_scatter", payload, tp, device)
     # An expert that is whole on its device exchanges tokens in place of the layer's second tp pair.
     routed_apart = (np.asarray(ep) > 1) & (np.asarray(ep) >= tp)
-    each = np.asarray(ep, np.float64)
-    reached = each * (1.0 - (1.0 - 1.0 / each) ** model.top_k)  # ranks of a token's experts: it is sent to each once
-    copies = tokens / np.asarray(tp) * reached * model.hidden * ELEMENT_BYTES * recipe.imbalance_ratio
-    cache = arch.cache_bytes(model, seq_tokens, kv_dtype="bf16") * np.asarray(layout.micro_batch) / model.num_layers
-    held = cache / np.minimum(tp, model.num_kv_heads)
+    passed = arch.ring(model, seq_tokens, tp=tp).passed_bytes * np.asarray(layout.micro_batch) / model.num_layers
     gather_s, reduce_s, mirror_s = _between_replicas(model, device, layout, recipe)
     return Traffic(
         tp_s=pair * (2.0 * model.num_layers - np.where(routed_apart, model.num_moe_layers, 0)),
-        cp_s=model.num_layers * collective_time("all_gather", held, cp, device, span=np.asarray(tp) * cp),
-        ep_s=2.0 * collective_time("all_to_all", copies, ep, device) * model.num_moe_layers,
+        cp_s=model.num_layers * collective_time("all_gather", passed, cp, device, span=np.asarray(tp) * cp),
+        ep_s=2.0 * model.num_moe_layers * _exchange(model, device, layout, recipe, tokens),
         hop_s=_hop(model, device, layout, tokens),
         gather_s=gather_s,
         reduce_s=reduce_s,
         mirror_s=mirror_s,
     )
+
+
+def _exchange(model: Model, device: Device, layout: Layout, recipe: Recipe, tokens: Array) -> Array:
+    """Return the time to send one micro-batch's tokens of one layer to their experts, one way [s].
+
+    A token goes to each rank that holds one of its experts once. Some software sends it to each scale-up domain once
+    and hands it on there, both at the same time.
+
+    Source: DeepSeek-V3 report, arXiv 2412.19437, sections 2.1.2 (limit of nodes) and 3.2.2 (both links at once).
+    """
+    ep = np.asarray(layout.ep, np.float64)
+    element = (np.asarray(recipe.dispatch_bytes) + ELEMENT_BYTES) / 2.0  # there in the format stated, back in 16 bits
+    token_bytes = tokens / np.asarray(layout.tp) * model.routed_width * element * recipe.imbalance_ratio
+    alone = collective_time("all_to_all", token_bytes * _reached(ep, model.top_k), ep, device)
+    inside = np.minimum(ep, max(device.accelerator.scale_up_devices, 1))
+    domains = np.ceil(ep / inside)
+    if not np.any(recipe.node_dispatch_ratio) or np.all(domains <= 1):
+        return alone
+    reached = _reached(np.minimum(domains, model.top_groups or np.inf), model.top_k)
+    across = collective_time("all_to_all", token_bytes * reached, domains, device, span=ep)
+    within = collective_time("all_to_all", token_bytes * _reached(ep, model.top_k), inside, device)
+    return alone + np.asarray(recipe.node_dispatch_ratio) * (np.minimum(alone, np.maximum(across, within)) - alone)
+
+
+def _reached(places: Array, top_k: int) -> Array:
+    """Return how many of so many equal places hold an expert of a token, on average."""
+    found: Array = places * (1.0 - (1.0 - 1.0 / places) ** top_k)
+    return found
 
 
 def _hop(model: Model, device: Device, layout: Layout, tokens: Array) -> Array:

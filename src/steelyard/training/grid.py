@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from steelyard.arch import Model
 from steelyard.errors import InputError, unknown
-from steelyard.training.layout import RECOMPUTE, SCHEDULES, Layout, broken_rules
+from steelyard.training.layout import ENDS, RECOMPUTE, SCHEDULES, Layout, broken_rules
 
 Mask = npt.NDArray[np.bool_]
 Whole = npt.NDArray[np.int64]
@@ -99,7 +99,7 @@ class Grid:
         depths, starts = np.unique(self.table["pp"], return_index=True)
         ends = [*starts.tolist(), self.kernel_of.size][1:]
         for pp, start, end in zip(depths.tolist(), starts.tolist(), ends, strict=True):
-            vpp = self.space.keep("vpp", np.arange(1, self.model.num_layers // pp + 1) if pp > 1 else [1])
+            vpp = self.space.keep("vpp", np.arange(1, (self.model.num_layers + ENDS) // pp + 1) if pp > 1 else [1])
             height = max(_BLOCK // (_COLUMNS * max(vpp.size, 1)), 1)
             for first in range(start, end if vpp.size else 0, height):
                 yield self._block(slice(first, min(first + height, end)), vpp)

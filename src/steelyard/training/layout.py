@@ -22,6 +22,7 @@ RECOMPUTE: tuple[Recompute, ...] = get_args(Recompute)
 Schedule: TypeAlias = Literal["1f1b", "zero_bubble"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 MAX_DEVICES = 10_000_000
+ENDS = 2  # embedding and head may be virtual stages of their own (Llama 3 herd, arXiv 2407.21783, section 3.3.2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,11 @@ class Layout:
         """Ranks over which ZeRO splits the states of the same experts."""
         return np.maximum(self.expert_dp / self.replicas, 1.0)
 
+    @property
+    def num_groups(self) -> Count:
+        """Kinds of groups that a device communicates in, each with buffers of its own: tp, pp, dp, cp, ep."""
+        return sum((np.asarray(ranks) > 1).astype(np.int64) for ranks in (self.tp, self.pp, self.dp, self.cp, self.ep))
+
     def is_recompute(self, kind: Recompute) -> npt.NDArray[np.bool_]:
         same: npt.NDArray[np.bool_] = np.asarray(self.recompute) == kind
         return same
@@ -93,7 +99,7 @@ def broken_rules(model: Model, layout: Layout) -> dict[str, npt.NDArray[np.bool_
     wrong |= {
         f"tp must divide the {model.num_heads} attention heads": model.num_heads % safe["tp"] != 0,
         f"pp must not exceed the {model.num_layers} layers": pp > model.num_layers,
-        f"pp x vpp must not exceed the {model.num_layers} layers": pp * vpp > model.num_layers,
+        f"pp x vpp must not exceed the {model.num_layers} layers and the two ends": pp * vpp > model.num_layers + ENDS,
         "vpp above 1 needs pp above 1": (vpp > 1) & (pp == 1),
         "vpp above 1 needs num_microbatches to be a multiple of pp": (vpp > 1)
         & ((batch // (safe["dp"] * safe["micro_batch"])) % safe["pp"] != 0),
@@ -149,3 +155,20 @@ def stage_layers(model: Model, layout: Layout) -> tuple[Array, Array]:
     """
     pp = np.asarray(layout.pp)
     return np.ceil(model.num_layers / pp), np.maximum(model.num_layers // pp, 1)
+
+
+def slot_layers(model: Model, layout: Layout) -> Array:
+    """Return the layers of a stage whose virtual stages all were as full as the fullest: what a bubble waits for.
+
+    Where pp x vpp does not divide the layers, some virtual stages have one more, and while the pipeline fills and
+    drains each stage waits for the fullest.
+
+    Example:
+        >>> from steelyard import arch
+        >>> model = arch.load("llama-3.1-405b")  # 126 layers: 16 stages of at most 8, 64 virtual ones of at most 2
+        >>> [float(slot_layers(model, Layout(pp=16, vpp=vpp))) for vpp in (1, 4, 7)]
+        [8.0, 8.0, 14.0]
+    """
+    vpp = np.asarray(layout.vpp)
+    layers: Array = vpp * np.ceil(model.num_layers / (np.asarray(layout.pp) * vpp))
+    return layers

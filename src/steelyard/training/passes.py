@@ -27,20 +27,26 @@ SCORE_BYTES = 14.0
 """Memory traffic of one attention score in 16 bits without flash attention: written by the first product, read and
 written by softmax and by dropout with its mask, read by the second product."""
 
+PLAIN_SCORE_BYTES = 38.0
+"""The same where scale, mask, softmax and the casts to fp32 and back are kernels of their own."""
+
+FUSED_SOFTMAX_TOKENS, FUSED_SOFTMAX_ROWS = 2048, 4
+"""What Megatron's fused softmax takes: sequences up to this length, score matrices in multiples of this."""
+
 SCORE_BACKWARD_RATIO = 1.5
+JOIN_RATIO = 2.0  # each further part of an output is written and read once more
 TILE_WIDTH = 64
 """Columns of 16 bits that one 128-byte line of shared memory holds: products of other widths run slower kernels."""
 
-_PROJECTIONS = ("attention.query_up", "attention.key_value_up")
-MODULES: dict[str, tuple[str, ...]] = {  # what "selective" recomputation can name -> operators, by their first letters
+_OPERATORS: dict[str, tuple[str, ...]] = {  # a module that is recomputed -> matrix products, by their first letters
     "core_attn": ("attention.full", "attention.window", "attention.chunk", "attention.latent"),
     "mlp": ("mlp.",),
     "moe": ("moe.", "mlp."),
-    "mla_up_proj": _PROJECTIONS,
+    "mla_up_proj": ("attention.query_up", "attention.key_value_up"),
     "alternate": ("attention.output", "mlp.down"),  # every second product; these two stand for their share
     "layer": ("",),
 }
-CHEAP_MODULES = ("moe_act", "layernorm", "norm", "activation")  # memory traffic only
+_ELEMENTWISE = ("moe_act", "layernorm", "norm", "activation", "layer")  # modules of memory traffic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,32 +102,44 @@ def forward_backward(
     )
     again = [op for op in forward if op.place == "layer" and _recomputed(op, recipe.recomputed)]
     scores = _score_time(model, device, layout, recipe, seq_tokens)
+    joined = _join_time(model, device, layout, seq_tokens)
     return (
-        _time(forward, device, recipe, scores),
-        _time(backward, device, recipe, scores * SCORE_BACKWARD_RATIO),
-        _time(again, device, recipe, scores if "core_attn" in recipe.recomputed else 0.0),
+        _time(forward, device, recipe, scores, joined),
+        _time(backward, device, recipe, scores * SCORE_BACKWARD_RATIO, joined),
+        _time(again, device, recipe, scores if "core_attn" in recipe.recomputed else 0.0, 0.0),
     )
 
 
 def _recomputed(op: Operator, modules: tuple[str, ...]) -> bool:
     if op.kind == "elementwise":
-        return not modules or bool({*modules} & {*CHEAP_MODULES, "layer"})
-    return op.name.startswith(tuple(start for name in modules for start in MODULES.get(name, ())) or ("-",))
+        return not {*modules}.isdisjoint(_ELEMENTWISE)
+    return op.name.startswith(tuple(start for name in modules for start in _OPERATORS.get(name, ())))
 
 
 def _score_time(model: Model, device: Device, layout: Layout, recipe: Recipe, seq_tokens: float) -> Array:
     """Return the time of the scores' way through memory, both halves of the mask [s]."""
     if recipe.attention != "unfused":
         return 0.0
-    scores = model.num_layers * model.num_heads * seq_tokens**2 * np.asarray(layout.micro_batch, np.float64)
-    moved = SCORE_BYTES * scores / (np.asarray(layout.tp) * layout.cp)
+    matrices = model.num_heads / np.asarray(layout.tp) * np.asarray(layout.micro_batch, np.float64)
+    fused = (matrices % FUSED_SOFTMAX_ROWS == 0) & (seq_tokens <= FUSED_SOFTMAX_TOKENS)
+    each = np.where(fused, SCORE_BYTES, PLAIN_SCORE_BYTES)
+    moved = each * model.num_layers * matrices * seq_tokens**2 / np.asarray(layout.cp)
     return cast("Array", moved / (device.accelerator.hbm_bytes_per_s * device.efficiency.memory_ratio))
 
 
-def _time(ops: Iterable[Operator], device: Device, recipe: Recipe, score_s: Array) -> Pass:
+def _join_time(model: Model, device: Device, layout: Layout, seq_tokens: float) -> Array:
+    """Return the time to put the parts of attention together that the steps of a context-parallel ring make [s]."""
+    cp = np.asarray(layout.cp, np.float64)
+    outputs = arch.ring(model, seq_tokens, tp=layout.tp).output_bytes
+    moved = JOIN_RATIO * (cp - 1.0) * outputs * np.asarray(layout.micro_batch) * seq_tokens / cp
+    return cast("Array", moved / (device.accelerator.hbm_bytes_per_s * device.efficiency.memory_ratio))
+
+
+def _time(ops: Iterable[Operator], device: Device, recipe: Recipe, score_s: Array, joined_s: Array) -> Pass:
     spent: dict[str, Array] = dict.fromkeys(
         ("gemm_s", "expert_s", "attention_s", "scan_s", "elementwise_s", "ends_gemm_s", "ends_other_s"), 0.0
     )
+    spent["elementwise_s"] = joined_s
     ragged_s: Array = 0.0
     narrow_bytes: Array = 0.0
     weight_bytes: Array = 0.0

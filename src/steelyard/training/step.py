@@ -13,7 +13,7 @@ from steelyard.records.term import term
 from steelyard.training.calibration import Parameters, shipped
 from steelyard.training.combine import Costs, combine
 from steelyard.training.communication import traffic
-from steelyard.training.layout import Count, Layout, check, stage_layers
+from steelyard.training.layout import Count, Layout, check, slot_layers, stage_layers
 from steelyard.training.memory import WEIGHT_BYTES
 from steelyard.training.passes import Pass, forward_backward
 from steelyard.training.recipe import LORA_RANK, Recipe
@@ -57,7 +57,9 @@ class Step:
     dp_s: Array = term(
         "data parallel", "s", "max(0, reduce - overlap * backward) + max(0, gather - overlap * forward)", _CALIBRATION
     )
-    bubble_s: Array = term("pipeline bubble", "s", "(pp - 1) / vpp * time of one micro-batch on a stage", _MEGATRON)
+    bubble_s: Array = term(
+        "pipeline bubble", "s", "(pp - 1) / vpp * time of one micro-batch on the fullest stage", _MEGATRON
+    )
     optimizer_s: Array = term(
         "optimizer step",
         "s",
@@ -200,6 +202,7 @@ def step_costs(
         traffic=traffic(model, device, layout, recipe, seq_tokens=seq_tokens),
         layout=layout,
         stage_ratio=layers / model.num_layers * np.where(np.asarray(layout.pp) == 1, extra, 1.0),
+        slot_ratio=slot_layers(model, layout) / model.num_layers * np.where(np.asarray(layout.pp) == 1, extra, 1.0),
         last_stage_ratio=last_layers / model.num_layers * extra,
         layers_count=float(model.num_layers),
         moe_layers_count=float(model.num_moe_layers),

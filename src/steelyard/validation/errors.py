@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,16 @@ def groups(
     ]
     found.sort(key=lambda group: (-group.num_points, -group.num_refused, group.group))
     return (_overall(metric, found), *found)
+
+
+def part(name: str, points: Sequence[Point], predicted: Predicted, chosen: Any, *, metric: str) -> Group | None:
+    """Return the errors of some of the points [N of booleans] as the median over their families, under a name."""
+    here = np.asarray(chosen, bool) & np.array([point.metric == metric for point in points], bool)
+    families = np.array([point.family for point in points])
+    found = [
+        _group(str(family), metric, points, predicted, here & (families == family), 0) for family in {*families[here]}
+    ]
+    return replace(_overall(metric, found), group=name) if found else None
 
 
 def _group(name: str, metric: str, points: Sequence[Point], predicted: Predicted, here: Any, num_refused: int) -> Group:

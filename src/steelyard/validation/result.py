@@ -23,6 +23,7 @@ class Validation:
     refusals: tuple[Refusal, ...]
     warnings: tuple[str, ...] = ()
     ordering: Mapping[str, float] | None = None  # how often the better of two layouts was told
+    parts: tuple[Group, ...] = ()  # some of the points of a metric, as the median over their families
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data: `groups` first, then every point and every refusal."""
@@ -31,6 +32,7 @@ class Validation:
             "basis": self.basis,
             "groups": [group.to_dict() for group in self.groups],
             "ordering": dict(self.ordering) if self.ordering else None,
+            "parts": [group.to_dict() for group in self.parts],
             "points": self._points(),
             "refused": [{"id": r.id, "group": r.family, "metric": r.metric, "reason": r.reason} for r in self.refusals],
         }

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from steelyard import catalog
 from steelyard.training.calibration import parameter
-from steelyard.validation.errors import Group, Predicted, groups
+from steelyard.validation.errors import Group, Predicted, groups, part
 from steelyard.validation.folds import LeftOut, leave_family_out
 from steelyard.validation.points import Point, Refusal, Vector
 from steelyard.validation.result import Calibration, Fit, Validation
 from steelyard.validation.training_baselines import baselines
 from steelyard.validation.training_parameters import FAMILY_LOG_SD
-from steelyard.validation.training_points import MEMORY, SPEED, Run, runs
+from steelyard.validation.training_points import MEMORY, SPEED, TIME_TO_TRAIN, Run, runs
 from steelyard.validation.training_predict import shipped_parameters
-from steelyard.validation.training_tasks import METRICS, Task, tasks
+from steelyard.validation.training_settings import states_everything
+from steelyard.validation.training_tasks import FITTED, METRICS, Task, tasks
 
 LEFT_OUT = "every family of sources predicted by a fit that never saw it"
 SHIPPED = "predicted with the parameters of the calibration"
-RESIDUALS = {SPEED: "step_time_residual_sigma", MEMORY: "memory_residual_sigma"}
+RESIDUALS = {
+    SPEED: "step_time_residual_sigma",
+    MEMORY: "memory_residual_sigma",
+    TIME_TO_TRAIN: "step_time_residual_sigma",
+}
 
 
 def validate(data: Path | None = None, *, refit: bool = True) -> Validation:
@@ -38,7 +44,8 @@ def validate(data: Path | None = None, *, refit: bool = True) -> Validation:
     if data is None:
         found, refused = runs(catalog.published("training").rows)
         listed = tasks(found)
-        made = [_left_out(task, found) if refit else _shipped(task, found) for task in listed]
+        outs = _folds(listed) if refit else {}
+        made = [_left_out(task, found, outs[task.metric]) if refit else _shipped(task, found) for task in listed]
         return _result(listed, made, refused, LEFT_OUT if refit else SHIPPED)
     table = catalog.read_published(data, "training")
     found, refused = runs(table.rows)
@@ -50,32 +57,42 @@ def validate(data: Path | None = None, *, refit: bool = True) -> Validation:
 
 def calibrate() -> Calibration:
     """Return the parameters fitted to all shipped points: standard errors, spread over families left out, misses."""
-    found, _ = runs(catalog.published("training").rows)
+    found, refused = runs(catalog.published("training").rows)
     listed = tasks(found)
-    outs = {task.metric: _fold(task) for task in listed}
-    fits = [Fit.of(out.whole, list(out.without.values())) for out in outs.values()]
+    outs = _folds(listed)
+    fits = [Fit.of(outs[metric].whole, list(outs[metric].without.values())) for metric in FITTED]
+    made = [_left_out(task, found, outs[task.metric]) for task in listed]
+    result = _result(listed, made, refused, LEFT_OUT)
     return Calibration(
         kind="training",
         fits=tuple(fits),
-        residual_sigmas={RESIDUALS[metric]: float(np.median(out.log_sigma)) for metric, out in outs.items()},
-        groups=tuple(
-            group for task in listed for group in _groups(task, _from_fold(task, found, outs[task.metric]), [])
-        ),
+        residual_sigmas={RESIDUALS[metric]: float(np.median(outs[metric].log_sigma)) for metric in FITTED},
+        groups=(*result.groups, *result.parts),
     )
 
 
-def _fold(task: Task) -> LeftOut:
-    return leave_family_out(task.predict, task.free, task.log_measured, task.families, family_log_sd=FAMILY_LOG_SD)
+def _folds(listed: Sequence[Task]) -> dict[str, LeftOut]:
+    """Return the fits without each family by metric; times of whole jobs follow from the fits to speed."""
+    outs = {
+        task.metric: leave_family_out(
+            task.predict, task.free, task.log_measured, task.families, family_log_sd=FAMILY_LOG_SD
+        )
+        for task in listed
+        if task.metric in FITTED
+    }
+    for task in listed:
+        if task.metric not in FITTED:
+            sigma = np.full(len(task.points), np.median(outs[SPEED].log_sigma))
+            outs[task.metric] = replace(outs[SPEED], log_sigma=sigma)
+    return outs
 
 
-def _left_out(task: Task, found: Sequence[Run]) -> Predicted:
-    return _from_fold(task, found, _fold(task))
-
-
-def _from_fold(task: Task, found: Sequence[Run], out: LeftOut) -> Predicted:
+def _left_out(task: Task, found: Sequence[Run], out: LeftOut) -> Predicted:
     ranges = np.empty((3, len(task.points)))
-    for family, fitted in out.without.items():
-        own = np.array(task.families) == family
+    names = np.array(task.families)
+    for family in np.unique(names):
+        own = names == family
+        fitted = out.without.get(str(family), out.whole)
         ranges[:, own] = task.quantiles(task.parameters(fitted.values), out.log_sigma)[:, own]
     return Predicted(p10=ranges[0], p50=ranges[1], p90=ranges[2], baselines=baselines(task, found))
 
@@ -91,10 +108,6 @@ def _against(task: Task, found: Sequence[Run], known: Sequence[Run]) -> dict[str
     together = [*found, *known]
     same = next((one for one in tasks(together) if one.metric == task.metric), task) if known else task
     return {rule: guess[: len(task.points)] for rule, guess in baselines(same, together).items()}
-
-
-def _groups(task: Task, predicted: Predicted, refused: Sequence[Refusal]) -> tuple[Group, ...]:
-    return groups(task.points, predicted, refused, metric=task.metric)
 
 
 def _result(
@@ -115,4 +128,14 @@ def _result(
         predicted=every,
         refusals=tuple(refused),
         warnings=warnings,
+        parts=_parts(points, every),
     )
+
+
+def _parts(points: Sequence[Point], every: Predicted) -> tuple[Group, ...]:
+    """Return the errors of peak memory where the row states everything, and where it leaves something open."""
+    stated = np.array([states_everything(point.row) for point in points], bool)
+    found = [part(name, points, every, chosen, metric=MEMORY) for name, chosen in (
+        ("states-all", stated), ("states-less", ~stated)
+    )]  # fmt: skip
+    return tuple(one for one in found if one is not None)

@@ -10,7 +10,7 @@ from steelyard import arch
 from steelyard.device import effective_compute_dtype, peak_flop_per_s
 from steelyard.validation.baselines import constant_share, nearest_row
 from steelyard.validation.points import Vector
-from steelyard.validation.training_points import SPEED, Run
+from steelyard.validation.training_points import MEMORY, SPEED, Run
 from steelyard.validation.training_tasks import Task
 
 
@@ -30,12 +30,16 @@ def baselines(task: Task, found: Sequence[Run]) -> Mapping[str, Vector]:
 
 
 def _scale(metric: str, run: Run) -> float:
-    """Return tokens/s at the printed peak of the run's number format, or the device's memory."""
-    if metric != SPEED:
+    """Return tokens/s (seconds of the job) at the printed peak of the run's number format, or the device's memory."""
+    if metric == MEMORY:
         return run.device.accelerator.hbm_bytes
     dtype = effective_compute_dtype(run.device, run.alternatives[0][1].compute_dtype)
     flop = arch.flop_per_token(run.model, run.seq_tokens, training=True)
-    return peak_flop_per_s(run.device, dtype) / float(flop)
+    rate = peak_flop_per_s(run.device, dtype) / float(flop)
+    if metric == SPEED:
+        return rate
+    layout = run.alternatives[0][0]
+    return run.steps * float(layout.global_batch) * run.seq_tokens / float(np.asarray(layout.num_devices)) / rate
 
 
 def _features(run: Run) -> list[float]:

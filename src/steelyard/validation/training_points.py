@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from steelyard.arch import Model
 from steelyard.device import Device, effective_compute_dtype, peak_flop_per_s
 from steelyard.errors import InputError, UnknownError
 from steelyard.training import Layout, Recipe
+from steelyard.training.memory import memory_items
 from steelyard.validation.models import model_of_row
 from steelyard.validation.points import Point, Refusal, Row, by_run, family
 from steelyard.validation.training_settings import UnstatedError, alternatives, device_of, number, unsure
@@ -28,8 +31,15 @@ METRICS = {  # as published -> metric; of the figures of one run the first stand
     "gpu_hours": TIME_TO_TRAIN,
 }
 GIB = 2.0**30
+HOUR = 3600.0
+_HOURS = ("time_to_train_h", "gpu_hours")
+READINGS = ("device", "reserved", "allocated")
+"""What a peak of memory includes: all that `nvidia-smi` shows; what the allocator holds; what is in use."""
+
+_STATES = ("weights", "gradients", "optimizer")
+Options: TypeAlias = tuple[tuple[Layout, Recipe], ...]
 _UNPREDICTED = {
-    TIME_TO_TRAIN: "the tokens of the whole job are not stated",
+    TIME_TO_TRAIN: "neither the tokens nor the steps of the whole job are stated (it ends at a target of quality)",
     MEMORY: "what it keeps in memory is a running list in its notes",
 }
 
@@ -42,7 +52,9 @@ class Run:
     model: Model
     device: Device
     seq_tokens: float
-    alternatives: tuple[tuple[Layout, Recipe], ...]
+    alternatives: Options
+    steps: int  # of the whole job, 0 where it does not state them
+    reading: str  # what its peak memory is, one of `READINGS`
     points: tuple[Point, ...]
 
 
@@ -98,6 +110,8 @@ def _run(name: str, row: Row, chosen: dict[str, Row]) -> Run:
     for _, recipe in options[:1]:
         effective_compute_dtype(device, recipe.compute_dtype)
     seq_tokens = float(number(row, "seq_len"))
+    steps = number(row, "steps")
+    options = _that_can_run(options, model, device, seq_tokens)
     points = tuple(
         Point(
             id=f"{name}-{metric}",
@@ -107,9 +121,37 @@ def _run(name: str, row: Row, chosen: dict[str, Row]) -> Run:
             row=found,
         )
         for metric, found in chosen.items()
-        if metric != TIME_TO_TRAIN and not (metric == MEMORY and "cumulative" in found["notes"])
+        if not (metric == TIME_TO_TRAIN and not steps) and not (metric == MEMORY and "cumulative" in found["notes"])
     )
-    return Run(id=name, model=model, device=device, seq_tokens=seq_tokens, alternatives=options, points=points)
+    return Run(
+        id=name, model=model, device=device, seq_tokens=seq_tokens, alternatives=options, points=points,
+        steps=steps, reading=_reading(chosen.get(MEMORY)),
+    )  # fmt: skip
+
+
+def _that_can_run(options: Options, model: Model, device: Device, seq_tokens: float) -> Options:
+    """Return the options, with the host's help where weights, gradients and states alone overfill a single device.
+
+    The run took place, so something that it does not state saved memory: states paged to the host and gradients used
+    up as they are made, as software for a single device offers.
+    """
+    if any(layout.num_devices != 1 for layout, _ in options):
+        return options
+    sizes = [memory_items(model, layout, how, seq_tokens=seq_tokens) for layout, how in options]
+    least = min(float(sum(np.asarray(size[f"{name}_bytes"]) for name in _STATES)) for size in sizes)
+    if least <= device.accelerator.hbm_bytes:
+        return options
+    return tuple(
+        (layout, dataclasses.replace(how, state_offload_ratio=1.0, gradient_bytes=0.0)) for layout, how in options
+    )
+
+
+def _reading(row: Row | None) -> str:
+    """Return what a peak of memory includes; everything where it is not stated."""
+    stated = row.get("memory_reading", "") if row else ""
+    if stated and stated not in READINGS:
+        raise InputError(f"memory_reading is {stated[:40]!r}; allowed: {', '.join(READINGS)}")
+    return stated or READINGS[0]
 
 
 def _model(row: Row) -> Model:
@@ -133,6 +175,8 @@ def _measured(
     value, layout = float(row["value"]), options[0][0]
     if row["metric"] == "peak_mem_gb":
         return value * GIB
+    if row["metric"] in _HOURS:
+        return value * HOUR / (float(np.asarray(layout.num_devices)) if row["metric"] == "gpu_hours" else 1.0)
     if row["metric"] == "tokens_per_s_per_gpu":
         return value
     if row["metric"] == "step_time_s":

@@ -39,6 +39,9 @@ class Ensemble:
     run: npt.NDArray[np.int64]  # which run an alternative is of [A]
     costs: Costs
     items: Mapping[str, Vector]
+    num_groups: Vector  # kinds of groups that its devices communicate in
+    readings: tuple[str, ...]  # what a peak of memory includes [A]
+    steps: Vector  # of the whole job
     tokens: Vector  # of one step and device
     families: tuple[str, ...]  # of devices [A]
     filled_ratio: Vector  # what is counted in memory over the device's own
@@ -67,7 +70,10 @@ def ensemble(runs: Sequence[Run]) -> Ensemble:
         items={name: np.concatenate([part.items[name] for part in parts])[order] for name in parts[0].items},
         tokens=np.concatenate([part.tokens for part in parts])[order],
         filled_ratio=sizes[order],
+        num_groups=np.concatenate([part.num_groups for part in parts])[order],
         families=tuple(np.concatenate([np.array(part.families) for part in parts])[order].tolist()),
+        readings=tuple(runs[number].reading for number in numbers[order]),
+        steps=np.array([runs[number].steps for number in numbers[order]], np.float64),
     )
 
 
@@ -88,7 +94,10 @@ def _group(members: Sequence[tuple[int, Layout, Recipe]], runs: Sequence[Run]) -
         costs=_spread(costs, count),
         items={name: np.broadcast_to(np.asarray(size, np.float64), count) for name, size in items.items()},
         tokens=np.asarray(layout.global_batch) * run.seq_tokens / np.asarray(layout.num_devices),
+        num_groups=np.broadcast_to(np.asarray(layout.num_groups, np.float64), count),
         families=(device_family(run.device.accelerator),) * count,
+        readings=(),  # of the runs, not of their alternatives
+        steps=np.zeros(count),
     )
 
 
@@ -145,7 +154,18 @@ def log_speed(all_of: Ensemble, p: Parameters) -> Vector:
     return result
 
 
+def log_time(all_of: Ensemble, p: Parameters) -> Vector:
+    """Return ln(seconds of the whole job, without failures and pauses) of every alternative; 0 without steps."""
+    seconds = all_of.steps * sum(combine(all_of.costs, p).values())
+    result: Vector = np.log(np.where(all_of.steps > 0, seconds, 1.0))
+    return result
+
+
 def log_memory(all_of: Ensemble, p: Parameters) -> Vector:
     """Return ln(bytes at the peak) of every alternative [A]."""
-    result: Vector = np.log(sum(calibrated(all_of.items, p).values()))
+    items = calibrated(all_of.items, all_of.num_groups, p)
+    held, beside = items.pop("fragmentation_bytes"), items.pop("overhead_bytes")
+    readings = np.asarray(all_of.readings)
+    total = sum(items.values()) + np.where(readings == "allocated", 0.0, held)
+    result: Vector = np.log(total + np.where(readings == "device", beside, 0.0))
     return result

@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from steelyard import catalog, device
+from steelyard import arch, catalog, device
 from steelyard.device import Device
 from steelyard.errors import InputError
 from steelyard.training import Layout, Recipe
+from steelyard.training.recipe import LORA_RANK
 from steelyard.validation.points import Row
 
 COMPUTE_DTYPES = {  # as published -> format of the matrix products
@@ -20,6 +21,7 @@ COMPUTE_DTYPES = {  # as published -> format of the matrix products
 }  # fmt: skip
 BASE_DTYPES = {"int4": "int4", "nf4": "int4"}  # of frozen weights at rest
 ZERO_STAGES = {"ddp": 0, "zero1": 1, "zero2": 2, "zero3": 3, "fsdp": 3, "hsdp": 3}
+_OF_DEEPSPEED = ("zero2", "zero3")  # under any front end
 _CAPTURED = {"none": 0.0, "partial": 0.7, "full": 1.0}
 _LIKE_FULL = "as much recompute as full"
 _LINK_RATES = (  # what an interconnect cell says -> bytes/s of one node in one direction
@@ -59,6 +61,8 @@ def number(row: Row, column: str) -> int:
 def trainer_of(row: Row) -> catalog.Row:
     """Return what is known of the row's software at its date (table `trainers`)."""
     software, date = row["framework"].casefold(), row["as_of"]
+    if row["sharding"] in _OF_DEEPSPEED:
+        software += " deepspeed"
     for trainer in catalog.table("trainers").rows:
         matches = [part for part in trainer.get("matches").split(";") if part]
         if trainer.get("until") and not (date and date < trainer["until"]):
@@ -123,8 +127,8 @@ def _zero_stages(row: Row, dp: int) -> list[int]:
 def _recomputes(row: Row, trainer: catalog.Row) -> list[str]:
     if _LIKE_FULL in row["recompute_detail"] or row["recompute_detail"] == "remat_policy full":
         return ["full"]
-    if row["recompute"]:
-        return [row["recompute"]]
+    if stated := row["recompute"] or trainer.get("recompute"):
+        return [stated]
     return ["none", "full"] if trainer["attention"] == "unfused" else ["none", "selective", "full"]
 
 
@@ -140,16 +144,18 @@ def recipe(row: Row, trainer: catalog.Row) -> Recipe:
     """
     dtype, base = _dtypes(row)
     notes = f"{row['model']} {row['notes']}".casefold()
-    narrow = trainer.value("master") == 0
-    method = "lora" if base != "bf16" or re.search(r"lora\b|adapter", notes) else "full"
+    told = f"{notes} {row['settings_source']}".casefold()
+    method = "lora" if base != "bf16" or re.search(r"lora\b|adapter", told) else "full"
     half = row["grad_reduce_dtype"] == "bf16" or dtype == "fp16" or "mode pure" in notes
     return Recipe(
         compute_dtype=dtype,
         base_dtype=base,
         method=method,
+        lora_rank=number(row, "lora_rank") or LORA_RANK,
         trained_ends="(emb)" in notes,
         attention=trainer["attention"],
-        recomputed=_modules(row["recompute_detail"]) or tuple(filter(None, [trainer.get("selective")])),
+        recomputed=_modules(row["recompute_detail"]) or _usual_modules(trainer),
+        narrow_kept_ratio=trainer.value("narrow_kept"),
         prediction_layers=number(row, "mtp_layers") if row["mtp_layers"] not in ("", "0") else 0,
         hooked_ratio=1.0 if row["sharding"] == "zero3" else 0.0,
         tuned_ratio=trainer.value("tuned"),
@@ -158,12 +164,16 @@ def recipe(row: Row, trainer: catalog.Row) -> Recipe:
         sequence_parallel=_flag(row, "sequence_parallel", trainer.value("sequence_parallel")) > 0,
         tp_overlap_ratio=_flag(row, "tp_comm_overlap", trainer.value("tp_overlap")),
         ep_overlap_ratio=_flag(row, "ep_comm_overlap", 0.0),
+        node_dispatch_ratio=1.0 if row["moe_token_dispatcher"] in ("deepep", "hybridep") else 0.0,
         captured_ratio=_CAPTURED.get(row["cuda_graph"], 0.0),
         gradient_reduce_bytes=2.0 if half else 4.0,
-        gradient_bytes=2.0 if dtype == "fp16" or narrow else 4.0,
+        gradient_bytes=_gradient(row, dtype, trainer),
+        update_bytes=trainer.value("update"),
+        logit_bytes=trainer.value("logit"),
+        bucket_bytes=trainer.value("bucket"),
         master_bytes=trainer.value("master"),
         gather_bytes=1.0 if row["fp8_param_gather"] == "1" else 2.0,
-        moment_bytes=4.0 if narrow else _moments(row, notes),
+        moment_bytes=4.0 if trainer.value("master") == 0 else _moments(row, notes),
         offload_ratio=_offloaded(row),
         state_offload_ratio=1.0 if re.search(r"optimizer offload y|full cpu offload section", notes) else 0.0,
     )
@@ -193,6 +203,18 @@ def _modules(detail: str) -> tuple[str, ...]:
     return ("mlp",) if "proj=offload" in detail else ("layer",) if "=offload" in detail else ()
 
 
+def _usual_modules(trainer: catalog.Row) -> tuple[str, ...]:
+    selective = trainer.get("selective")
+    return tuple(selective.split(";")) if selective else arch.USUAL_RECOMPUTED
+
+
+def _gradient(row: Row, dtype: str, trainer: catalog.Row) -> float:
+    """Return the bytes of a gradient while it is accumulated; an fp32 sum is kept beside 16-bit ones where stated."""
+    narrow = dtype == "fp16" or row["grad_reduce_dtype"] == "bf16"
+    size = min(trainer.value("gradient"), 2.0) if narrow else trainer.value("gradient")
+    return size + 4.0 if "fp32 grad accumulation" in row["notes"] else size
+
+
 def _moments(row: Row, notes: str) -> float:
     if re.search(r"(?<!no )\b(8-bit|bnb)\b.*optimizer", notes) and "baseline optimizer" not in notes:
         return 2.0
@@ -206,6 +228,19 @@ def _offloaded(row: Row) -> float:
     if found and row["layers"]:
         return min(int(found[1]) / number(row, "layers"), 1.0)
     return 0.0
+
+
+_EVERYTHING = ("gpu", "n_gpus", "seq_len", "dtype", "micro_batch", "global_batch", "recompute")
+
+
+def states_everything(row: Row) -> bool:
+    """Return whether a row states device, count, layout, batches, sequence, format, recomputation and sharding.
+
+    Of one device neither layout nor sharding is asked.
+    """
+    split = ("tp", "pp", "sharding") if number(row, "n_gpus") > 1 else ()
+    fsdp = ZERO_STAGES.get(row["sharding"], 0) > 1
+    return all(row[name] or (fsdp and name in ("tp", "pp")) for name in (*_EVERYTHING, *split))
 
 
 def unsure(row: Row) -> str:

@@ -15,12 +15,13 @@ from steelyard.validation.points import Point, Vector
 from steelyard.validation.training_parameters import FIXED
 from steelyard.validation.training_parameters import MEMORY as MEMORY_PARAMETERS
 from steelyard.validation.training_parameters import SPEED as SPEED_PARAMETERS
-from steelyard.validation.training_points import MEMORY, SPEED, Run
-from steelyard.validation.training_predict import Ensemble, ensemble, fitted, log_memory, log_speed
+from steelyard.validation.training_points import MEMORY, SPEED, TIME_TO_TRAIN, Run
+from steelyard.validation.training_predict import Ensemble, ensemble, fitted, log_memory, log_speed, log_time
 
-METRICS = (SPEED, MEMORY)
-_FREE = {SPEED: SPEED_PARAMETERS, MEMORY: MEMORY_PARAMETERS}
-_LOG = {SPEED: log_speed, MEMORY: log_memory}
+METRICS = (SPEED, MEMORY, TIME_TO_TRAIN)
+FITTED = (SPEED, MEMORY)
+_FREE = {SPEED: SPEED_PARAMETERS, MEMORY: MEMORY_PARAMETERS, TIME_TO_TRAIN: ()}
+_LOG = {SPEED: log_speed, MEMORY: log_memory, TIME_TO_TRAIN: log_time}
 _EXPECTED = {p.name: p.value for p in (*SPEED_PARAMETERS, *MEMORY_PARAMETERS)}
 _STEPS = np.array([NormalDist().inv_cdf((number + 0.5) / 100) for number in range(100)])
 

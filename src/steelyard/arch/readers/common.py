@@ -82,7 +82,10 @@ def moe(fields: Fields, experts_key: str, ffn_key: str, *, top_k_key: str = "num
     top_k = fields.count(top_k_key, "experts")
     if top_k > experts:
         fields.refuse(top_k_key, f"at most {experts_key} ({experts})")
-    return Moe(experts=experts, top_k=top_k, ffn=fields.count(ffn_key, "width"), **more)
+    groups = fields.count("n_group", "experts", default=1)
+    top_groups = fields.count("topk_group", "experts", default=groups)
+    limited = top_groups if top_groups < groups else 0
+    return Moe(experts=experts, top_k=top_k, ffn=fields.count(ffn_key, "width"), top_groups=limited, **more)
 
 
 def window(fields: Fields, *, switched: bool = False) -> int:
