@@ -32,14 +32,16 @@ def main() -> None:
     asked.add_argument("--model", default="")
     asked.add_argument("--requests", type=int, default=REQUESTS)
     asked.add_argument("--slots", type=int, default=SLOTS)
+    asked.add_argument("--tpot", default="10ms", help="pace of the engine that sleeps; slower where others compute")
     options = asked.parse_args()
     engine = "llamacpp" if options.model else "sleep"
     cases = {"bare engine": _bare, "1 replica": _served(1)} | ({} if options.model else {"2 replicas": _served(2)})
     found = {}
     for name, start in cases.items():
-        with start(engine, options.model, options.slots) as url:
-            users = options.slots * 4
-            found[name] = _load(url, users, options.requests)
+        with start(engine, options) as url:
+            users = options.slots * 8
+            # twice the requests on two: beginning and end, when places are empty, weigh alike
+            found[name] = _load(url, users, options.requests * (2 if name == "2 replicas" else 1))
             seen = found[name]
             print(
                 f"{name:12} {seen.request_rate_per_s:7.1f} requests/s, TTFT p50 {seen.ttft.percentiles_s[50] * 1e3:.1f}"
@@ -59,19 +61,20 @@ def _load(url: str, users: int, requests: int) -> ServingMetrics:
 
 
 @contextmanager
-def _bare(engine: str, model: str, slots: int) -> Iterator[str]:
+def _bare(engine: str, asked: argparse.Namespace) -> Iterator[str]:
     port = _free_port()
-    spec = {"engine": engine, "model": model, "name": "m", "slots": slots, "context_tokens": 0, "threads": 1}
-    spec |= {"port": port, "options": {}}
+    spec = {"engine": engine, "model": asked.model, "name": "m", "slots": asked.slots, "context_tokens": 0}
+    spec |= {"threads": 1, "port": port, "options": {"tpot": asked.tpot}}
     yield from _running([f"steelyard.runtime.serve.engines.{engine}", json.dumps(spec)], port)
 
 
 def _served(replicas: int):  # noqa: ANN202
     @contextmanager
-    def start(engine: str, model: str, slots: int) -> Iterator[str]:
+    def start(engine: str, asked: argparse.Namespace) -> Iterator[str]:
         port = _free_port()
-        arguments = ["--engine", engine, "--port", str(port), "--slots", str(slots), "--threads", "1"]
-        command = ["steelyard", "serve", *([model] if model else []), *arguments, "--replicas", str(replicas)]
+        arguments = ["--engine", engine, "--port", str(port), "--slots", str(asked.slots), "--threads", "1"]
+        arguments += ["--replicas", str(replicas), "--option", f"tpot={asked.tpot}"]
+        command = ["steelyard", "serve", *([asked.model] if asked.model else []), *arguments]
         yield from _running(command, port)
 
     return start
