@@ -6,6 +6,7 @@ from importlib import resources
 import pytest
 import yaml
 
+from changed import change
 from steelyard.compare.scenario import Scenario
 from steelyard.compare.weigh import compare
 
@@ -16,16 +17,7 @@ def example(**changes):
     """Return the example as a dict; a change is named by its path with double underscores: demand__requests_per_day."""
     data = copy.deepcopy(_EXAMPLE)
     data["draws"] = 60
-    for path, value in changes.items():
-        *parents, last = path.split("__")
-        target = data
-        for key in parents:
-            target = target.setdefault(key, {})
-        if value is None:
-            target.pop(last, None)
-        else:
-            target[last] = value
-    return data
+    return change(data, changes)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from changed import change
 from steelyard.compare.case import build_case
 from steelyard.compare.routes import EVALUATE
 from steelyard.compare.routes.outcome import Outcome, choose, median
@@ -70,15 +71,7 @@ LONG = {
 def decided(name, changes):
     """Return which route costs least in a changed example, and the routes priced: what `compare` calls the cost."""
     data = yaml.safe_load((ROOT / "examples" / f"{name}.yaml").read_text(encoding="utf-8"))
-    for path, value in changes.items():
-        *parents, last = path.split("__")
-        target = data
-        for key in parents:
-            target = target.setdefault(key, {})
-        if value is None:
-            target.pop(last, None)
-        else:
-            target[last] = value
+    change(data, changes)
     case = build_case(scenario_from(data, base_dir=ROOT / "examples"))
     found = {route: unless_idle(choose(evaluate(case))) for route, evaluate in EVALUATE.items()}
     priced = {route: one for route, one in found.items() if isinstance(one, Outcome)}

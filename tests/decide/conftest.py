@@ -6,6 +6,7 @@ from importlib import resources
 import pytest
 import yaml
 
+from changed import change
 from steelyard.compare.scenario import Scenario
 from steelyard.decide import decide
 
@@ -18,15 +19,7 @@ def scenario(**changes):
     data = copy.deepcopy(_EXAMPLE)
     data["routes"].pop("pretrain")
     data["routes"]["serve"] |= {"devices": ["h100-sxm5-80gb"], "max_devices_per_replica": 1}
-    for path, value in changes.items():
-        *parents, last = path.split("__")
-        target = data
-        for key in parents:
-            target = target.setdefault(key, {})
-        if value is None:
-            target.pop(last, None)
-        else:
-            target[last] = value
+    change(data, changes)
     return Scenario.model_validate(data)
 
 

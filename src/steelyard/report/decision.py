@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from rich import box
 from rich.console import Console, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from steelyard.decide.relevance import in_words
 from steelyard.decide.result import Decision, Influence, Odds, RouteMonths
 from steelyard.report import explain as trees
 from steelyard.report import text
+from steelyard.report.screen import bullets, empty_table, section
 from steelyard.report.terminal import MAX_WIDTH, MIN_WIDTH, WIDTH
 
 MONTHS_SHOWN = 6  # rows of the table by month
@@ -64,43 +63,23 @@ def terminal(decision: Decision, *, width: int = WIDTH, colour: bool = False) ->
 def _blocks(decision: Decision) -> Iterator[RenderableType]:
     yield Text(text.clean(decision.title), style="bold")
     yield Text(text.clean(decision.outcome))
-    yield from _section("What to do", Text(text.clean(decision.advice)))
+    yield from section("What to do", Text(text.clean(decision.advice)))
     if decision.assumptions:
-        yield from _section("It hangs on", _bullets(decision.assumptions))
-    yield from _section("Next fact to get", Text(text.clean(decision.next_fact)))
-    yield from _section("The routes", _routes(decision))
-    yield from _section("Month by month, USD a month", _months(decision))
-    yield from _section("How likely each route is best", _odds(decision))
-    yield from _section("Where routes cross", _bullets(one.sentence for one in decision.crossings))
-    yield from _section("What matters most", _influences(decision))
+        yield from section("It hangs on", bullets(decision.assumptions))
+    yield from section("Next fact to get", Text(text.clean(decision.next_fact)))
+    yield from section("The routes", _routes(decision))
+    yield from section("Month by month, USD a month", _months(decision))
+    yield from section("How likely each route is best", _odds(decision))
+    yield from section("Where routes cross", bullets(one.sentence for one in decision.crossings))
+    yield from section("What matters most", _influences(decision))
     if decision.cheapest is not None:
-        yield from _section("Cheapest route at the median, by first-month load and horizon", _map(decision))
-    yield from _section("How much of it is inference", _bullets(in_words(decision.relevance)))
-    yield from _section("Assumed", _bullets(decision.also_assumed))
+        yield from section("Cheapest route at the median, by first-month load and horizon", _map(decision))
+    yield from section("How much of it is inference", bullets(in_words(decision.relevance)))
+    yield from section("Assumed", bullets(decision.also_assumed))
     yield Text()
     told = f"As of {decision.as_of}, {decision.draws} draws, seed {decision.seed}, catalogue {decision.catalogue}."
     yield Text(f"{told} Ranges are p10 to p90. {text.legend()}.", style="dim")
     yield Text("All values: --markdown, --html, --json; the costs term by term: --explain.", style="dim")
-
-
-def _section(heading: str, *bodies: RenderableType) -> Iterator[RenderableType]:
-    yield Text()
-    yield Text(heading.upper(), style="bold cyan")
-    yield from bodies
-
-
-def _bullets(lines: Iterable[str]) -> RenderableType:
-    grid = Table.grid(padding=(0, 1))
-    for line in lines:
-        grid.add_row("-", Text(text.clean(line)))
-    return grid
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for heading in headings:
-        table.add_column(Text(heading), overflow="fold")
-    return table
 
 
 def considered(decision: Decision) -> list[RouteMonths]:
@@ -117,7 +96,7 @@ def standing(route: RouteMonths) -> str:
 
 
 def _routes(decision: Decision) -> RenderableType:
-    table = _table("Route", "All months", "A request", "First useful day", "Best in", "Option")
+    table = empty_table("Route", "All months", "A request", "First useful day", "Best in", "Option")
     for route in considered(decision):
         style = "" if route.in_running else "dim"
         table.add_row(
@@ -145,7 +124,7 @@ def shown_months(decision: Decision) -> list[int]:
 
 def _months(decision: Decision) -> RenderableType:
     routes = [route for route in considered(decision) if route.monthly_usd]
-    table = _table("Month from", "Requests a day", *(text.title(route.route) for route in routes))
+    table = empty_table("Month from", "Requests a day", *(text.title(route.route) for route in routes))
     for month in shown_months(decision):
         table.add_row(
             Text(decision.month_dates[month]),
@@ -157,7 +136,7 @@ def _months(decision: Decision) -> RenderableType:
 
 def _odds(decision: Decision) -> RenderableType:
     names = [route.route for route in considered(decision) if route.in_running]
-    table = _table("", "Best", *(text.title(name) for name in names))
+    table = empty_table("", "Best", *(text.title(name) for name in names))
     for one in (decision.verdict, *decision.odds):
         table.add_row(
             Text(one.title, style="bold"),
@@ -173,7 +152,7 @@ def best(odds: Odds) -> str:
 
 
 def _influences(decision: Decision) -> RenderableType:
-    table = _table("Input", "Lead at its p10", "Lead at its p90", "Cheapest then", "Worth knowing", "How")
+    table = empty_table("Input", "Lead at its p10", "Lead at its p90", "Cheapest then", "Worth knowing", "How")
     for one in decision.influences:
         table.add_row(
             Text(text.clean(one.label)),
@@ -204,7 +183,7 @@ def _map(decision: Decision) -> RenderableType:
     found = decision.cheapest
     assert found is not None
     picked = range(0, len(found.requests_per_day), 4)
-    table = _table("Horizon", *(text.compact(found.requests_per_day[i]) + "/day" for i in picked))
+    table = empty_table("Horizon", *(text.compact(found.requests_per_day[i]) + "/day" for i in picked))
     for months, row in zip(found.horizon_months, found.route, strict=True):
         table.add_row(f"{months} month{'s' * (months > 1)}", *(text.title(row[i]) for i in picked))
     return table

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator
 
-from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +12,7 @@ from rich.text import Text
 from steelyard.compare.result import Cell, Comparison, FactorResult, Quantity, RouteSummary, Verdict
 from steelyard.records.estimate import Estimate
 from steelyard.report import text
+from steelyard.report.screen import bullets, empty_table, section
 
 WIDTH = 118  # off a terminal
 MIN_WIDTH, MAX_WIDTH = 60, 132
@@ -42,15 +42,15 @@ def render(comparison: Comparison, *, width: int = WIDTH, colour: bool = False) 
 def _blocks(comparison: Comparison, *, wide: bool) -> Iterator[RenderableType]:
     yield Text(text.clean(comparison.title), style="bold")
     yield Text(text.clean(comparison.outcome))
-    yield from _section("The answer", Text(text.clean(comparison.advice)))
-    yield from _section("What you pay and need, in USD", *_summaries(comparison, wide=wide))
+    yield from section("The answer", Text(text.clean(comparison.advice)))
+    yield from section("What you pay and need, in USD", *_summaries(comparison, wide=wide))
     activities = _activities_table(comparison) if wide else _activities_list(comparison)
-    yield from _section("Inference against training", activities)
-    yield from _section("Best route, factor by factor", _best_routes(comparison))
-    yield from _section("The routes in figures", _routes_table(comparison) if wide else _routes_list(comparison))
-    yield from _section("Cheapest route by load", Text(text.clean(comparison.break_even.sentence)))
-    yield from _section("Assumed", _bullets(comparison.assumptions))
-    yield from _section("Not modelled", _bullets(comparison.not_modelled))
+    yield from section("Inference against training", activities)
+    yield from section("Best route, factor by factor", _best_routes(comparison))
+    yield from section("The routes in figures", _routes_table(comparison) if wide else _routes_list(comparison))
+    yield from section("Cheapest route by load", Text(text.clean(comparison.break_even.sentence)))
+    yield from section("Assumed", bullets(comparison.assumptions))
+    yield from section("Not modelled", bullets(comparison.not_modelled))
     yield Text()
     yield Text(f"Ranges are p10 to p90 over the seeded draws. {text.legend()}.", style="dim")
     factors = ", ".join(factor.id for factor in comparison.factors)
@@ -58,31 +58,11 @@ def _blocks(comparison: Comparison, *, wide: bool) -> Iterator[RenderableType]:
     yield Text(more, style="dim")
 
 
-def _section(heading: str, *bodies: RenderableType) -> Iterator[RenderableType]:
-    yield Text()
-    yield Text(heading.upper(), style="bold cyan")
-    yield from bodies
-
-
-def _bullets(lines: Iterable[str]) -> RenderableType:
-    table = Table.grid(padding=(0, 1))
-    for line in lines:
-        table.add_row("-", Text(text.clean(line)))
-    return table
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for heading in headings:
-        table.add_column(Text(heading), overflow="fold")
-    return table
-
-
 def _summaries(comparison: Comparison, *, wide: bool) -> Iterator[RenderableType]:
     shown = [summary for summary in comparison.summaries if summary.route in text.routes(comparison)]
     months = max((len(summary.monthly_usd) for summary in shown), default=0)
     money = ("A month now", text.later_month(months), "Before the first answer", f"All {months} months")
-    table = _table("Route", *money, "Quality", *(["In the running"] if wide else []))
+    table = empty_table("Route", *money, "Quality", *(["In the running"] if wide else []))
     for summary in shown:
         style = "" if summary.in_running else "dim"
         spent = (summary.first_month_usd, summary.in_a_year_usd, summary.upfront_usd, summary.total_usd)
@@ -103,7 +83,7 @@ def _standing(summary: RouteSummary) -> Text:
 
 
 def _options_table(summaries: Iterable[RouteSummary]) -> RenderableType:
-    table = _table("Route", "Option", "To rent or buy")
+    table = empty_table("Route", "Option", "To rent or buy")
     for summary in summaries:
         cells = (text.title(summary.route), text.clean(summary.option), text.clean(summary.to_rent_or_buy))
         table.add_row(*(Text(cell or "-") for cell in cells))
@@ -138,7 +118,7 @@ def _quantity(item: Quantity, style: str = "") -> Text:
 
 
 def _activities_table(comparison: Comparison) -> RenderableType:
-    table = _table("Factor", "Inference", "Training", "Ratio", "Verdict")
+    table = empty_table("Factor", "Inference", "Training", "Ratio", "Verdict")
     for column, ratio in zip(table.columns[1:], (4, 4, 2, 4), strict=True):
         column.ratio = ratio
     table.columns[0].width = 13
@@ -200,7 +180,7 @@ def _best_routes(comparison: Comparison) -> RenderableType:
 
 def _routes_table(comparison: Comparison) -> RenderableType:
     routes = text.routes(comparison)
-    table = _table("Factor", *(text.title(route) for route in routes))
+    table = empty_table("Factor", *(text.title(route) for route in routes))
     table.columns[0].width = 13
     for factor in comparison.factors:
         best = factor.route_verdict.winner
