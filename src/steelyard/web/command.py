@@ -14,7 +14,7 @@ LOOPBACK = "127.0.0.1"
 @click.option("--host", default=LOOPBACK, show_default=True, help="Address to listen on; others can then reach it.")
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser.")
 def command(port: int, host: str, open_browser: bool) -> None:
-    """Ask, move sliders, see what changes: the comparison as a page in your browser.
+    """What changes when load, prices or hardware do? The comparison with sliders, in your browser.
 
     Runs on this machine, asks no other one, and listens on 127.0.0.1 only unless told otherwise. Ctrl-C ends it.
     Needs the extra: pip install 'steelyard[web]'
