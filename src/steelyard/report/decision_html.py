@@ -53,6 +53,19 @@ def _body(decision: Decision, plots: list[str]) -> Iterator[str]:
     yield footer(f"{told} Ranges are p10 to p90. {text.legend()}.")
 
 
+def parts(decision: Decision) -> Iterator[str]:
+    """Yield the decision without its plots, for a page that draws them itself."""
+    yield f'<p class="advice">{esc(decision.advice)}</p><p>{esc(decision.plan.sentence)}</p>'
+    yield from _listed("It hangs on", decision.assumptions)
+    yield f"<h3>Next fact to get</h3><p>{esc(decision.next_fact)}</p>"
+    yield from routes(decision)
+    yield "<h3>How likely each route is best</h3>"
+    yield from _odds(decision)
+    yield from _listed("Where routes cross", (one.sentence for one in decision.crossings))
+    yield from _influences(decision)
+    yield folded("Term by term", decision.explained)
+
+
 def _plot(name: str, plots: list[str]) -> Iterator[str]:
     if name in plots:
         yield f"<h2>{PLOTS[name]}</h2>{plot_place(name)}"

@@ -14,9 +14,10 @@ from steelyard.compare.serving.by_load import latency_by_load
 from steelyard.compare.serving.plan import plan_serving
 from steelyard.compare.serving.plan_result import ServingPlanQuestion
 from steelyard.compare.serving.traffic_question import TrafficQuestion
+from steelyard.decide import decide
 from steelyard.errors import InputError, SteelyardError, unknown
 from steelyard.inference import simulator
-from steelyard.report import latency_html, serving_plan, sheet_page, training_plan
+from steelyard.report import decision_figures, decision_html, latency_html, serving_plan, sheet_page, training_plan
 from steelyard.report.figures_latency import latency_against_load
 from steelyard.report.plot import Figure
 from steelyard.report.sheet import Sheet
@@ -195,7 +196,16 @@ def _count(options: Mapping[str, Any], name: str, default: int, most: int) -> in
     return value
 
 
+def _decide(scenario: Scenario, _options: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
+    tell(-1.0, "weighing the routes month by month")
+    decision = decide(scenario)
+    drawn = decision_figures.figures(decision)
+    html = "\n".join(decision_html.parts(decision))
+    return {"html": html, "figures": {decision_html.PLOTS[name]: figure for name, figure in drawn.items()}}
+
+
 WORK: Mapping[str, Callable[[Scenario, Mapping[str, Any], Tell], dict[str, Any]]] = {
+    "decide": _decide,
     "latency": _latency,
     "plan-serving": _plan_serving,
     "plan-training": _plan_training,
