@@ -52,8 +52,7 @@ def compare(scenario: Scenario | str | Path | None = None) -> Answer[Comparison]
         InputError: The scenario cannot be, or nothing in it can be priced.
 
     Example:
-        >>> answer = compare()
-        >>> answer.to_pandas().route.tolist()[:2]
+        >>> [route["route"] for route in compare().to_dict()["result"]["routes"]][:2]
         ['api', 'hosted_finetune']
     """
     found = _compare(_scenario(scenario))

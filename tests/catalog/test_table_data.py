@@ -36,7 +36,7 @@ ROWS = {
     "scaling_laws": 17,
     "finetune_gains": 33,  # 6 groups and 2 references, 11 tasks, 4 AIME pairs, 5 Epoch AI runs, 1 small set
     "rl_runs": 11,  # 9 runs with numbers; the study of three parts has three rows
-    "anchors": 133,
+    "anchors": 135,
 }
 
 

@@ -72,7 +72,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "words"),
     [
         (["compar"], "unknown command 'compar' (nearest: compare); see `steelyard --help`"),
-        (["xyz"], "unknown command 'xyz' (known: "),
+        (["xyz"], "unknown command 'xyz' ("),
         (["compare", "--jsno"], "no such option '--jsno' (nearest: --json"),
         (["--jsno"], "no such option '--jsno'"),
         (["catalog", "lsit"], "unknown command 'lsit' (nearest: list)"),

@@ -55,7 +55,7 @@ def check(today: date) -> list[Issue]:
 
     Example:
         >>> from datetime import date
-        >>> any(issue.level == "error" for issue in check(date(2026, 11, 22)))
+        >>> any(issue.level == "error" for issue in check(date(2026, 11, 26)))
         False
     """
     issues: list[Issue] = []
