@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import isotonic_regression
 
 from steelyard import training
 from steelyard.errors import InputError
@@ -57,6 +56,8 @@ class LossMap:
 
 
 def _read(losses: npt.NDArray[np.float64], scores: npt.NDArray[np.float64], loss_nats: float) -> float:
+    from scipy.optimize import isotonic_regression  # a fifth of a second, and few scenarios have a map
+
     return float(np.interp(loss_nats, losses, isotonic_regression(scores, increasing=False).x))
 
 
