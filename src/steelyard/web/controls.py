@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from steelyard import catalog, economics
-from steelyard.compare.scenario import Scenario, StatedLengths
+from steelyard.compare.questions import mean_lengths, peak_to_mean
+from steelyard.compare.scenario import Scenario
 from steelyard.errors import InputError, SteelyardError, unknown
-from steelyard.inference import lengths_from_stated
 from steelyard.records.spec import shown
 from steelyard.units import parse_unit
 from steelyard.web.choices import CHOICES
@@ -166,12 +166,6 @@ def _growth(document: Document, value: float, scenario: Scenario) -> None:
         ]
 
 
-def peak_to_mean(scenario: Scenario) -> float:
-    """Return the rate of the busiest minutes over the mean, as stated or as in the preset."""
-    stated = scenario.demand.peak_to_mean_ratio
-    return catalog.workload(_preset(scenario)).peak_to_mean_ratio if stated is None else stated
-
-
 def _preset(scenario: Scenario) -> str:
     lengths = scenario.demand.lengths
     return lengths if isinstance(lengths, str) else "chat"
@@ -184,19 +178,6 @@ def _lengths(scenario: Scenario) -> Value:
 def _write_lengths(document: Document, value: str, _scenario: Scenario) -> None:
     if value != "own":
         document["demand"]["lengths"] = value
-
-
-def mean_lengths(scenario: Scenario) -> tuple[float, float]:
-    """Return the mean prompt and answer [tokens] of a scenario's preset or stated lengths; NaN of a trace."""
-    lengths = scenario.demand.lengths
-    if isinstance(lengths, str):
-        found = catalog.workload(lengths)
-        return found.isl_mean_tokens, found.osl_mean_tokens
-    if isinstance(lengths, StatedLengths):
-        isl, osl = lengths.isl, lengths.osl
-        drawn = lengths_from_stated(isl.model_dump(), osl.model_dump())
-        return isl.mean_tokens or drawn.mean_isl_tokens, osl.mean_tokens or drawn.mean_osl_tokens
-    return math.nan, math.nan
 
 
 def _mean(scenario: Scenario, side: Literal["isl", "osl"]) -> Value:
