@@ -22,14 +22,8 @@ FILES = sorted(EXAMPLES.glob("*.yaml"))
 CONSUMERS = os.environ.get("STEELYARD_CONSUMERS", sys.executable)  # a Python that has vLLM, Ray and torchtitan
 BIN = Path(sys.executable).parent
 MOST_DEVICES = 64
-ENDINGS = {
-    "vllm": "yaml",
-    "compose": "yaml",
-    "kubernetes": "yaml",
-    "ray-serve": "yaml",
-    "ray": "py",
-    "torchtitan": "py",
-}
+ENDINGS = dict.fromkeys(SERVING, "yaml") | {"ray": "py", "torchtitan": "py"}  # else a shell script
+NEXT_STEPS = ("take --emit", "plan with", "give the path", "times the", "are allowed", "choose ")
 
 pytestmark = [
     pytest.mark.slow,
