@@ -2,7 +2,8 @@
 """The documentation as something that runs: its code blocks, their real output, and the generated parts.
 
 `python docs/pages.py` writes what is generated: the page of the command line, the notes of the calibration files, and
-the output shown below every command and every Python example. `tests/docs` fails when any of it is out of date.
+the output shown below every command, every Python example and every cell of the notebooks. `tests/docs` fails when any
+of it is out of date.
 
 What runs on a page, from top to bottom, in an empty folder of its own:
 - ```console: lines that start with `$ steelyard` (`> FILE` works) and `$ export NAME=VALUE`. The output shown must be
@@ -237,7 +238,10 @@ def main() -> None:
     """Write everything that is generated."""
     import tempfile
 
+    import notebooks  # beside this file
+
     CLI_PAGE.write_text(cli_page(), encoding="utf-8")
+    notebooks.main()
     for page in pages():
         with tempfile.TemporaryDirectory() as folder:
             text = page.read_text(encoding="utf-8")

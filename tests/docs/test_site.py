@@ -27,7 +27,9 @@ def site(docs, tmp_path_factory):
 
 def test_every_page_is_built_and_is_in_the_navigation(docs, site):
     start = (site / "index.html").read_text(encoding="utf-8")
-    for page in docs.pages():
+    notebooks = list((docs.DOCS / "notebooks").glob("*.ipynb"))
+    assert notebooks
+    for page in (*docs.pages(), *notebooks):
         name = page.relative_to(docs.DOCS).with_suffix(".html").as_posix()
         assert (site / name).exists(), name
         assert f'href="{name}"' in start, f"{name} is not in the navigation"
@@ -38,6 +40,14 @@ def test_no_page_fetches_from_another_host(site):
     assert len(pages) > 30
     fetched = {page.name: found for page in pages if (found := FETCHED.findall(page.read_text(encoding="utf-8")))}
     assert not fetched
+
+
+def test_a_notebook_is_a_page_with_its_plots(site):
+    page = (site / "notebooks" / "decide.html").read_text(encoding="utf-8")
+    assert page.count("Plotly.newPlot(") == 2
+    assert '<div class="answer">' in page
+    assert (site / "assets" / "plotly.min.js").stat().st_size > 1e6
+    assert (site / "notebooks" / "decide.ipynb").exists(), "to download"
 
 
 def test_a_block_is_titled_by_its_file(site):
