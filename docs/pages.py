@@ -9,7 +9,7 @@ What runs on a page, from top to bottom, in an empty folder of its own:
 - ```console: lines that start with `$ steelyard` (`> FILE` works) and `$ export NAME=VALUE`. The output shown must be
   the beginning of the real one. A command ends with exit code 0, or with the one named in a comment: `# exit code 3`.
 - ```python: doctest examples, one namespace a page; `...` stands for anything.
-- ```toml FILE, ```csv FILE, ```yaml FILE, ```json FILE: written to that file, so that commands below can read it.
+- ```toml FILE, or another language and a file: written to that file, so that commands below can read it.
 """
 
 from __future__ import annotations
@@ -99,10 +99,10 @@ def run_page(text: str, folder: Path) -> Iterator[Difference]:
         for block in blocks(text):
             if block.language == "console":
                 yield from _console(block, environment)
-            elif block.language == "python":
-                yield from _python(block, namespace)
             elif block.file:
                 write_file(block, folder)
+            elif block.language == "python":
+                yield from _python(block, namespace)
 
 
 def write_file(block: Block, folder: Path) -> None:
