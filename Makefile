@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SCENARIO ?=
 
-.PHONY: compare real test test-all lint wheel cluster pages clean
+.PHONY: compare real test test-all lint wheel cluster pages docs clean
 .DELETE_ON_ERROR:
 
 compare: $(VENV)/.installed
@@ -49,6 +49,10 @@ $(VENV)-cluster/.installed: pyproject.toml constraints.txt
 pages: $(VENV)/.installed
 	$(BIN)/python -m steelyard.catalog.pages
 
+# The documentation as a site in build/site, which opens from the disk; warnings are errors.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "steelyard needs Python 3.11 or newer; $(PYTHON) is not (try: make PYTHON=python3.12 $(MAKECMDGOALS))" >&2; exit 2; }
@@ -70,6 +74,11 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' >&2
 	@touch $(VENV)/.installed $(VENV)/.installed-run $@
 	@$(BIN)/python -c 'from steelyard.inference.simulator import prepare; prepare()'
+
+$(VENV)/.installed-docs: pyproject.toml | $(VENV)/bin/python
+	@echo "installing what makes the site (once) ..." >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]' >&2
+	@touch $@
 
 clean:
 	rm -rf $(VENV) $(VENV)-wheel $(VENV)-cluster dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

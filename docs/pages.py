@@ -2,13 +2,14 @@
 """The documentation as something that runs: its code blocks, their real output, and the generated parts.
 
 `python docs/pages.py` writes what is generated: the page of the command line, the notes of the calibration files, and
-the output shown below every command and every Python example. `tests/docs` fails when any of it is out of date.
+the output shown below every command, every Python example and every cell of the notebooks. `tests/docs` fails when any
+of it is out of date.
 
 What runs on a page, from top to bottom, in an empty folder of its own:
 - ```console: lines that start with `$ steelyard` (`> FILE` works) and `$ export NAME=VALUE`. The output shown must be
   the beginning of the real one. A command ends with exit code 0, or with the one named in a comment: `# exit code 3`.
 - ```python: doctest examples, one namespace a page; `...` stands for anything.
-- ```toml FILE, ```csv FILE, ```yaml FILE, ```json FILE: written to that file, so that commands below can read it.
+- ```toml FILE, or another language and a file: written to that file, so that commands below can read it.
 """
 
 from __future__ import annotations
@@ -98,10 +99,10 @@ def run_page(text: str, folder: Path) -> Iterator[Difference]:
         for block in blocks(text):
             if block.language == "console":
                 yield from _console(block, environment)
-            elif block.language == "python":
-                yield from _python(block, namespace)
             elif block.file:
                 write_file(block, folder)
+            elif block.language == "python":
+                yield from _python(block, namespace)
 
 
 def write_file(block: Block, folder: Path) -> None:
@@ -237,7 +238,10 @@ def main() -> None:
     """Write everything that is generated."""
     import tempfile
 
+    import notebooks  # beside this file
+
     CLI_PAGE.write_text(cli_page(), encoding="utf-8")
+    notebooks.main()
     for page in pages():
         with tempfile.TemporaryDirectory() as folder:
             text = page.read_text(encoding="utf-8")

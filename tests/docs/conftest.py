@@ -1,10 +1,13 @@
 """The documentation beside the tests, and the code that reads and runs it (docs/pages.py)."""
 
+import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
 
 import pytest
+
+from steelyard import catalog
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -29,3 +32,23 @@ def docs():
     if not (DOCS / "pages.py").exists():
         pytest.skip("the documentation is not beside the tests")
     return _load()
+
+
+@pytest.fixture
+def follow(docs, tmp_path, monkeypatch):
+    """Write the files of how-to pages and make their folder the user's data."""
+
+    def write(*names):
+        for name in names:
+            page = docs.DOCS / "howto" / name
+            for block in docs.blocks(page.read_text(encoding="utf-8")):
+                if block.file and "broken" not in block.file:
+                    file = block.file.replace("sources.d/mine", f"sources.d/{page.stem}")  # each page has sources
+                    docs.write_file(dataclasses.replace(block, file=file), tmp_path)
+        monkeypatch.setenv("STEELYARD_DATA", str(tmp_path / "my-data"))
+        monkeypatch.chdir(tmp_path)
+        catalog.refresh()
+
+    yield write
+    monkeypatch.undo()
+    catalog.refresh()

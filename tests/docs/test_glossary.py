@@ -38,6 +38,11 @@ def test_every_term_has_a_name_and_a_meaning(rows):
         assert cells[3], cells
 
 
+def test_what_answers_and_pages_speak_of_is_explained(rows):
+    spoken = {"capacity surface", "tornado", "value of information", "break-even", "lifetime optimum", "sheet", "emit"}
+    assert spoken <= {cells[0] for cells in rows}
+
+
 def test_terms_and_names_stand_once(rows):
     terms = [cells[0] for cells in rows]
     assert len(terms) == len(set(terms))

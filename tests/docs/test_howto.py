@@ -5,23 +5,6 @@ import pytest
 from steelyard import arch, catalog, device, economics
 
 
-@pytest.fixture
-def follow(docs, tmp_path, monkeypatch):
-    """Write the files of a how-to page and make its folder the user's data."""
-
-    def write(name):
-        for block in docs.blocks((docs.DOCS / "howto" / name).read_text(encoding="utf-8")):
-            if block.file and "broken" not in block.file:
-                docs.write_file(block, tmp_path)
-        monkeypatch.setenv("STEELYARD_DATA", str(tmp_path / "my-data"))
-        monkeypatch.chdir(tmp_path)
-        catalog.refresh()
-
-    yield write
-    monkeypatch.undo()
-    catalog.refresh()
-
-
 def test_the_gpu_is_there(follow):
     follow("add-a-gpu.md")
     added = device.load("X1")

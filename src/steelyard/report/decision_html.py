@@ -88,7 +88,7 @@ def routes(decision: Decision) -> Iterator[str]:
             f"<td>{esc(route.first_useful_day) or '-'}</td>",
             f"<td>{share(route.overall_probability) if route.in_running else '-'}</td>",
         ]
-        rows.append(row(esc(text.title(route.route)) + told, cells, "" if route.in_running else "out"))
+        rows.append(row(f"{esc(text.title(route.route))} {told}", cells, "" if route.in_running else "out"))
     yield from table(
         ("Route", "All months", "A request", "Before the first answer", "First useful day", "Best in"), rows
     )

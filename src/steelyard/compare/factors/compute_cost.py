@@ -12,6 +12,8 @@ from steelyard.compare.view import View, missing, quantity
 from steelyard.records.term import Term
 from steelyard.units import SECONDS_PER_MONTH, format_quantity
 
+PLACE = 2
+
 
 def weigh(view: View) -> FactorResult:
     serving, run = view.inference, view.training

@@ -13,6 +13,8 @@ from steelyard.compare.verdict import best_of
 from steelyard.compare.view import View, quantity
 from steelyard.records.term import Term, figure_term
 
+PLACE = 5
+
 
 def weigh(view: View) -> FactorResult:
     spend, energy, flop = _shares(view)

@@ -13,6 +13,8 @@ from steelyard.compare.view import View, quantity
 from steelyard.records.term import Term, explain
 from steelyard.units import SECONDS_PER_MONTH, format_quantity
 
+PLACE = 4
+
 
 def weigh(view: View) -> FactorResult:
     serving, run = view.inference, view.training

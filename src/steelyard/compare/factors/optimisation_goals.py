@@ -12,6 +12,8 @@ from steelyard.compare.view import View, missing, quantity
 from steelyard.records.term import Term, explain
 from steelyard.units import format_quantity
 
+PLACE = 7
+
 
 def weigh(view: View) -> FactorResult:
     serving, run, case = view.inference, view.training, view.case

@@ -10,6 +10,8 @@ from steelyard.compare.view import View, quantity
 from steelyard.records.term import Term
 from steelyard.units import DAYS_PER_MONTH
 
+PLACE = 1
+
 
 def weigh(view: View) -> FactorResult:
     scenario = view.case.scenario

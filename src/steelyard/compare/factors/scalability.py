@@ -17,6 +17,8 @@ from steelyard.records.term import Term, explain
 
 GROWTH = 10.0  # the step in scale that both sides are asked to take; `View.tenfold` holds the routes there
 
+PLACE = 6
+
 
 def weigh(view: View) -> FactorResult:
     run, case = view.training, view.case

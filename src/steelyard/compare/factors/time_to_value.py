@@ -12,6 +12,8 @@ from steelyard.compare.view import View, quantity
 from steelyard.records.term import Term, explain, figure_term
 from steelyard.units import format_quantity
 
+PLACE = 3
+
 
 def weigh(view: View) -> FactorResult:
     latency, run, case = view.inference.latency, view.training, view.case
