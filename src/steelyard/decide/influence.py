@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,6 +15,7 @@ from steelyard.decide.options import same_options
 from steelyard.decide.result import Influence
 
 _LEAST_SWING = 1e-9  # of the cost: an input that moves less is none
+_SURE = 2.0  # standard errors that a gain stands above nothing, or the luck of the draws is taken for one
 
 
 def influences(case: Case, running: Mapping[str, Outcome], lead: str) -> tuple[Influence, ...]:
@@ -101,8 +103,8 @@ def _gain(score: Draw, above: Draw, halves: Draw) -> float:
         rest = ~np.asarray(part, dtype=bool)
         chosen = np.argmin(terms[rest] @ fitted, axis=1)
         saved[rest] = -above[:, rest][chosen, np.arange(int(rest.sum()))]
-    gain = float(saved.mean())
-    return gain if gain > _LEAST_SWING * float(np.abs(above).mean()) else 0.0
+    gain, noise = float(saved.mean()), float(saved.std()) / math.sqrt(len(saved))
+    return gain if gain > _SURE * noise and gain > _LEAST_SWING * float(np.abs(above).mean()) else 0.0
 
 
 def perfect_information(case: Case, running: Mapping[str, Outcome], lead: str) -> float:

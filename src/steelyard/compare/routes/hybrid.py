@@ -268,7 +268,7 @@ def least_cost_replicas(base: Base) -> tuple[Draw, Draw]:
     Source:
         Arrow, Harris, Marschak, "Optimal Inventory Policy", Econometrica 19(3), 1951.
     """
-    case, carried = base.case, base.replica.carried[:, -1:]
+    case, carried = base.case, base.replica.among
     share = base.per_month_usd() / (carried * SECONDS_PER_MONTH * base.overflow.usd_per_request)
     levels = np.append(np.sort(case.hourly_shape_ratio)[::-1], 0.0)  # exceeded in 0, 1, ... hours of the day
     hours = np.minimum(share * len(case.hourly_shape_ratio), len(levels) - 1.0)

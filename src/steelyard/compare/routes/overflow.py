@@ -62,7 +62,7 @@ def from_devices(case: Case, replica: Replica, score: Score) -> Overflow:
     """
     price = device_price(case, replica.device.id, ON_DEMAND)
     per_replica = price.usd_per_device_s * replica.deployment.num_devices
-    carried = replica.carried[:, -1:]
+    carried = replica.among
 
     def cost(base_per_s: Draw, _over: Draw) -> Draw:
         rates = case.mean_rate_per_s[..., None] * case.hourly_shape_ratio - base_per_s[..., None]  # [D, M, 24]

@@ -46,7 +46,7 @@ class Replica:
 
     @cached_property
     def carried(self) -> Draw:
-        """Capacity of a replica among others [D, N], by the sizes of fleet simulated; one column without them."""
+        """Capacity of a replica among others [D, N], as in the surface; one column without it."""
         if self.surface is None:
             rate = self.of("request_rate_per_s")
         else:
@@ -56,7 +56,7 @@ class Replica:
 
     @property
     def request_rate_per_s(self) -> Draw:
-        """Capacity of one replica alone [D, 1]; where a draw misses the objective, the least of those that meet it."""
+        """Capacity of one replica alone [D, 1]."""
         return self.carried[:, :1]
 
     @cached_property
@@ -70,11 +70,14 @@ class Replica:
         if self.surface is None:
             alone: Draw = replicas * self.carried
             return alone
-        sizes = self.surface.replicas
-        place = np.interp(np.log(np.maximum(replicas, 1.0)), np.log(sizes), np.arange(len(sizes)))
-        near = [np.clip(1 - np.abs(place - i), 0, 1) * self.carried[:, i : i + 1] for i in range(len(sizes))]
-        result: Draw = replicas * sum(near)
-        return result
+        return self.surface.carries(replicas, self.carried)
+
+    @cached_property
+    def among(self) -> Draw:
+        """Capacity of one replica in a fleet sized for the peak [D, M] [1/s]; without surfaces that of one alone."""
+        count = np.maximum(self.needed(self.case.peak_rate_per_s), 1.0)
+        together: Draw = self.carries(count) / count
+        return together
 
     def needed(self, peak_rate_per_s: Draw) -> Draw:
         """Return the replicas that carry a peak rate [D, M], bursts included."""
@@ -124,7 +127,7 @@ class Replica:
     @property
     def per_device(self) -> PerDevice:
         return PerDevice(
-            request_rate_per_s=self.request_rate_per_s / self.deployment.num_devices,
+            request_rate_per_s=self.among[:, :1] / self.deployment.num_devices,
             prefill_time_ratio=self.of("prefill_time_ratio"),
             num_devices=self.deployment.num_devices,
             model=self.model,
@@ -187,11 +190,15 @@ def _surface(case: Case, replica: Replica) -> CapacitySurface:
         case.lengths,
         case.objective,
         arrival_cv_ratio=case.workload.arrival_cv_ratio,
+        stream_request_rate_per_s=case.workload.request_rate_per_s,
     )
 
 
 def _where_met(rates: Draw) -> Draw:
-    """Return rates [D, N]; in draws that miss the objective, the least of those that meet it."""
-    met = rates > 0
-    least = np.where(met, rates, np.inf).min(axis=0)
-    return np.where(met, rates, np.where(np.isfinite(least), least, 0.0))
+    """Return rates [D, N]; draws that miss the objective whatever the fleet get those of the slowest that meets it."""
+    best = rates[:, -1]
+    if not (best > 0).any():
+        return rates
+    slowest = rates[np.argmin(np.where(best > 0, best, np.inf))]
+    result: Draw = np.where(best[:, None] > 0, rates, slowest)
+    return result

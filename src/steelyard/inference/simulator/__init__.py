@@ -8,6 +8,7 @@ from steelyard.inference.simulator.load import Load, burst_load, closed_load, op
 from steelyard.inference.simulator.replay import prefix_hits
 from steelyard.inference.simulator.result import METRICS, Distribution, ServingResult
 from steelyard.inference.simulator.run import prepare, simulate
+from steelyard.inference.simulator.streams import streams_load
 from steelyard.inference.simulator.table import StepTable, step_table, tabulate
 from steelyard.inference.simulator.timeline import Timeline
 from steelyard.inference.simulator.trace import trace_load
@@ -40,6 +41,7 @@ __all__ = [
     "replica_for",
     "simulate",
     "step_table",
+    "streams_load",
     "tabulate",
     "trace_load",
     "transfer_s_per_token",

@@ -84,7 +84,7 @@ class Load:
             return self.trace_times[first : first + count], 0.0
         if not self.request_rate_per_s:
             return np.zeros(count), 0.0
-        gaps = _unit_gaps(rng, count, self.arrival_cv_ratio, self.gaps)
+        gaps = unit_gaps(rng, count, self.arrival_cv_ratio, self.gaps)
         unit = last_s + np.cumsum(gaps)
         return _through_day(unit / self.request_rate_per_s, self.hourly_shape_ratio), float(unit[-1])
 
@@ -173,7 +173,7 @@ def burst_load(lengths: Lengths, num_requests: int, *, in_order: bool = False) -
     return Load(num_requests=num_requests, lengths=lengths, label="all requests at once", in_order=in_order)
 
 
-def _unit_gaps(rng: np.random.Generator, count: int, cv_ratio: float, gaps: Gaps) -> Times:
+def unit_gaps(rng: np.random.Generator, count: int, cv_ratio: float, gaps: Gaps = "gamma") -> Times:
     """Return gaps of mean 1 with this coefficient of variation [count]."""
     if cv_ratio == 0:
         return np.ones(count)
