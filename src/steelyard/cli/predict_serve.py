@@ -60,7 +60,8 @@ def command(form: str | None, explain: bool, output: Path | None, **options: Any
     """
     form = form_of(form, output, explain=explain)
 
-    from steelyard.compare.serving import ServingQuestion, predict_serving
+    from steelyard.compare.serving.predict import predict_serving
+    from steelyard.compare.serving.question import ServingQuestion
     from steelyard.report import serving_prediction
 
     found = predict_serving(ServingQuestion(**options))

@@ -17,7 +17,7 @@ from steelyard.economics.cash_flow import CashFlow, api_usd, bought_usd, cash_fl
 from steelyard.economics.energy import electricity_price, energy_cost_usd, pue
 from steelyard.economics.hosted_finetuning import HostedFinetuning, hosted_finetuning, training_cost_usd
 from steelyard.economics.ownership import Ownership, annuity_ratio, ownership
-from steelyard.economics.ownership_figures import ownership_inputs, residual_curve_ratio
+from steelyard.economics.ownership_figures import OWNERSHIP_DRAWN, ownership_inputs, residual_curve_ratio
 from steelyard.economics.price_history import (
     RECENT_YEARS,
     Decline,
@@ -36,6 +36,7 @@ from steelyard.economics.staff import engineer_usd_per_s, staff_usd_per_s
 __all__ = [
     "CONTRACT",
     "NOT_MODELLED",
+    "OWNERSHIP_DRAWN",
     "RECENT_YEARS",
     "Accountings",
     "ApiPrice",

@@ -20,6 +20,15 @@ _REFERENCE = "h100-sxm5-80gb"  # whose server power and resale curve stand in fo
 _IN_SERVER = "in a whole server"  # so says the note of a purchase price that holds its share of the server
 
 
+OWNERSHIP_DRAWN = (
+    "server_usd_per_device",
+    "network_ratio",
+    "rate_ratio",
+    "life_s",
+    "maintenance_per_s",
+)  # inputs that are uncertain
+
+
 def ownership_inputs(device: Any) -> Mapping[str, Figure]:
     """Return the catalogue figures behind `ownership`, by name; their low and high are what a range is
     drawn from.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from steelyard.compare.serving.curve import LoadPoint
 from steelyard.compare.serving.plan_result import PlanOption, PlanPoint, ServingPlan
 from steelyard.inference.simulator import Distribution, Timeline
 from steelyard.report.plot import DASHES, OTHER, PALETTE, Figure, finite, layout, mark, positive, spread_bars
+
+if TYPE_CHECKING:
+    from steelyard.compare.serving.curve import LoadPoint
 
 _CLOCK = ((2.0 * 86_400.0, 86_400.0, "days"), (2.0 * 3600.0, 3600.0, "hours"), (300.0, 60.0, "minutes"))
 _OPTIONS = 6  # lines that can be told apart

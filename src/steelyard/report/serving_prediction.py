@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from steelyard import inference
-from steelyard.compare.serving import ServingPrediction
 from steelyard.compare.serving.curve import load_curve
+from steelyard.compare.serving.predict import ServingPrediction
 from steelyard.report import serving_figures, text
 from steelyard.report import sheet as sheets
 from steelyard.report.plain import middle, share

@@ -11,7 +11,6 @@ import numpy as np
 from steelyard import economics, training
 from steelyard.compare.draws import Draw, Draws
 from steelyard.compare.jobs.job import TrainingJob
-from steelyard.compare.routes.device_price import OWNERSHIP_DRAWN
 from steelyard.errors import UnknownError
 from steelyard.records.figure import Figure
 from steelyard.units import Array
@@ -84,7 +83,7 @@ def bill(job: TrainingJob, run: training.Run, draws: Draws) -> Bill:
 def _owned(job: TrainingJob, draws: Draws) -> economics.Ownership:
     card = job.device.accelerator
     inputs = economics.ownership_inputs(card)
-    drawn = {name: draws.figure(f"owned {name}", inputs[name]) for name in OWNERSHIP_DRAWN}
+    drawn = {name: draws.figure(f"owned {name}", inputs[name]) for name in economics.OWNERSHIP_DRAWN}
     return economics.ownership(card, site="colocation", **drawn)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from steelyard import catalog, training
+from steelyard import training
+from steelyard.compare.cited import cited, term_names
 from steelyard.compare.draws import Draws
 from steelyard.compare.jobs.bill import Bill, bill
 from steelyard.compare.jobs.drawn import drawn_run
@@ -165,12 +166,6 @@ def _values(record: Any) -> dict[str, float]:
     return {node: float(np.max(getattr(record, node))) for node in term_names(record)}
 
 
-def term_names(record: Any) -> list[str]:
-    """Return the names of the fields of a record that are terms with one number."""
-    fields = type(record).__dataclass_fields__.values()
-    return [item.name for item in fields if "term" in item.metadata and np.size(getattr(record, item.name)) == 1]
-
-
 def _quality_dict(found: Quality) -> dict[str, Any]:
     names = ("loss_nats_per_token", "perplexity", "bits_per_byte", "best_params", "best_tokens", "target_tokens")
     ranges: dict[str, Estimate | None] = {name: getattr(found, name) for name in names}
@@ -179,10 +174,3 @@ def _quality_dict(found: Quality) -> dict[str, Any]:
         name: None if value is None else {"value": value.p50, "least": value.p10, "largest": value.p90}
         for name, value in ranges.items()
     }
-
-
-def cited(trees: Any, more: Any = ()) -> tuple[str, ...]:
-    """Return the ids of the catalogue sources that trees of terms name, sorted."""
-    texts = [node.source.split(" (")[0] for tree in trees for node in tree.walk() if node.source]
-    ids = {part.strip() for text in [*texts, *more] for part in text.split(" + ")}
-    return tuple(sorted(found for found in ids if found in catalog.sources()))

@@ -20,7 +20,6 @@ from steelyard.units import SECONDS_PER_MONTH
 COMMITMENT_MONTHS = {"reserved_1y": 12, "reserved_3y": 36}
 ON_DEMAND, SPOT, OWNED = "on_demand", "spot", "owned"
 FREE_TO_LEAVE = (ON_DEMAND, SPOT)  # given back in the month they are no longer needed
-OWNERSHIP_DRAWN = ("server_usd_per_device", "network_ratio", "rate_ratio", "life_s", "maintenance_per_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +73,7 @@ def owed_usd(case: Case, devices: Draw, price: DevicePrice, pricing: str) -> Dra
 
 def _owned_price(case: Case, accelerator: Accelerator) -> DevicePrice:
     inputs = economics.ownership_inputs(accelerator)
-    drawn = {name: case.drawn(f"owned {name}", inputs[name]) for name in OWNERSHIP_DRAWN}
+    drawn = {name: case.drawn(f"owned {name}", inputs[name]) for name in economics.OWNERSHIP_DRAWN}
     owned = economics.ownership(accelerator, site="colocation", **drawn)
     return DevicePrice(
         usd_per_device_s=owned.usd_per_device_s * np.ones((1, case.months)),

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from steelyard import catalog, economics, inference
+from steelyard.compare.cited import cited, term_names
 from steelyard.compare.draws import Draws
-from steelyard.compare.jobs.predict import cited, term_names
 from steelyard.compare.result import Quantity
 from steelyard.compare.serving.question import ServingQuestion
 from steelyard.errors import UnknownError
