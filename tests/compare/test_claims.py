@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -68,12 +69,24 @@ REAL_MEDIANS = {
 
 @pytest.mark.parametrize(("preset", "ref"), REAL_MEDIANS)
 def test_request_prices_agree_with_the_traces(preset, ref):
-    # Chat answers are two-humped and hang together with the prompts by more than one rank correlation, which is all
-    # that the preset holds: its median request is up to 30% off; the other two agree within 3%.
+    # Prompts and answers of the chat trace fall into a few humps that belong together (a prompt of one length has an
+    # answer of one length), and a preset holds one rank correlation. Its mean cost is exact; its median request is
+    # 20% to 27% too cheap, as is the trace's own once its answers are shuffled. A table of 12 x 12 joint shares would
+    # be within 2%. The other two presets agree within 3%.
     prices = request_prices(0.001, 0.1)
     median = prices.median_usd[preset][prices.refs.index(ref)]
     tolerance = 0.30 if preset == "chat" else 0.03
     assert median == pytest.approx(REAL_MEDIANS[preset, ref], rel=tolerance)
+
+
+@pytest.mark.parametrize("preset", ["chat", "code", "long-context"])
+def test_the_mean_request_costs_what_the_mean_lengths_of_the_trace_do(preset):
+    workload, price = catalog.workload(preset), economics.api_price("openai/gpt-6.1-sol")
+    costs = economics.request_costs_usd(
+        dataclasses.replace(inference.lengths_from_workload(workload), cached_input_ratio=0.0), price
+    )
+    expected = workload.isl_mean_tokens * price.input.value + workload.osl_mean_tokens * price.output.value
+    assert costs.mean() == pytest.approx(expected, rel=0.01)
 
 
 def test_request_prices_are_those_of_economics():

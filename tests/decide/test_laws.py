@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from steelyard import economics
 from steelyard.compare.case import build_case
-from steelyard.compare.routes import EVALUATE
+from steelyard.compare.routes import EVALUATE, hybrid
 from steelyard.compare.routes.hybrid import spilled_ratio
 from steelyard.compare.routes.outcome import Outcome
 from steelyard.decide import decide
@@ -50,11 +50,37 @@ def test_a_hybrid_is_never_dearer_than_its_parents(growth, price, engineers, pri
         routes__hybrid={"overflow": [overflow]},
     )
     case = build_case(asked, simulated=True).at_loads(LOADS)
-    [hybrid], [serve] = priced(case, "hybrid"), priced(case, "serve")
+    [split], [serve] = priced(case, "hybrid"), priced(case, "serve")
     parents = [total(serve, len(LOADS))]
     if overflow == "api":
         parents.append(total(priced(case, "api")[0], len(LOADS)))
-    assert np.all(total(hybrid, len(LOADS)) <= np.min(parents, axis=0) * (1 + 1e-9))
+    assert np.all(total(split, len(LOADS)) <= np.min(parents, axis=0) * (1 + 1e-9))
+
+
+@pytest.mark.parametrize(("per_day", "growth"), [(1e4, 0.0), (1e6, 0.1), (3e7, 0.05)])
+def test_a_hybrid_that_is_left_out_would_not_have_been_chosen(per_day, growth):
+    """All of them over the draws, against those near the best in the median case."""
+    asked = scenario(
+        demand__requests_per_day=per_day,
+        demand__growth_per_month=growth,
+        demand__growth_range=None,
+        prices__api=contract(0.5),
+        routes__api={"options": ["openai/gpt-6-luna"]},
+        routes__serve={
+            "devices": [DEVICE], "max_devices_per_replica": 2, "pricing": ["on_demand", "spot", "reserved_1y", "owned"],
+        },
+        routes__hybrid={"overflow": ["api", "on_demand"]},
+    )  # fmt: skip
+    case = build_case(asked, simulated=True)
+    every = {one.option: hybrid.named_outcome(one) for one in hybrid.candidates(case)}
+    kept = {found.option: found for found in priced(case, "hybrid")}
+    assert set(kept) < set(every)
+    for to in ("openai/gpt-6-luna", f"{DEVICE} on demand"):
+        least = [
+            min(np.median(found.total_usd) for option, found in options.items() if option.endswith(to))
+            for options in (every, kept)
+        ]
+        assert least[0] == least[1]
 
 
 @settings(max_examples=6, deadline=None)

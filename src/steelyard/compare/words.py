@@ -22,6 +22,8 @@ NOT_MODELLED = (
     "several models or regions in one fleet, multi-tenancy, priority tiers of APIs, batch tiers that are not stated",
     "network egress, storage and observability bills; taxes; discounting of future money",
     "different token counts per answer: every option is taken to use the same number of tokens",
+    "people that are not stated: `engineers` is 0 unless given, for the only published ratio is that of clusters of "
+    "hundreds of devices, not of one deployment",
     "embodied carbon and water",
 )
 
@@ -173,8 +175,19 @@ def assumptions(view: View) -> tuple[str, ...]:
         f"A winner is best in at least {figures['win_probability'].value:.0%} of {case.draws.count} paired draws of "
         "prices, growth, prediction errors, failures and energy (seeded).",
         f"Training stands for one final run: {view.training.description}; R&D around it is a stated multiplier.",
+        *_nobody_charged(case),
         *dict.fromkeys(f"Price of {text}." for found in view.priced().values() for text in found.assumed),
     )
+
+
+def _nobody_charged(case: Case) -> tuple[str, ...]:
+    """Name the routes of the scenario that need people and state none."""
+    routes = case.scenario.routes
+    stated = {name: getattr(routes, name) for name in ("hosted_finetune", "serve", "finetune", "pretrain")}
+    free = [name for name, route in stated.items() if route is not None and route.engineers == 0]
+    if not free:
+        return ()
+    return (f"No people are charged to {', '.join(free)}, as none are stated; state `routes.{free[0]}.engineers`.",)
 
 
 def not_modelled() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Break-even on the other axes: the date, the price of the API, and how busy one's own fleet must be."""
+"""Break-even on the other axes: the date, the prices of API and device, and how busy one's own fleet must be."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from steelyard.decide import calendar
 from steelyard.decide.options import rows_of
 from steelyard.decide.result import Crossing
 from steelyard.records.estimate import estimate
-from steelyard.units import SECONDS_PER_MONTH, format_number
+from steelyard.units import SECONDS_PER_MONTH, format_number, format_quantity
 
 API = "api"
 
@@ -93,4 +93,36 @@ def _busy(case: Case, other: str, share: Draw, now: float, cost: str, means: str
         probability=float((values <= now).mean()),
         sentence=f"against {cost} ({means}) the fleet of {other} {reach} to cost no more a request than the API; "
         f"it is {now:.0%} busy at your load",
+    )  # fmt: skip
+
+
+def device_rent(case: Case, found: Mapping[str, Outcome], other: str) -> tuple[Crossing, ...]:
+    """Return what a device may cost an hour, power included, for a fleet to cost what the API does; people apart.
+
+    busy cost:      API price of a request x requests that a full device answers in an hour, whatever the load
+    reserved cost:  cost of the API / hours held: the same x the share of them that is busy at this load
+    """
+    fleet, api = found[other], found[API]
+    if fleet.per_device is None:
+        return ()
+    held_s = np.maximum((fleet.devices * SECONDS_PER_MONTH).sum(axis=1), 1e-300)
+    per_request = api.monthly_usd.sum(axis=1) / case.requests.sum(axis=1)
+    full = per_request * fleet.per_device.request_rate_per_s[:, 0]
+    held = per_request * case.requests.sum(axis=1) / held_s
+    paid = fleet.serving_usd[:, 0] / held_s
+    return (
+        _rent(case, other, held, paid, "reserved cost", "every hour held charged, as busy as at your load"),
+        _rent(case, other, full, paid, "busy cost", "only busy hours charged, whatever the load"),
+    )
+
+
+def _rent(case: Case, other: str, allowed: Draw, paid: Draw, cost: str, means: str) -> Crossing:
+    values, now = (np.broadcast_to(one, (case.draws.count,)) for one in (allowed, paid))
+    at, stands = estimate(values), median(now)
+    low, most, high, here = (format_quantity(one, "usd_per_device_s") for one in (at.p10, at.p50, at.p90, stands))
+    return Crossing(
+        axis=f"device rent, {cost}", left=other, right=API, at=at, unit="usd_per_device_s", now=stands,
+        probability=float((values >= now).mean()),
+        sentence=f"against {cost} ({means}) a device at {most} or less ({low} to {high}), power included and people "
+        f"apart, makes {other} cheaper than the API; an hour held costs {here} here",
     )  # fmt: skip

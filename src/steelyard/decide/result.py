@@ -70,7 +70,7 @@ class Crossing:
     `at` is None where they never cross within what was looked at; `probability` is the share of draws in which they do.
     """
 
-    axis: str  # "load", "price", "date", "utilisation, reserved cost", "utilisation, busy cost"
+    axis: str  # "load", "price", "date"; "utilisation" and "device rent", each against "reserved cost" and "busy cost"
     left: str  # cheaper before
     right: str  # cheaper beyond
     at: Estimate | None

@@ -107,6 +107,7 @@ def _crossings(case: Case, view: View, lead: str) -> list[Crossing]:
                 continue
             results.append(crossings.api_price(case, found, name))
             results += crossings.utilisation(case, found, name)
+            results += crossings.device_rent(case, found, name)
     return results
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from steelyard.compare.case import Case
 from steelyard.compare.draws import Draw
+from steelyard.compare.quality import Score
 from steelyard.compare.routes import energy
 from steelyard.compare.routes.api import misses_objective, serving_flop
 from steelyard.compare.routes.device_price import FREE_TO_LEAVE, DevicePrice, device_price, owed_usd
@@ -27,6 +28,9 @@ from steelyard.compare.scenario_routes import TO_API, TO_DEVICES
 from steelyard.errors import DoesNotFitError, UnknownError
 from steelyard.records.term import Term
 from steelyard.units import SECONDS_PER_MONTH
+
+_LOADS = np.logspace(-4, 4, 17)  # over the stated one
+_NEAR_RATIO = 1.3  # of the least cost in the median case: far more than medians over draws are off it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +108,55 @@ class Base:
         return rent + full * energy.electricity_usd_per_j(self.case)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """A hybrid by its name, with the lesser of its two qualities."""
+
+    option: str
+    base: Base
+    score: Score
+
+
 def evaluate(case: Case) -> list[Outcome | Unpriced]:
+    near = case.once(("hybrids near the best",), lambda: near_best(case))
+    return [
+        found if isinstance(found, Unpriced) else named_outcome(found)
+        for found in candidates(case)
+        if isinstance(found, Unpriced) or (found.option in near and case.wants("hybrid", found.option))
+    ]
+
+
+def near_best(case: Case) -> frozenset[str]:
+    """Return the hybrids worth evaluating in every draw: of least median cost, or near it, at some load.
+
+    A hybrid is chosen by its median cost, which is near its cost in the median case. Only those are compared that stand
+    alike: the same overflow, and a fleet that keeps the objective or not. Where the overflow itself is slower than the
+    objective, how much of the answers it takes decides, and none is left out.
+    """
+    loads = dataclasses.replace(case.at_loads(_LOADS), only=None)
+    groups: dict[tuple[str, bool], list[tuple[str, Draw, Draw]]] = {}
+    near: set[str] = set()
+    for drawn, typical in zip(candidates(case), candidates(loads), strict=True):
+        if isinstance(drawn, Unpriced) or isinstance(typical, Unpriced):
+            continue
+        overflow = drawn.base.overflow
+        if overflow.latency.evidence == "cited" and misses_objective(case, overflow.latency):
+            near.add(drawn.option)
+            continue
+        split = best_split(typical.base)
+        cost = split.usd.sum(axis=1) + typical.base.owed_usd(split.replicas)[:, -1]
+        cost, held = (np.broadcast_to(row, _LOADS.shape) for row in (cost, split.replicas.sum(axis=1)))
+        groups.setdefault((overflow.name, bool(drawn.base.replica.misses)), []).append((drawn.option, cost, held))
+    for alike in groups.values():
+        costs, held = np.stack([cost for _, cost, _ in alike]), np.stack([fleet for *_, fleet in alike])
+        kept = ((costs <= _NEAR_RATIO * costs.min(axis=0)) & (held > 0)).any(axis=1)
+        kept[np.argmin(costs, axis=0)] = True  # where none holds a fleet, all are one: everything overflows
+        near |= {option for (option, *_), keep in zip(alike, kept, strict=True) if keep}
+    return frozenset(near)
+
+
+def candidates(case: Case) -> list[Named | Unpriced]:
+    """Return every hybrid of the scenario, not evaluated yet."""
     routes = case.scenario.routes
     if not routes.hybrid or not routes.serve:
         return []
@@ -117,11 +169,11 @@ def evaluate(case: Case) -> list[Outcome | Unpriced]:
         for device_ref in routes.serve.devices
         for pricing in routes.serve.pricing
         for overflow in (*apis, *hired)
-        for option in _options(case, routes.serve, device_ref, pricing, overflow)
+        for option in _candidates(case, routes.serve, device_ref, pricing, overflow)
     ]
 
 
-def _options(case: Case, serve: ServeRoute, device_ref: str, pricing: str, to: str) -> list[Outcome | Unpriced]:
+def _candidates(case: Case, serve: ServeRoute, device_ref: str, pricing: str, to: str) -> list[Named | Unpriced]:
     model_ref = serve.model or case.scenario.model
     own = case.score("serve", model_ref)
     other = own if to == TO_DEVICES else case.score(to, "api")
@@ -136,28 +188,19 @@ def _options(case: Case, serve: ServeRoute, device_ref: str, pricing: str, to: s
     except (DoesNotFitError, UnknownError) as error:
         name = f"{model_ref} on {device_ref}, {pricing}; overflow to {to}"
         return [Unpriced(route="hybrid", option=name, reason=str(error), score=worst)]
-    named = (
-        (f"{one.name}, {pricing}; overflow to {over.name}", one, over)
-        for one, over in zip(replicas, supplied, strict=True)
-    )
     return [
-        dataclasses.replace(
-            _outcome(
-                Base(
-                    case=case,
-                    replica=replica,
-                    price=price,
-                    pricing=pricing,
-                    engineers=serve.engineers,
-                    overflow=overflow,
-                )
-            ),
-            option=option,
+        Named(
+            option=f"{one.name}, {pricing}; overflow to {over.name}",
+            base=Base(case=case, replica=one, price=price, pricing=pricing, engineers=serve.engineers, overflow=over),
             score=worst,
         )
-        for option, replica, overflow in named
-        if case.wants("hybrid", option)
+        for one, over in zip(replicas, supplied, strict=True)
     ]
+
+
+def named_outcome(named: Named) -> Outcome:
+    """Return the outcome of a hybrid at its best split."""
+    return dataclasses.replace(_outcome(named.base), option=named.option, score=named.score)
 
 
 def _outcome(base: Base) -> Outcome:
