@@ -2,7 +2,7 @@
 
 import pytest
 
-from steelyard import arch, catalog, device, economics
+from steelyard import arch, catalog, device, economics, inference
 
 
 def test_the_gpu_is_there(follow):
@@ -29,6 +29,15 @@ def test_the_prices_are_there(follow):
     assert rent.usd_per_device_s * 3600 == pytest.approx(1.95)
     shipped = economics.rental_price("h100", "reserved_1y").rows
     assert len(shipped) > 1, "the shipped rows are still there"
+
+
+def test_the_engine_is_there_with_its_rules_and_its_overhead(follow):
+    follow("add-an-engine.md")
+    engine = inference.engine_for(device.load("h100"), "AcmeServe 2.1")
+    assert (engine.name, engine.max_sequences, engine.chunk_tokens) == ("acme-serve", 128, 4096)
+    assert engine.step_overhead_s == pytest.approx(3e-3)
+    of_all = catalog.calibration("inference")["request_overhead_s"].value
+    assert engine.request_overhead_s == of_all, "what was not measured is that of all engines"
 
 
 def test_the_score_and_the_assumption_are_there(follow):
