@@ -67,6 +67,18 @@ def test_padding_costs_rows_columns_and_groups(make_device):
     assert device.operator_time(grouped, padded) == pytest.approx(6.25)
 
 
+def test_few_rows_take_at_most_the_time_of_dot_products(make_device):
+    # One row beside 999 idle ones would cost 1,000 s on tiles at 1e15; dot products at 50e12 fp32 take 20 s.
+    op = Operator(
+        name="x", kind="gemm", place="layer", count=1, flop=1e15, weight_bytes=0.0, activation_bytes=0.0,
+        m=1.0, n=1e9, k=1.0,
+    )  # fmt: skip
+    padded = make_device(matmul_pad_count=999.0)
+    assert device.operator_time(op, padded) == pytest.approx(20.0)
+    many = dataclasses.replace(op, m=99_900.0)  # idle rows add a hundredth
+    assert device.operator_time(many, padded) == pytest.approx(1.01)
+
+
 def test_narrow_formats_pay_once_per_halving(make_device):
     op = Operator(name="x", kind="gemm", place="layer", count=1, flop=4e15, weight_bytes=0.0, activation_bytes=0.0)
     narrow = make_device(narrow_matmul_ratio=0.5, peak_flop_per_s={"bf16": 1e15, "fp8": 2e15, "fp4": 4e15})

@@ -26,7 +26,8 @@ def operator_time(op: Operator, device: Device) -> Array:
     t = (compute^p + memory^p)^(1/p): never below either roof at printed rates.
     memory = (weights + activations) / (bandwidth * memory_ratio) + cache / (bandwidth * cache_memory_ratio).
     compute of a matrix product = flop * (1 + pad * groups / m) * (1 + pad / n) / (peak * ratio): a smooth
-    form of cut tiles and the last wave. compute of attention = flop / (peak * ratio) + activation bytes * c /
+    form of cut tiles and the last wave; at most flop / vector rate, as kernels of dot products take for few rows, which
+    have no tile to fill. compute of attention = flop / (peak * ratio) + activation bytes * c /
     vector rate: softmax grows with tokens, its two products with their square.
 
     Args:
@@ -102,22 +103,27 @@ def time_at(op: Operator, rates: Rates, reached: Efficiency) -> Array:
 
 
 def _compute_time(op: Operator, rates: Rates, reached: Efficiency) -> Array:
-    if op.kind in _MATMUL:
-        pad = reached.matmul_pad_count
-        tiles = (1.0 + pad * _over(op.groups, op.m)) * (1.0 + pad * _over(1.0, op.n))
-        ratio = reached.matmul_ratio * reached.narrow_matmul_ratio**rates.halvings
-        ratio = ratio * reached.expanded_ratio**rates.expanded
-        if op.kind == "grouped_gemm":
-            ratio = ratio * reached.grouped_matmul_ratio
-        return op.flop * tiles / (rates.peak_flop_per_s * ratio)
     vector = np.where(
         np.asarray(rates.vector_flop_per_s) > 0, rates.vector_flop_per_s, rates.wide_flop_per_s * reached.vector_ratio
     )
+    if op.kind in _MATMUL:
+        # few rows are multiplied one by one instead: kernels of dot products have no tile to fill
+        return np.minimum(_tiled_time(op, rates, reached), op.flop / vector)
     if op.kind in _MIXING:
         softmax = reached.attention_flop_per_byte if op.kind == "attention" else 0.0
         products = op.flop / (rates.peak_flop_per_s * reached.attention_ratio)
         return products + op.activation_bytes * softmax / vector
     return op.flop / np.minimum(vector, rates.peak_flop_per_s)
+
+
+def _tiled_time(op: Operator, rates: Rates, reached: Efficiency) -> Array:
+    pad = reached.matmul_pad_count
+    tiles = (1.0 + pad * _over(op.groups, op.m)) * (1.0 + pad * _over(1.0, op.n))
+    ratio = reached.matmul_ratio * reached.narrow_matmul_ratio**rates.halvings
+    ratio = ratio * reached.expanded_ratio**rates.expanded
+    if op.kind == "grouped_gemm":
+        ratio = ratio * reached.grouped_matmul_ratio
+    return op.flop * tiles / (rates.peak_flop_per_s * ratio)
 
 
 def _over(count: Array, size: Array) -> Array:
