@@ -29,6 +29,7 @@ PERFECT = Efficiency(  # printed rates, no latency, compute and memory simply ad
     matmul_ratio=1.0,
     narrow_matmul_ratio=1.0,
     matmul_pad_count=0.0,
+    dot_product_ratio=1.0,
     grouped_matmul_ratio=1.0,
     grouped_memory_ratio=1.0,
     expanded_ratio=1.0,

@@ -28,6 +28,7 @@ class Efficiency:
     matmul_ratio: Array  # of the dense 16-bit rate, by a matrix product large in every size
     narrow_matmul_ratio: Array  # times this for each halving of the format below 16 bits
     matmul_pad_count: Array  # rows and columns of idle tile work per matrix product
+    dot_product_ratio: Array  # of the vector rate, by kernels of few rows, which have no tiles to fill
     grouped_matmul_ratio: Array  # times this for the experts of a mixture
     grouped_memory_ratio: Array  # of `memory_ratio`, by the weights of experts
     expanded_ratio: Array  # of either rate, where weights are widened to a format that the device has

@@ -26,8 +26,8 @@ def operator_time(op: Operator, device: Device) -> Array:
     t = (compute^p + memory^p)^(1/p): never below either roof at printed rates.
     memory = (weights + activations) / (bandwidth * memory_ratio) + cache / (bandwidth * cache_memory_ratio).
     compute of a matrix product = flop * (1 + pad * groups / m) * (1 + pad / n) / (peak * ratio): a smooth
-    form of cut tiles and the last wave; at most flop / vector rate, as kernels of dot products take for few rows, which
-    have no tile to fill. compute of attention = flop / (peak * ratio) + activation bytes * c /
+    form of cut tiles and the last wave; at most flop / (vector rate * ratio of dot products), as kernels of few
+    rows take, which have no tile to fill. compute of attention = flop / (peak * ratio) + activation bytes * c /
     vector rate: softmax grows with tokens, its two products with their square.
 
     Args:
@@ -108,7 +108,7 @@ def _compute_time(op: Operator, rates: Rates, reached: Efficiency) -> Array:
     )
     if op.kind in _MATMUL:
         # few rows are multiplied one by one instead: kernels of dot products have no tile to fill
-        return np.minimum(_tiled_time(op, rates, reached), op.flop / vector)
+        return np.minimum(_tiled_time(op, rates, reached), op.flop / (vector * reached.dot_product_ratio))
     if op.kind in _MIXING:
         softmax = reached.attention_flop_per_byte if op.kind == "attention" else 0.0
         products = op.flop / (rates.peak_flop_per_s * reached.attention_ratio)
