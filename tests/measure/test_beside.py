@@ -15,6 +15,7 @@ from steelyard.cli.main import run
 def test_a_load_stands_beside_its_prediction(
     sleep_server, measured_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("uvicorn", reason="serving needs the extra [run]")
     arguments = ["--concurrency", "2", "--requests", "4", "--isl", "8", "--osl", "4", "--predict", "llama-3.2-1b"]
     with sleep_server(ttft="5ms", tpot="2ms") as url:
         asked = ["measure", "serve", "--url", url, *arguments]

@@ -132,6 +132,7 @@ def test_a_killed_node_loses_no_answer_that_had_not_begun(nodes: Any, served: An
 def test_without_ray_or_a_cluster_one_line_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    pytest.importorskip("uvicorn", reason="serving needs the extra [run]")
     monkeypatch.setattr(cluster, "find_spec", lambda _: None)
     for command in (["serve", "--engine", "sleep"], ["train", "--out", str(tmp_path / "run")]):
         assert run([*command, "--ray", "127.0.0.1:6379"]) == 4

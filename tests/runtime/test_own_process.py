@@ -48,6 +48,7 @@ def test_several_commands_run_to_their_end() -> None:
 
 
 def test_an_error_in_the_block_leaves_nothing_running() -> None:
+    pytest.importorskip("uvicorn", reason="serving needs the extra [run]")
     seen: list[int] = []
 
     def interrupted() -> None:
