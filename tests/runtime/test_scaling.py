@@ -113,6 +113,7 @@ def test_the_real_fleet_follows_a_load_as_the_simulated_one_does() -> None:
 
 def test_replicas_are_added_under_load_and_drained_after_it(served: Any) -> None:
     pytest.importorskip("uvicorn", reason="serving needs the extra [run]")
+
     def ready() -> int:
         return json.loads(found.get("/health")[1])["ready"]
 
