@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from consumers import consumer, program, ran
 from steelyard.compare.jobs import TrainingJob, TrainingPlan, plan_training
 from steelyard.compare.jobs.layouts import parse_layout
 from steelyard.compare.jobs.plan import Option
@@ -23,9 +21,6 @@ from steelyard.compare.serving.plan_result import ServingPlan, ServingPlanQuesti
 from steelyard.errors import InputError, UnknownError
 from steelyard.records.workload import Objective
 from steelyard.report.emit import SERVING, TRAINING, serving_file, training_file
-
-CONSUMERS = os.environ.get("STEELYARD_CONSUMERS", sys.executable)  # a Python that has vLLM, Ray and torchtitan
-IN_BIN = Path(sys.executable).parent
 
 
 @cache
@@ -49,24 +44,6 @@ def training_plan(
     stated = parse_layout(layout, count, job.batch_sequences)
     simplest: Option = dataclasses.replace(plan.simplest, layout=stated)
     return dataclasses.replace(plan, simplest=simplest)
-
-
-def ran(*command: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=folder, check=False)
-
-
-def script_of_bin(name: str) -> Path:
-    found = IN_BIN / name
-    if not found.exists():
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
-def consumer(module: str) -> str:
-    """Return a Python in which a heavy consumer is installed; skip without one."""
-    if ran(CONSUMERS, "-c", f"import {module}", folder=Path.cwd()).returncode:
-        pytest.skip(f"{module} is not installed; name a Python that has it in STEELYARD_CONSUMERS")
-    return CONSUMERS
 
 
 def body(text: str) -> Any:
@@ -103,7 +80,7 @@ def test_the_command_that_confirms_is_one_that_measure_serve_takes(kind: str) ->
 def test_compose_takes_the_file(tmp_path: Path) -> None:
     plan = serving_plan()
     (tmp_path / "compose.yaml").write_text(serving_file(plan, "compose"))
-    shown = ran(script_of_bin("docker-compose"), "-f", "compose.yaml", "config", "--format", "json", folder=tmp_path)
+    shown = ran(program("docker-compose"), "-f", "compose.yaml", "config", "--format", "json", folder=tmp_path)
     assert shown.returncode == 0, shown.stderr
     services = json.loads(shown.stdout)["services"]
     taken = [
@@ -179,7 +156,7 @@ def test_vllm_s_own_parser_takes_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("model", "method"), [("llama-3.1-8b", "pretrain"), ("qwen3-0.6b", "lora")])
 def test_shellcheck_finds_nothing_in_the_scripts(kind: str, model: str, method: str, tmp_path: Path) -> None:
     (tmp_path / "run.sh").write_text(training_file(training_plan(model, method), kind))
-    shown = ran(script_of_bin("shellcheck"), "run.sh", folder=tmp_path)
+    shown = ran(program("shellcheck"), "run.sh", folder=tmp_path)
     assert shown.returncode == 0, shown.stdout
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from consumers import consumer, program, ran
 from steelyard.compare.jobs import plan_training
 from steelyard.compare.questions import serving_question, training_question
 from steelyard.compare.scenario_file import load_scenario
@@ -19,8 +17,6 @@ from steelyard.report.emit import SERVING, TRAINING, serving_file, training_file
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = sorted(EXAMPLES.glob("*.yaml"))
-CONSUMERS = os.environ.get("STEELYARD_CONSUMERS", sys.executable)  # a Python that has vLLM, Ray and torchtitan
-BIN = Path(sys.executable).parent
 MOST_DEVICES = 64
 ENDINGS = dict.fromkeys(SERVING, "yaml") | {"ray": "py", "torchtitan": "py"}  # else a shell script
 NEXT_STEPS = ("take --emit", "plan with", "give the path", "times the", "are allowed", "choose ")
@@ -106,35 +102,27 @@ def emitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
     return folder, refused
 
 
-def ran(*command: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=folder, check=False)
-
-
 @pytest.mark.parametrize("module", CHECKS)
 def test_the_consumer_takes_every_file(module: str, emitted: tuple[Path, dict[str, str]]) -> None:
-    if ran(CONSUMERS, "-c", f"import {module}", folder=Path.cwd()).returncode:
-        pytest.skip(f"{module} is not installed; name a Python that has it in STEELYARD_CONSUMERS")
-    shown = ran(CONSUMERS, "-c", CHECKS[module], folder=emitted[0])
+    shown = ran(consumer(module), "-c", CHECKS[module], folder=emitted[0])
     assert shown.returncode == 0, shown.stderr[-2000:]
     assert shown.stdout.strip(), "no file was there to be checked"
 
 
 def test_compose_takes_every_file(emitted: tuple[Path, dict[str, str]]) -> None:
-    if not (BIN / "docker-compose").exists():
-        pytest.skip("docker-compose is not installed")
+    found = program("docker-compose")
     files = sorted(emitted[0].glob("*.compose.yaml"))
     assert files
     for path in files:
-        shown = ran(BIN / "docker-compose", "-f", path, "config", "--quiet", folder=emitted[0])
+        shown = ran(found, "-f", path, "config", "--quiet", folder=emitted[0])
         assert shown.returncode == 0, f"{path.name}: {shown.stderr}"
 
 
 def test_shellcheck_finds_nothing(emitted: tuple[Path, dict[str, str]]) -> None:
-    if not (BIN / "shellcheck").exists():
-        pytest.skip("shellcheck is not installed")
+    found = program("shellcheck")
     scripts = sorted(emitted[0].glob("*.sh"))
     assert scripts
-    shown = ran(BIN / "shellcheck", *scripts, folder=emitted[0])
+    shown = ran(found, *scripts, folder=emitted[0])
     assert shown.returncode == 0, shown.stdout
 
 
