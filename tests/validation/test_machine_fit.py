@@ -70,7 +70,7 @@ def _probes() -> list[Probe]:
         )
         size = float(arch.count_params(arch.from_config(config, id="probe")).total_params)
         serving = tuple(_serving(size, replicas, users) for replicas, users in ((1, 1), (1, 8), (4, 4), (4, 32)))
-        probes.append(Probe(config=config, training=training, serving=serving))
+        probes.append(Probe(config=config, training=training, serving=serving, serving_bytes=3e8 + 2 * size))
     return probes
 
 
@@ -94,6 +94,15 @@ def test_a_model_that_no_probe_was_trains_and_serves_as_predicted(fitted: None) 
         seen = _serving(size, 1, users).metrics
         load = predicted_load(model, "this-machine-core", isl_tokens=30, osl_tokens=32, users=users, slots=8)
         assert float(np.median(load.e2e_s)) == pytest.approx(seen.e2e.mean_s, rel=0.15)
+
+
+def test_programs_hold_what_the_probes_held(fitted: None) -> None:
+    model = arch.from_config(config_keys("1.5M", vocab=1024, context_tokens=128), id="another")
+    load = predicted_load(model, "this-machine-core", isl_tokens=30, osl_tokens=32, users=1, slots=8)
+    assert load.memory.framework_bytes == pytest.approx(3e8, rel=1e-3)
+    _, held = predicted_training(model, "this-machine", ranks=1, sequence_tokens=128, batch=16, micro_batch=16,
+                                 dtype="fp32")  # fmt: skip
+    assert float(np.max(held.total_bytes)) == pytest.approx(4e8, rel=0.2)  # what every probe held
 
 
 def test_what_was_fitted_is_a_part_of_the_catalogue_with_its_source(fitted: None) -> None:

@@ -8,7 +8,7 @@ from steelyard.device.collectives import (
     fused_all_reduce_time,
     links_of,
 )
-from steelyard.device.dtypes import effective_compute_dtype, peak_flop_per_s
+from steelyard.device.dtypes import effective_compute_dtype, expanding_where_faster, peak_flop_per_s
 from steelyard.device.efficiency import Efficiency
 from steelyard.device.hardware import Device, draw_efficiency, from_accelerator, load, reading_again
 from steelyard.device.memory import usable_memory_bytes
@@ -39,6 +39,7 @@ __all__ = [
     "device_power_w",
     "draw_efficiency",
     "effective_compute_dtype",
+    "expanding_where_faster",
     "from_accelerator",
     "fused_all_reduce_time",
     "host_power_w",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from steelyard.device.hardware import Device
 from steelyard.errors import UnknownError, unknown
 
@@ -16,6 +18,7 @@ _RUNS_AS: dict[str, tuple[str, ...]] = {  # the format itself, then what its num
     "tf32": ("tf32", "fp32"),
     "fp32": ("fp32",),
 }
+_AS_WIDE = {"bf16", "fp16"}
 _HALVINGS = {"fp8": 1, "int8": 1, "fp4": 2, "int4": 2}  # of the 16 bits for which `matmul_ratio` holds
 
 
@@ -42,6 +45,22 @@ def effective_compute_dtype(device: Device, dtype: str) -> str:
         if option in rates:
             return option
     raise UnknownError(f"{device.id} has no rate for {dtype} or a wider format; it has {_listed(device)}")
+
+
+def expanding_where_faster(device: Device) -> Device:
+    """Return the device as kernels use it that expand narrow numbers wherever the wider format is computed faster.
+
+    The rate of a format is then the best of its own and of the wider ones: a processor that multiplies fp16 slower
+    than fp32, as libraries for training do when asked to, reads fp16 and multiplies fp32 in an engine that serves.
+
+    Example:
+        >>> from steelyard.device import load
+        >>> expanding_where_faster(load("h100")) == load("h100")
+        True
+    """
+    rates = device.accelerator.peak_flop_per_s
+    best = {name: max(rates.get(other, 0.0) for other in _RUNS_AS[name] if {name, other} != _AS_WIDE) for name in rates}
+    return dataclasses.replace(device, accelerator=dataclasses.replace(device.accelerator, peak_flop_per_s=best))
 
 
 def halvings_below_16_bits(dtype: str) -> int:

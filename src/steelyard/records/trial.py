@@ -45,6 +45,7 @@ class Probe:
     config: Mapping[str, Any]  # as in config.json
     training: tuple[TrainingTrial, ...]
     serving: tuple[ServingTrial, ...]
+    serving_bytes: float | None  # main memory of one replica with its door
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,11 +14,13 @@ import numpy as np
 
 from steelyard import arch, device
 from steelyard.compare.measured import machine_record, predicted_training
-from steelyard.inference.deployment import deployment_for
+from steelyard.inference.deployment import Deployment
 from steelyard.inference.engine import IN_ENGINE, Engine, engine_for
+from steelyard.inference.memory import replica_weight_bytes
 from steelyard.inference.step import time_step
 from steelyard.inference.work import step_work
 from steelyard.records.trial import Probe, ServingTrial, TrainingTrial
+from steelyard.training import Memory, Step
 from steelyard.training.calibration import Parameters, shipped
 from steelyard.validation.fit import Fitted, Parameter, fit
 from steelyard.validation.points import Vector
@@ -46,6 +48,7 @@ _ALIKE = {  # the rates are those of this very library, at the clocks of long wo
     "untuned_time_ratio": 1.0, "ragged_time_ratio": 1.0, "eager_time_ratio": 1.0, "older_attention_time_ratio": 1.0,
     "throttle_exponent_ratio": 0.0, "straggler_ratio": 0.0,
 }  # fmt: skip
+_SERVED = Deployment(weight_dtype="fp16", kv_dtype="fp16", compute_dtype="fp16")  # as probes are
 _PLAIN = {"time_ratio": 1.0, "vendor_time_ratio": 1.0, "stream_token_s": 0.0, "admission_steps": 0.0}
 
 
@@ -70,15 +73,19 @@ def machine_calibration(probes: Sequence[Probe], day: date) -> dict[str, str]:
     """
     runs: dict[str, list[tuple[arch.Model, TrainingTrial]]] = {}
     loads: dict[str, list[tuple[arch.Model, ServingTrial]]] = {}
+    programs_bytes: list[float] = []
     for probe in probes:
         model = arch.from_config(probe.config, id="probe")
+        if probe.serving_bytes is not None:
+            programs_bytes.append(probe.serving_bytes - float(np.max(replica_weight_bytes(model, _SERVED))))
         for run in probe.training:
             record = machine_record(processes=run.ranks * run.together, threads=run.threads)
             runs.setdefault(record or "", []).append((model, run))
         for load in probe.serving:
             record = machine_record(processes=load.replicas, threads=load.threads)
             loads.setdefault(record or "", []).append((model, load))
-    served = {record: _fit_serving(record, found) for record, found in loads.items() if record}
+    held = {"framework_bytes": max(float(np.median(programs_bytes)), 0.0)} if programs_bytes else {}
+    served = {record: _fit_serving(record, found, held) for record, found in loads.items() if record}
     if "this-machine-core" in served:  # one replica has one thread in a probe: more of them share the work the same way
         served.setdefault("this-machine", dataclasses.replace(served["this-machine-core"], record="this-machine"))
     return {
@@ -99,19 +106,35 @@ def _fit_training(record: str, runs: Sequence[tuple[arch.Model, TrainingTrial]])
         return np.log([_step_s(record, model, run, tried) for model, run in runs])
 
     found = fit(predict, free, np.log([run.step_s for _, run in runs]), np.ones(len(runs)), log_scale=_LOG_SCALE)
-    return _Fit(record, found, _ALIKE | {"attention_time_ratio": found.values["gemm_time_ratio"]})
+    beside = {
+        "attention_time_ratio": found.values["gemm_time_ratio"],
+        "overhead_bytes": max(float(np.median([_programs_bytes(record, model, run) for model, run in runs])), 0.0),
+    }
+    return _Fit(record, found, _ALIKE | beside)
 
 
 def _step_s(record: str, model: arch.Model, run: TrainingTrial, parameters: Parameters) -> float:
-    step, _ = predicted_training(
-        model, record, ranks=run.ranks, sequence_tokens=run.sequence_tokens, batch=run.batch,
-        micro_batch=run.micro_batch, dtype=run.dtype, parameters=parameters,
-    )  # fmt: skip
+    step, _ = _predicted(record, model, run, parameters)
     return float(np.median(step.step_s))
 
 
-def _fit_serving(record: str, loads: Sequence[tuple[arch.Model, ServingTrial]]) -> _Fit:
-    on = device.load(record)
+def _programs_bytes(record: str, model: arch.Model, run: TrainingTrial) -> float:
+    """Return what a run held beside what is counted: the programs themselves."""
+    _, counted = _predicted(record, model, run)
+    return run.peak_memory_bytes - float(np.max(counted.total_bytes - counted.overhead_bytes))
+
+
+def _predicted(
+    record: str, model: arch.Model, run: TrainingTrial, parameters: Parameters | None = None
+) -> tuple[Step, Memory]:
+    return predicted_training(
+        model, record, ranks=run.ranks, sequence_tokens=run.sequence_tokens, batch=run.batch,
+        micro_batch=run.micro_batch, dtype=run.dtype, parameters=parameters,
+    )  # fmt: skip
+
+
+def _fit_serving(record: str, loads: Sequence[tuple[arch.Model, ServingTrial]], held: Mapping[str, float]) -> _Fit:
+    on = device.expanding_where_faster(device.load(record))
     plain: dict[str, Any] = {name: value for name, value in _PLAIN.items() if name != "vendor_time_ratio"}
     engine = dataclasses.replace(engine_for(on, "llama.cpp"), **plain)
     points: list[tuple[Callable[[device.Device, Engine], float], float]] = []
@@ -128,11 +151,11 @@ def _fit_serving(record: str, loads: Sequence[tuple[arch.Model, ServingTrial]]) 
     measured = np.log([seen for _, seen in points])
     found = fit(predict, _SERVING, measured, np.ones(len(points)), log_scale=_LOG_SCALE)
     kernels = {name: float(getattr(on.efficiency, name)) for name in IN_ENGINE if name not in _OF_DEVICE}
-    return _Fit(record, found, _PLAIN | kernels)
+    return _Fit(record, found, _PLAIN | kernels | dict(held))
 
 
 def _points(model: arch.Model, load: ServingTrial) -> list[tuple[Callable[[device.Device, Engine], float], float]]:
-    """Return what a load tells: for one user TTFT and TPOT, for a full batch how long a request takes."""
+    """Return what a load tells: for one user TTFT and TPOT, for more how long a request holds its place."""
     users = min(load.users / load.replicas, load.slots)
     seen = load.metrics
     if users <= 1:
@@ -140,7 +163,8 @@ def _points(model: arch.Model, load: ServingTrial) -> list[tuple[Callable[[devic
             (partial(_first_token_s, model, load), seen.ttft.mean_s),
             (partial(_decode_s, model, load, 1.0), seen.tpot.mean_s),
         ]
-    return [(partial(_cycle_s, model, load, users), seen.e2e.mean_s)]
+    held_s = users * load.replicas / seen.request_rate_per_s  # Little's law
+    return [(partial(_cycle_s, model, load, users), held_s)]
 
 
 def _first_token_s(model: arch.Model, load: ServingTrial, on: device.Device, engine: Engine) -> float:
@@ -162,7 +186,7 @@ def _time_s(
     model: arch.Model, on: device.Device, engine: Engine, users: float, load: ServingTrial, *, prompts: float
 ) -> float:
     work = step_work(
-        model, deployment_for(model, 1, weight_dtype="fp16", kv_dtype="fp16"), decode_sequences=users,
+        model, _SERVED, decode_sequences=users,
         context_tokens=load.isl_tokens + load.osl_tokens / 2, prefill_tokens=prompts * load.isl_tokens,
     )  # fmt: skip
     return float(np.max(time_step(work, device.reading_again(on, work.weight_bytes), engine).total_s))
@@ -182,7 +206,9 @@ def _file(fits: Sequence[_Fit], day: date) -> str:
 
 def _line(name: str, value: float, **more: float | str) -> str:
     """Return a figure as an inline table of TOML."""
-    parts: dict[str, float | str] = {"value": value, "unit": "s" if name.partition(".")[0].endswith("_s") else "1"}
+    quantity = name.partition(".")[0]
+    unit = "s" if quantity.endswith("_s") else "B" if quantity.endswith("_bytes") else "1"
+    parts: dict[str, float | str] = {"value": value, "unit": unit}
     inside = ", ".join(
         f"{key} = {json.dumps(float(f'{held:.4g}') if isinstance(held, float) else held)}"
         for key, held in (parts | more).items()

@@ -176,10 +176,10 @@ def _of_pretrained(found: MeasuredComparison) -> Iterator[Row]:
 
 def _hardware(found: MeasuredComparison) -> Iterator[Row]:
     held = found.loads["one"].memory
-    weights_and_cache = np.asarray(held.weight_bytes) + held.sequence_bytes * found.trial.serving["one"].slots
+    cache_bytes = held.sequence_bytes * found.trial.serving["one"].slots
     yield row(
         "hardware_requirements", "inference", "memory of a replica with its door", "bytes", found.trial.serving_bytes,
-        np.ravel(weights_and_cache), note="predicted: weights and cache, without the programs",
+        np.ravel(np.asarray(held.weight_bytes) + cache_bytes + held.framework_bytes),
     )  # fmt: skip
     yield row(
         "hardware_requirements", "training", "memory of a process", "bytes", found.trial.training.peak_memory_bytes,

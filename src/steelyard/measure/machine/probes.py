@@ -15,7 +15,7 @@ _SHAPES = (  # parameters, vocabulary, tokens of a sequence, sequences: what dif
     ("400k", 512, 64, 32),
     ("5M", 2048, 256, 4),
 )
-_SECONDS, _STEPS = 4.0, 6
+_SCALING_S, _LOAD_S, _STEPS = 4.0, 3.0, 6
 
 
 def can_probe() -> bool:
@@ -44,7 +44,7 @@ def _probes(folder: Path, told: Callable[[str], None]) -> Iterator[Probe]:
     for params, vocabulary, sequence, batch in _SHAPES:
         plan = TrialPlan(
             params=params, vocabulary=vocabulary, sequence_tokens=sequence, batch=batch, train_s=60.0,
-            train_steps=_STEPS, scaling_s=_SECONDS, load_s=_SECONDS, questions=0, osl_tokens=32, isl_tokens=32,
+            train_steps=_STEPS, scaling_s=_SCALING_S, load_s=_LOAD_S, questions=0, osl_tokens=32, isl_tokens=32,
             data=Path(sysconfig.get_path("stdlib")) / "asyncio",
         )  # fmt: skip
         told(f"a probe of {params} parameters: trained")
@@ -53,8 +53,12 @@ def _probes(folder: Path, told: Callable[[str], None]) -> Iterator[Probe]:
         parts = measure_scaling(plan, folder / f"{params}-parts", kept, whole)
         told(f"a probe of {params} parameters: served")
         serving: list[ServingTrial] = []
+        held: list[float | None] = []
         for replicas in (1, plan.copies):
             with served(plan, kept / "model", replicas) as address:
-                for users in (1, plan.slots):
+                for users in (1, plan.slots // 2, plan.slots, 2 * plan.slots):
                     serving.append(measure_users(plan, address.endpoint, replicas, users * replicas))
-        yield Probe(config=config_of(kept), training=(whole, *parts.values()), serving=tuple(serving))
+                held.append(address.process.resident_bytes())
+        yield Probe(
+            config=config_of(kept), training=(whole, *parts.values()), serving=tuple(serving), serving_bytes=held[0]
+        )

@@ -7,7 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from steelyard.errors import InputError
@@ -30,6 +30,7 @@ class Asked:
     stream: bool
     include_usage: bool
     ignore_eos: bool
+    came_s: float = field(default_factory=time.perf_counter, compare=False)  # when it had been read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

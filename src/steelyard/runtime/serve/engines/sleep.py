@@ -17,7 +17,7 @@ from steelyard.units import parse_quantity
 class SleepEngine:
     """Answers with words at a fixed pace; `slots` requests run at once, the others wait in order.
 
-    With `log` it writes one JSON line a request: when it came, when its first and last token were due to leave, how
+    With `log` it writes one JSON line a request: when it had been read, when its first and last token had left, how
     many there were. A load generator must come to the same percentiles.
     """
 
@@ -32,19 +32,18 @@ class SleepEngine:
         return max(len(text.split()), 1)
 
     async def generate(self, asked: Asked) -> AsyncIterator[str]:
-        came = time.perf_counter()
         async with self.slots:
             due = time.perf_counter() + self.ttft_s
             await asyncio.sleep(self.ttft_s)
-            first = last = time.perf_counter()
             yield "word"
+            first = last = time.perf_counter()  # asked for the next, so that one has been sent
             for _ in range(asked.max_tokens - 1):
                 due += self.tpot_s  # from the plan, not from now: a late wake-up is made up for
                 await asyncio.sleep(max(due - time.perf_counter(), 0.0))
-                last = time.perf_counter()
                 yield " word"
+                last = time.perf_counter()
         if self.log is not None:
-            line = {"arrival_s": came, "first_token_s": first, "end_s": last, "osl_tokens": asked.max_tokens}
+            line = {"arrival_s": asked.came_s, "first_token_s": first, "end_s": last, "osl_tokens": asked.max_tokens}
             self.log.write(json.dumps(line) + "\n")
 
 
