@@ -24,7 +24,7 @@ SHAPES = (("400k", 512, 64, 32), ("5M", 2048, 256, 4))
 TRUTH = {"gemm_time_ratio": 1.6, "attention_time_ratio": 1.6, "elementwise_time_ratio": 3.0, "step_overhead_s": 0.01}
 ALIKE = {
     "untuned_time_ratio": 1.0, "ragged_time_ratio": 1.0, "eager_time_ratio": 1.0, "older_attention_time_ratio": 1.0,
-    "throttle_exponent_ratio": 0.0, "straggler_ratio": 0.0,
+    "throttle_exponent_ratio": 0.0, "straggler_ratio": 0.0, "dp_overlap_ratio": 0.0,
 }  # fmt: skip
 
 

@@ -32,7 +32,6 @@ _TRAINING = (
     Parameter(name="elementwise_time_ratio", value=2.0, log_sd_ratio=1.0),
     Parameter(name="step_overhead_s", value=5e-3, log_sd_ratio=1.0),
 )
-_COMMUNICATION = Parameter(name="dp_overlap_ratio", value=0.3, log_sd_ratio=1.0, low=1e-3, high=1.0)
 _SERVING = (
     Parameter(name="matmul_ratio", value=0.5, log_sd_ratio=0.7, low=0.01, high=1.0),
     Parameter(name="matmul_pad_count", value=1.0, log_sd_ratio=1.0, low=0.01, high=64.0),
@@ -43,10 +42,12 @@ _SERVING = (
     Parameter(name="request_overhead_s", value=3e-3, log_sd_ratio=1.0),
 )
 _OF_DEVICE = ("matmul_ratio", "matmul_pad_count", "memory_ratio")
-_AT_MOST_1 = ("matmul_ratio", "memory_ratio", "dp_overlap_ratio")
-_ALIKE = {  # the rates are those of this very library, at the clocks of long work, on one machine
+_AT_MOST_1 = ("matmul_ratio", "memory_ratio")
+# The rates are those of this very library, at the clocks of long work, on one machine; the cores that compute reduce
+# the gradients too.
+_ALIKE = {
     "untuned_time_ratio": 1.0, "ragged_time_ratio": 1.0, "eager_time_ratio": 1.0, "older_attention_time_ratio": 1.0,
-    "throttle_exponent_ratio": 0.0, "straggler_ratio": 0.0,
+    "throttle_exponent_ratio": 0.0, "straggler_ratio": 0.0, "dp_overlap_ratio": 0.0,
 }  # fmt: skip
 _SERVED = Deployment(weight_dtype="fp16", kv_dtype="fp16", compute_dtype="fp16")  # as probes are
 _PLAIN = {"time_ratio": 1.0, "vendor_time_ratio": 1.0, "stream_token_s": 0.0, "admission_steps": 0.0}
@@ -97,7 +98,6 @@ def machine_calibration(probes: Sequence[Probe], day: date) -> dict[str, str]:
 
 
 def _fit_training(record: str, runs: Sequence[tuple[arch.Model, TrainingTrial]]) -> _Fit:
-    free = [*_TRAINING, *([_COMMUNICATION] if any(run.ranks > 1 for _, run in runs) else [])]
     usual = dataclasses.replace(shipped(device.load(record).accelerator), **_ALIKE)
 
     def predict(values: Mapping[str, float]) -> Vector:
@@ -105,7 +105,7 @@ def _fit_training(record: str, runs: Sequence[tuple[arch.Model, TrainingTrial]])
         tried = dataclasses.replace(usual, **values, attention_time_ratio=values["gemm_time_ratio"])
         return np.log([_step_s(record, model, run, tried) for model, run in runs])
 
-    found = fit(predict, free, np.log([run.step_s for _, run in runs]), np.ones(len(runs)), log_scale=_LOG_SCALE)
+    found = fit(predict, _TRAINING, np.log([run.step_s for _, run in runs]), np.ones(len(runs)), log_scale=_LOG_SCALE)
     beside = {
         "attention_time_ratio": found.values["gemm_time_ratio"],
         "overhead_bytes": max(float(np.median([_programs_bytes(record, model, run) for model, run in runs])), 0.0),
