@@ -11,7 +11,7 @@ import pytest
 
 from steelyard.cli.main import run
 from steelyard.errors import OutsideProgramError
-from steelyard.measure.load import closed_plan, find_endpoint, measure_load, open_plan, run_loop, sweep
+from steelyard.measure.load import client, closed_plan, find_endpoint, measure_load, open_plan, run_loop, sweep
 from steelyard.records.serving_metrics import serving_metrics
 from steelyard.records.workload import Lengths, Objective
 
@@ -146,3 +146,18 @@ def test_wrong_input_is_one_line(arguments: list[str], code: int, words: str, ca
     told = capsys.readouterr().err
     assert words in told
     assert told.count("\n") == 1
+
+
+def test_no_load_sends_a_prompt_of_the_one_before(monkeypatch, mock_url):
+    endpoint, sent, written = _endpoint(mock_url), [], client.body
+
+    def noted(api: str, model: str, text: str, *rest: object) -> bytes:
+        sent.append(text)
+        return written(api, model, text, *rest)
+
+    monkeypatch.setattr(client, "body", noted)
+    plan = closed_plan(LENGTHS, 1, num_requests=4)
+    for _ in range(2):
+        measure_load(endpoint, plan)
+    assert len({text[:30] for text in sent}) == len(sent) == 8
+    assert [len(text.split()) for text in sent[:4]] == [len(text.split()) for text in sent[4:]]

@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 @click.option("--ttft", type=LATENCY, metavar="TIME", help="Objective of every request, as 200ms.")
 @click.option("--tpot", type=LATENCY, metavar="TIME", help="Objective of every request, as 50ms.")
 @click.option("--events", type=click.Path(path_type=Path), metavar="FILE", help="Each request, as .csv or .jsonl.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of arrivals, lengths and prompts.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Of arrivals and lengths; prompts are new in every load."
+)
 @click.option(
     "--predict", metavar="MODEL", help="What is served (a folder, config.json or catalogue name): predict it."
 )
@@ -141,7 +143,7 @@ class _Asking:
 
         asked, plan = self.asked, _plan(self.lengths, self.asked)
         with progress_line(f"of {len(plan):,} requests answered, {{}} in flight") as progress:
-            events = measure_load(self.endpoint, plan, seed=asked["seed"], progress=progress)
+            events = measure_load(self.endpoint, plan, progress=progress)
         if asked["events"]:
             deliver(as_text(events, form=asked["events"].suffix.lower()[1:]), asked["events"])
         found = serving_metrics(events, self.objective)

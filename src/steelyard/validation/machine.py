@@ -37,7 +37,8 @@ _SERVING = (
     Parameter(name="matmul_pad_count", value=1.0, log_sd_ratio=1.0, low=0.01, high=64.0),
     Parameter(name="memory_ratio", value=0.9, log_sd_ratio=0.2, low=0.1, high=1.0),
     Parameter(name="step_overhead_s", value=5e-4, log_sd_ratio=1.5),
-    Parameter(name="sequence_overhead_s", value=1e-4, log_sd_ratio=1.5),
+    Parameter(name="sequence_overhead_s", value=3e-5, log_sd_ratio=1.5),
+    Parameter(name="stream_token_s", value=1.5e-4, log_sd_ratio=1.5),
     Parameter(name="prompt_overhead_s", value=1e-3, log_sd_ratio=1.5),
     Parameter(name="request_overhead_s", value=3e-3, log_sd_ratio=1.0),
 )
@@ -50,7 +51,7 @@ _ALIKE = {
     "throttle_exponent_ratio": 0.0, "straggler_ratio": 0.0, "dp_overlap_ratio": 0.0,
 }  # fmt: skip
 _SERVED = Deployment(weight_dtype="fp16", kv_dtype="fp16", compute_dtype="fp16")  # as probes are
-_PLAIN = {"time_ratio": 1.0, "vendor_time_ratio": 1.0, "stream_token_s": 0.0, "admission_steps": 0.0}
+_PLAIN = {"time_ratio": 1.0, "vendor_time_ratio": 1.0, "admission_steps": 0.0}
 
 
 @dataclass(frozen=True, slots=True)

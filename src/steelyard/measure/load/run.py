@@ -69,20 +69,21 @@ class _Log:
         )
 
 
-async def send(endpoint: Endpoint, plan: LoadPlan, *, seed: int = 0, progress: Progress | None = None) -> RequestEvents:
+async def send(endpoint: Endpoint, plan: LoadPlan, *, progress: Progress | None = None) -> RequestEvents:
     """Send a plan and return what happened; ends at the latest one timeout after the last request was due."""
     log = _Log(plan, progress)
     async with session(endpoint.timeout_s, endpoint.headers) as asking:
+        new = time.time_ns()  # prompts that no load before had: a server may keep those it has read
         start = time.perf_counter()
-        await (_closed if plan.concurrency else _open)(asking, endpoint, log, start, seed)
+        await (_closed if plan.concurrency else _open)(asking, endpoint, log, start, new)
     return log.events(start)
 
 
-async def _open(asking: aiohttp.ClientSession, endpoint: Endpoint, log: _Log, start: float, seed: int) -> None:
+async def _open(asking: aiohttp.ClientSession, endpoint: Endpoint, log: _Log, start: float, new: int) -> None:
     plan, target = log.plan, endpoint.target
     running: set[asyncio.Task[None]] = set()
     for index in range(len(plan)):
-        payload = endpoint.body(int(plan.isl_tokens[index]), int(plan.osl_tokens[index]), seed + index)
+        payload = endpoint.body(int(plan.isl_tokens[index]), int(plan.osl_tokens[index]), new + index)
         due = start + float(plan.arrival_s[index])
         if index % 16 == 0:
             await asyncio.sleep(0)  # even when late: answers must be read, or they would seem late too
@@ -96,13 +97,13 @@ async def _open(asking: aiohttp.ClientSession, endpoint: Endpoint, log: _Log, st
         await asyncio.wait(running)
 
 
-async def _closed(asking: aiohttp.ClientSession, endpoint: Endpoint, log: _Log, start: float, seed: int) -> None:
+async def _closed(asking: aiohttp.ClientSession, endpoint: Endpoint, log: _Log, start: float, new: int) -> None:
     plan, target = log.plan, endpoint.target
     indices = iter(range(len(plan)))
 
     async def user() -> None:
         for index in indices:
-            payload = endpoint.body(int(plan.isl_tokens[index]), int(plan.osl_tokens[index]), seed + index)
+            payload = endpoint.body(int(plan.isl_tokens[index]), int(plan.osl_tokens[index]), new + index)
             due = time.perf_counter()
             if due - start >= plan.duration_s:
                 return
@@ -120,22 +121,20 @@ def run_loop(work: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(work)
 
 
-def measure_load(
-    endpoint: Endpoint, plan: LoadPlan, *, seed: int = 0, progress: Progress | None = None
-) -> RequestEvents:
+def measure_load(endpoint: Endpoint, plan: LoadPlan, *, progress: Progress | None = None) -> RequestEvents:
     """Send a plan to an endpoint and return the events of its requests.
 
     Latency counts from when a request was due (`arrival_s`), so that a slow server or client cannot hide waiting by
-    delaying what comes next. In a closed loop a request is due when its user is free.
+    delaying what comes next. In a closed loop a request is due when its user is free. The words of the prompts are new
+    in every load, so that no prefix cache knows them; their lengths are those of the plan.
 
     Args:
         endpoint: As `find_endpoint` returns it.
         plan: Requests; bounded in count and time.
-        seed: Of the prompts' words.
         progress: Called after each answer with the requests finished and in flight.
     """
     gc.freeze()  # what is loaded stays: looking through it again and again would be seen as latency
     try:
-        return run_loop(send(endpoint, plan, seed=seed, progress=progress))
+        return run_loop(send(endpoint, plan, progress=progress))
     finally:
         gc.unfreeze()

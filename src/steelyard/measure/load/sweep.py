@@ -85,7 +85,7 @@ def sweep(
             of `duration_s` when None, at most 15 s.
         duration_s: No further rate is begun after it.
         max_requests: At one rate.
-        seed: Of arrivals, lengths and prompts.
+        seed: Of arrivals and lengths.
         progress: As in `measure_load`.
 
     Raises:
@@ -94,7 +94,7 @@ def sweep(
     deadline = time.monotonic() + duration_s
     step_s = min(duration_s / 6.0, 15.0) if step_s is None else step_s
     alone = closed_plan(lengths, 1, num_requests=_LEAST_REQUESTS, duration_s=step_s, seed=seed)
-    unloaded = serving_metrics(measure_load(endpoint, alone, seed=seed, progress=progress), objective)
+    unloaded = serving_metrics(measure_load(endpoint, alone, progress=progress), objective)
     if not unloaded.num_answered:
         raise OutsideProgramError(f"{endpoint.target}: no answer to one user: {', '.join(unloaded.errors)}")
     limited = math.isfinite(objective.ttft_s) or math.isfinite(objective.tpot_s)
@@ -103,7 +103,7 @@ def sweep(
     def measured(rate: float) -> SweepPoint:
         count = min(max(round(rate * step_s), _LEAST_REQUESTS), max_requests)
         plan = open_plan(lengths, rate, num_requests=count, seed=seed + 1)
-        found = serving_metrics(measure_load(endpoint, plan, seed=seed + 1, progress=progress), objective)
+        found = serving_metrics(measure_load(endpoint, plan, progress=progress), objective)
         if limited:
             sustained = found.slo_attainment_ratio >= attainment_ratio
         else:
