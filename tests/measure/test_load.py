@@ -44,7 +44,8 @@ def test_times_are_those_of_the_server(sleep_server, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in log.read_text().splitlines()][1:]  # the first is the probe
     assert len(rows) == 40
     theirs = np.median([row["end_s"] - row["arrival_s"] for row in rows])
-    assert theirs <= np.median(events.e2e_s) < theirs * 1.25  # no request can seem faster; slower by the way there only
+    # The way there and back is the client's; the server may be late to note that it has sent.
+    assert theirs * 0.99 < np.median(events.e2e_s) < theirs * 1.25
 
 
 def test_waiting_for_a_slow_server_counts_from_when_a_request_was_due(sleep_server) -> None:

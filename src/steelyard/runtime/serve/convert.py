@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from steelyard.errors import InputError
+from steelyard.records.user_cache import user_cache
 
 _ARCHITECTURES = {  # as config.json names them -> as GGUF does
     "LlamaForCausalLM": "llama",
@@ -62,8 +63,7 @@ def gguf_of(model: str) -> Path:
     parts = [folder / "config.json", folder / "tokenizer.json", *sorted(folder.glob("*.safetensors"))]
     state = [(str(path.resolve()), path.stat().st_mtime_ns, path.stat().st_size) for path in parts]
     name = hashlib.sha256(repr(state).encode()).hexdigest()[:16]
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    target = base / "steelyard" / "gguf" / f"{folder.resolve().name[:80]}-{name}.gguf"
+    target = user_cache() / "gguf" / f"{folder.resolve().name[:80]}-{name}.gguf"
     if target.exists():
         return target
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
