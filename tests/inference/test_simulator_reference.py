@@ -126,7 +126,9 @@ def same(got, requests, engine):
     assert got.kv_peak_ratio <= 1.0
     # Every token after the first has one gap before it.
     assert got.itl.counts.sum() == sum(one.osl - 1 for one in requests)
-    assert got.prefilled_tokens >= sum(one.isl for one in requests) - got.reused_tokens
+    assert got.prefilled_tokens == sum(tokens for *_, tokens in engine.steps)
+    assert got.prefilled_tokens + got.reused_tokens == sum(one.isl for one in requests) + got.recomputed_tokens
+    assert got.recomputed_tokens >= 0
 
 
 # The same cases in every run; the thousands of the slow test are drawn anew each time.

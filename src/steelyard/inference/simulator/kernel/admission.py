@@ -93,12 +93,15 @@ def _start(s, r, q, hit, ready, chunk):
     request.entries = hit
     request.cached = ready if request.hash_count else request.cached
     take(s, r, blocks_of(ready + chunk, role.block_tokens) - hit * role.entry_blocks)
+    if not request.sent:  # what it had before and finds again is not computed again
+        again = min(ready, request.filled)
+        world.recomputed -= again
+        world.reused += ready - again
     request.filled = ready
     request.chunk = chunk
     link_running(replica, s.requests, q)
     world.prefilled += chunk
     if request.preemptions == 0 and not request.sent:
-        world.reused += ready
         world.hit_blocks += hit
         world.asked_blocks += request.hash_count
     if request.sent:  # its cache came from another device: it decodes from the next step on
