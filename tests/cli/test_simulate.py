@@ -1,11 +1,13 @@
 """`steelyard simulate serve` from the command line."""
 
 import csv
+import errno
 import json
 
 import pytest
 
 from steelyard.cli.main import run
+from steelyard.errors import InputError
 from steelyard.report import request_events as event_files
 
 BASE = ("simulate", "serve", "--model", "llama-3.1-8b", "--on", "h100-sxm")
@@ -125,6 +127,8 @@ def test_a_part_of_a_long_trace_is_read(capsys, tmp_path, monkeypatch):
         (("--events", "out.xlsx"), 2, ".parquet"),
         (("--events", "nowhere/out.csv"), 2, "cannot be written"),
         (("--gaps", "normal"), 3, "weibull"),
+        (("--events", "out.csv", "-o", "nowhere/out.json", "--draws", "0"), 2, "cannot be written"),
+        (("--events", "out.csv", "-o", "out.csv"), 2, "the same file"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_file(capsys, tmp_path, monkeypatch, arguments, code, told):
@@ -142,3 +146,17 @@ def test_a_trace_that_breaks_leaves_no_events_file(capsys, tmp_path):
     said = outcome(capsys, "--load", str(trace), "--events", str(tmp_path / "out.csv"), code=2)
     assert "line 3" in said.err
     assert [one.name for one in tmp_path.iterdir()] == ["trace.csv"]
+
+
+def test_a_disk_that_is_full_at_the_end_leaves_no_events_file(tmp_path, monkeypatch):
+    def full(sink):
+        sink._file.close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(event_files._Csv, "close", full)
+    with (
+        pytest.raises(InputError, match="cannot be written: No space"),
+        event_files.EventFile(tmp_path / "out.csv"),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -126,12 +126,14 @@ def same(got, requests, engine):
     assert got.kv_peak_ratio <= 1.0
     # Every token after the first has one gap before it.
     assert got.itl.counts.sum() == sum(one.osl - 1 for one in requests)
-    assert got.prefilled_tokens >= sum(one.isl for one in requests) - got.reused_tokens
+    assert got.prefilled_tokens == sum(tokens for *_, tokens in engine.steps)
+    assert got.prefilled_tokens + got.reused_tokens == sum(one.isl for one in requests) + got.recomputed_tokens
+    assert got.recomputed_tokens >= 0
 
 
 # The same cases in every run; the thousands of the slow test are drawn anew each time.
 QUICK = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-KNOWN_TO_DIFFER = {
+GIVEN_UP_WHILE_IT_WAITS = {
     "seed": 0, "count": 7, "kind": "open", "rate": 0.5, "users": 1, "longest_isl": 150, "longest_osl": 90,
     "cached": 0.0, "static": False, "spare_blocks": 0, "families": 1, "entry_blocks": 2,
     "batching": Batching(
@@ -146,9 +148,9 @@ def test_same_as_the_reference(case):
     same(*run_both(case))
 
 
-@pytest.mark.xfail(reason="prompts first, prefixes shared and a full cache: three of seven requests 66 ms too early")
-def test_the_case_that_is_known_to_differ():
-    same(*run_both(KNOWN_TO_DIFFER))
+def test_a_request_whose_cached_prompt_is_given_up_while_it_waits_may_fit():
+    # Its chunk of two tokens ends right behind the cached ones: as the cache shrinks, it takes fewer blocks.
+    same(*run_both(GIVEN_UP_WHILE_IT_WAITS))
 
 
 @settings(QUICK, max_examples=40)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import click
 from steelyard.cli.output import deliver, form_of, form_options, screen, warn
 from steelyard.cli.quantities import LATENCY, RATE, REPLICA_RANGE, SHARE, TOKENS
 from steelyard.cli.serve_options import take_objective
+from steelyard.errors import InputError
 
 
 @click.command("serve")
@@ -86,14 +89,13 @@ def command(form: str | None, output: Path | None, events: Path | None, **asked:
 
     form = form_of(form, output)
     question = _question(asked)
-    if events is None:
-        answer = simulate_serving(question)
-    else:
-        with EventFile(events) as file:
-            answer = simulate_serving(question, sink=file.write)
+    if events and output and os.path.realpath(events) == os.path.realpath(output):
+        raise InputError(f"--events and -o are the same file, {output}; give each one of its own")
     width, _ = screen()
-    warn(answer.warnings)
-    deliver(render(answer, form=form, width=None if output else width), output)
+    with EventFile(events) if events else nullcontext() as file:  # both files or none
+        answer = simulate_serving(question, sink=file.write if file else None)
+        warn(answer.warnings)
+        deliver(render(answer, form=form, width=None if output else width), output)
     return answer.exit_code
 
 

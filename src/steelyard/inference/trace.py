@@ -166,7 +166,10 @@ def _first(keys: dict[str, Any], names: tuple[str, ...]) -> str | None:
 def _column(keys: dict[str, Any], names: tuple[str, ...], path: Path, number: int) -> Any:
     name = _first(keys, names)
     if name is None:
-        raise InputError(f"{path}, line {number}: no column {' or '.join(names)}; it needs {_NEXT}")
+        listed = ", ".join(str(key)[:40] for key in list(keys)[:12]) or "none"
+        raise InputError(
+            f"{path}, line {number}: no column {' or '.join(names)}; its columns are {listed}: name the right one so"
+        )
     return keys[name]
 
 

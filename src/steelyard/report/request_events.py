@@ -53,10 +53,13 @@ class EventFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the draft; keep it only when nothing went wrong."""
-        self._sink.close()
-        if kind is None:
-            self.draft.replace(self.path)
-        else:
+        try:
+            self._sink.close()
+            if kind is None:
+                self.draft.replace(self.path)
+        except OSError as broken:  # such as a full disk, which shows when the rest is written
+            raise InputError(f"--events {self.path}: cannot be written: {broken.strerror or broken}") from None
+        finally:
             self.draft.unlink(missing_ok=True)
 
 

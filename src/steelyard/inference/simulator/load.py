@@ -18,6 +18,8 @@ Counts = npt.NDArray[np.int64]
 Gaps = Literal["gamma", "weibull"]
 
 BLOCK_REQUESTS = 32_768
+MAX_REQUESTS = 10_000_000_000  # hours of one core; the event loop numbers them in 39 bits
+MAX_IN_SYSTEM = 1 << 24  # at once: the event loop keeps them in keys of 24 bits
 _SECONDS_PER_HOUR = 3600.0
 
 
@@ -53,8 +55,10 @@ class Load:
     hash_block_tokens: int = 0
 
     def __post_init__(self) -> None:
-        if self.num_requests < 1:
-            raise InputError(f"requests: {self.num_requests} is not a number from 1 on")
+        if not 1 <= self.num_requests <= MAX_REQUESTS:
+            raise InputError(f"requests: {self.num_requests:,} is not a number from 1 to {MAX_REQUESTS:,}")
+        if self.concurrency > MAX_IN_SYSTEM:
+            raise InputError(f"concurrency: {self.concurrency:,} is not a number from 1 to {MAX_IN_SYSTEM:,}")
 
     @property
     def closed(self) -> bool:

@@ -71,8 +71,8 @@ class ServingResult:
     peak_in_system: int
     prefix_hit_ratio: float  # blocks found over blocks asked for
     prefilled_tokens: int  # computed, recomputed ones included
-    recomputed_tokens: int
-    reused_tokens: int
+    recomputed_tokens: int  # lost by preemption and not found in the cache again
+    reused_tokens: int  # of prompts, found in the cache: prefilled + reused = asked for + recomputed, but for failures
     energy_j: float  # IT, idle included
     host_energy_j: float  # of it, the share of the hosts
     device_s: float  # paid

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from steelyard.errors import InputError
 from steelyard.inference.simulator.fleet import Fleet, Replica
-from steelyard.inference.simulator.load import Load
+from steelyard.inference.simulator.load import MAX_IN_SYSTEM, Load
 from steelyard.records.serving import ROUTINGS
 from steelyard.records.workload import Objective
 
@@ -192,7 +193,16 @@ def _start(state: State, fleet: Fleet, first: int, load: Load) -> None:
 
 
 def grown(state: State) -> State:
-    """Return a state with room for twice as many requests in the system; every place in use keeps its number."""
+    """Return a state with room for twice as many requests in the system; every place in use keeps its number.
+
+    Raises:
+        InputError: There would be more than `MAX_IN_SYSTEM`.
+    """
+    if len(state.requests) >= MAX_IN_SYSTEM:
+        raise InputError(
+            f"load: more than {MAX_IN_SYSTEM:,} requests wait at once: the fleet cannot keep up; give more replicas, a "
+            "lower rate or fewer requests"
+        )
     places, users = len(state.requests), len(state.delayed_keys) - len(state.requests)
     unused = np.zeros(2 * places, dtype=np.int64)
     unused[:places] = np.arange(places, 2 * places)[::-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steelyard.inference.simulator.kernel import batch
 from steelyard.inference.simulator.kernel.compiled import inner
+from steelyard.inference.simulator.kernel.jump import cut_jump
 from steelyard.inference.simulator.kernel.layout import (
     ANSWERED,
     DRAINING,
@@ -52,7 +53,7 @@ def enqueue(s, q, now):
         if replica.status in (READY, DRAINING):
             wake(s, r, now)
     elif replica.doing == JUMP and alone and not role.static and replica.running < role.max_sequences:
-        batch.cut_jump(replica, now)
+        cut_jump(replica, now)
         note_event(s, r)
     note_load(s, r)
 

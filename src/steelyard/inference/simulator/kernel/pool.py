@@ -186,14 +186,14 @@ def preempt_last(s, r, now):
     q = replica.run_tail
     request = s.requests[q]
     if q == replica.partial:
-        held = request.filled
+        give_back(s, r, q, request.filled)
         replica.partial = NONE
     else:
         request.done = stop_decoding(s, r, q)
-        held = request.isl + request.done - 1
+        request.filled = request.isl + request.done
         request.last = now
-    s.world[0].recomputed += held - request.cached
-    give_back(s, r, q, held)
+        give_back(s, r, q, request.filled - 1)  # the last token has no cache yet
+    s.world[0].recomputed += request.filled  # but for what it finds again
     unlink_running(replica, s.requests, q)
     request.preemptions += 1
     s.world[0].preemptions += 1
