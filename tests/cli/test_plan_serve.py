@@ -1,11 +1,14 @@
 """`steelyard plan serve`: the search keeps the objective, and its answers are what they are called."""
 
+import dataclasses
 import json
 
 import pytest
+from joblib import parallel_config
 
 from steelyard import inference
 from steelyard.cli.main import run
+from steelyard.compare.serving.plan import plan_serving
 from steelyard.compare.serving.plan_candidates import candidates, decode_rate, groups, prompt_s
 from steelyard.compare.serving.plan_result import ServingPlanQuestion
 from steelyard.compare.serving.plan_search import opened
@@ -196,3 +199,16 @@ def test_a_trace_that_cannot_be_planned_for_is_one_line(capsys, tmp_path, text, 
 def test_lengths_are_those_of_the_trace(capsys, tmp_path):
     said = outcome(capsys, "--load", trace_of(tmp_path), code=2)  # BASE states lengths
     assert "leave --isl and --osl out" in said.err
+
+
+def test_a_plan_is_the_same_however_many_simulations_run_at_once():
+    question = ServingPlanQuestion(
+        model="llama-3.1-8b", devices=("h100",), max_devices=2, isl_tokens=500.0, osl_tokens=50.0, draws=3,
+        request_rate_per_s=20.0,
+    )  # fmt: skip
+    found = []
+    for said in ({"backend": "sequential"}, {"n_jobs": 2}):
+        with parallel_config(**said):
+            found.append(dataclasses.replace(plan_serving(question), elapsed_s=0.0))
+    assert found[0] == found[1]
+    assert found[0].num_simulations > 3 * len(found[0].options)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,10 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joblib import parallel_config
 
 from runtime.clients import ASKED, ask_all
 from steelyard.cli.main import run
+from steelyard.compare.serving.plan import plan_serving
+from steelyard.compare.serving.plan_result import ServingPlanQuestion
 from steelyard.errors import InputError, OutsideProgramError
+from steelyard.records.sweep import swept
 from steelyard.records.training import Ended, Saved, Started, Stepped, kept
 from steelyard.runtime import cluster
 from steelyard.runtime.train import read_log
@@ -143,3 +149,20 @@ def test_without_ray_or_a_cluster_one_line_says_so(
         cluster.joined("nonsense").__enter__()
     with pytest.raises(OutsideProgramError, match=r"no Ray cluster answers at 127\.0\.0\.1:1: Connection refused"):
         cluster.joined("127.0.0.1:1").__enter__()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_search_spread_over_the_nodes_gives_the_same_plan(nodes: Any) -> None:
+    question = ServingPlanQuestion(
+        model="llama-3.1-8b", devices=("h100",), max_devices=2, isl_tokens=500.0, osl_tokens=50.0, draws=3
+    )
+    here = plan_serving(question)
+    with cluster.joined(nodes.address) as ray:
+        pytest.importorskip("ray.util.joblib").register_ray()
+        with parallel_config(backend="ray"):
+            there = plan_serving(question)
+            processes = swept(lambda _: os.getpid(), range(4))
+        assert len(ray.nodes()) == 2
+    assert os.getpid() not in processes
+    assert dataclasses.replace(there, elapsed_s=0.0) == dataclasses.replace(here, elapsed_s=0.0)

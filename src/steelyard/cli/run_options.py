@@ -26,6 +26,18 @@ def economy_options(command: F) -> F:
     return command
 
 
+def task_options(command: F) -> F:
+    """Add `--task` and `--task-folder`."""
+    for option in (
+        click.option("--task-folder", metavar="FOLDER", help="Task files of your own (YAML)."),
+        click.option(
+            "--task", multiple=True, metavar="NAME", help="Ask this task of lm-evaluation-harness at the end."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @dataclass(frozen=True)
 class Economy:
     """What the options say of a device."""

@@ -10,13 +10,14 @@ import click
 
 from steelyard.cli.beside import training_beside
 from steelyard.cli.output import complain, deliver, output_option, screen
-from steelyard.cli.run_options import Economy, economy_options, needs_training_extra
+from steelyard.cli.run_options import Economy, economy_options, needs_training_extra, task_options
 from steelyard.errors import InputError, SteelyardError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from steelyard.records.training import Event
+    from steelyard.runtime.harness import Tasks
     from steelyard.runtime.train import TrainJob, Watch
 
 _OPTIONS = {  # option -> where it stands in the job
@@ -26,6 +27,7 @@ _OPTIONS = {  # option -> where it stands in the job
     "processes": ("processes",), "sharding": ("sharding",), "threads": ("threads",), "tokens": ("limits", "tokens"),
     "time": ("limits", "time"), "target_loss": ("limits", "target_loss"), "usd": ("limits", "usd"),
     "evaluate_every": ("evaluate", "every"), "checkpoint_every": ("checkpoint", "every"),
+    "task": ("evaluate", "tasks"), "task_folder": ("evaluate", "task_folder"),
 }  # fmt: skip
 
 
@@ -54,6 +56,7 @@ _OPTIONS = {  # option -> where it stands in the job
 @click.option("--usd", metavar="AMOUNT", help="Stop when so much is spent (needs --price or --on).")
 @click.option("--evaluate-every", metavar="STEPS", help="Judge on held-out text every so many steps.")
 @click.option("--checkpoint-every", metavar="STEPS", help="Save every so many steps.")
+@task_options
 @economy_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @output_option
@@ -87,6 +90,9 @@ def command(
     economy = Economy(on=on, price_usd_per_device_s=price, stated_flop_per_s=peak)
     if stated.limits.usd is not None and economy.usd_per_device_s is None:
         raise InputError("limits.usd: there is no price to count by; give --price or --on")
+    tasks = _tasks(stated)
+    if tasks is not None and rank() == 0:
+        tasks.check()  # hours before they are asked
     if stated.processes > 1 and not is_worker() and not ray:
         from steelyard.runtime.train import prepare
 
@@ -96,7 +102,7 @@ def command(
     from steelyard.runtime.train import train, train_on
 
     with Progress(stated, economy, shown=rank() == 0 and sys.stderr.isatty()) as progress:
-        watch = _watch(stated, economy, progress)
+        watch = _watch(stated, economy, progress, tasks)
         try:
             ended = train_on(ray, stated, watch, told=_tell) if ray else train(stated, watch)
         except SteelyardError as error:
@@ -112,10 +118,23 @@ def _tell(line: str) -> None:
     complain("train", line)
 
 
-def _watch(job: TrainJob, economy: Economy, progress: Callable[[Event], None]) -> Watch:
+def _tasks(job: TrainJob) -> Tasks | None:
+    from steelyard.runtime.harness import Tasks
+
+    asked = job.evaluate
+    return Tasks(names=asked.tasks, folder=asked.task_folder) if asked.tasks else None
+
+
+def _watch(job: TrainJob, economy: Economy, progress: Callable[[Event], None], tasks: Tasks | None) -> Watch:
     from steelyard.measure.watch import watch_training
 
-    return watch_training(on_event=progress, cost_usd=economy.cost_usd, questions=job.evaluate.questions)
+    return watch_training(
+        on_event=progress,
+        cost_usd=economy.cost_usd,
+        questions=job.evaluate.questions,
+        tasks=tasks,
+        device=job.device,
+    )
 
 
 def _answer(job: TrainJob, economy: Economy, *, as_json: bool, to_file: bool) -> str:
@@ -139,9 +158,9 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for option, (key, *below) in _OPTIONS.items():
         value = given[option]
-        if value is None:
+        if not value:
             continue
-        value = int(value) if value.isdigit() else value
+        value = int(value) if isinstance(value, str) and value.isdigit() else value
         if below:
             changes.setdefault(key, {})[below[0]] = value
         else:

@@ -30,6 +30,7 @@ from steelyard.inference.deployment import Deployment
 from steelyard.inference.simulator import Fleet, Load, Replica
 from steelyard.inference.steady import steady
 from steelyard.records.requests import SimulatedRequests
+from steelyard.records.sweep import swept
 from steelyard.records.user_cache import user_cache
 from steelyard.records.workload import Lengths, Objective
 from steelyard.units import Array
@@ -177,16 +178,19 @@ def capacity_surface(
     if curves is None:
         bare = replace(replica, request_overhead_s=0.0)
         simulator.prepare()
-        curves = np.full((2, len(REPLICAS), len(rates)), math.inf)
-        for i, count in enumerate(REPLICAS):
+
+        def of_fleet(count: float) -> Values:
             # A clock leaves nothing to pool: a middling fleet stands for the largest.
             held, bursts = (count, stream) if math.isfinite(count) else (REPLICAS[2], _CLOCK)
-            fleet = Fleet(replica=bare, num_replicas=int(held))
+            fleet, found = Fleet(replica=bare, num_replicas=int(held)), np.full((2, len(rates)), math.inf)
             for j, rate in enumerate(rates):
                 load = _load(lengths, rate * held, int(held), answer_s, bursts)
-                curves[:, i, j] = _simulated(fleet, load, percentiles)
-                if not math.isfinite(curves[0, i, j]):
+                found[:, j] = _simulated(fleet, load, percentiles)
+                if not math.isfinite(found[0, j]):
                     break  # what is too fast for the fleet, anything faster is
+            return found
+
+        curves = np.stack(swept(of_fleet, REPLICAS), axis=1)
         _write(file, curves)
     return CapacitySurface(
         replicas=np.array(REPLICAS),

@@ -25,6 +25,7 @@ CAPABILITIES = (  # what, the modules it needs, the extra that brings them
     ("serve GGUF files and small models (llama.cpp)", ("xllamacpp", "gguf", "starlette", "uvicorn"), "run"),
     ("serve any Hugging Face folder (Transformers)", ("torch", "transformers", "starlette", "uvicorn"), "run"),
     ("serve with vLLM", ("vllm", "starlette", "uvicorn"), ""),
+    ("ask downstream tasks (--task)", ("lm_eval", "torch", "transformers"), "eval"),
     ("train and serve on a Ray cluster (--ray)", ("ray",), "cluster"),
     ("the local page (steelyard web)", ("starlette", "uvicorn"), "web"),
     ("tables of answers as data frames", ("pandas",), ""),

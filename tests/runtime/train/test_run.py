@@ -221,6 +221,14 @@ def test_ended_says_what_the_judge_found(tiny, tmp_path):
     assert isinstance(ended, Ended)
 
 
+def test_whoever_examines_the_written_model_adds_to_what_the_judge_found(tiny, tmp_path):
+    job = tiny(tmp_path / "run", limits={"tokens": 128})
+    watch = Watch(
+        judge=lambda *_: {"first": 1.0}, examine=lambda folder: {"second": float((folder / "config.json").is_file())}
+    )
+    assert train(job, watch).accuracy_ratio == {"first": 1.0, "second": 1.0}
+
+
 @contextmanager
 def largest_file(size_bytes):
     """No file grows beyond a size, as if the disk were full."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from functools import partial
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from steelyard.compare.serving.plan_result import (
 from steelyard.compare.serving.plan_search import Search, opened
 from steelyard.errors import DoesNotFitError, UnknownError
 from steelyard.records.estimate import estimate
+from steelyard.records.sweep import swept
 from steelyard.records.workload import Objective
 from steelyard.units import format_number, format_quantity
 
@@ -52,8 +54,10 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
         raise DoesNotFitError(f"{question.model} fits nowhere: {'; '.join(search.refused[:2])}")
     best = sorted(whole, key=lambda one: -one.bound_request_per_s / one.num_devices)[:_SIMULATED]
     apart = groups(search, whole, _SIMULATED) if question.separate else []
-    options, sources, warnings = _options(search, [*best, *apart])
-    options, replay = _under_trace(search, options)
+    tried = [*best, *apart]
+    points = swept(partial(close_in, search), tried)
+    options, sources, warnings = _options(search, tried, points)
+    options, replays = _under_trace(search, options)
     cheapest = options[0]
     ranges, met = ranges_at(search, cheapest)
     lengths = search.demand.lengths
@@ -69,19 +73,21 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
         why=tuple(_why(option, cheapest) for option in options[1:4]),
         ranges=ranges,
         met_probability=met,
-        replay=replay,
+        replay=replays[-1] if replays else None,
         kv_transfer_s=cheapest.candidate.transfer_s_per_token * lengths.mean_isl_tokens,
         refused=tuple(dict.fromkeys(search.refused)),
         longest_tokens=float(np.max(lengths.isl_tokens + lengths.osl_tokens)),
         num_candidates=len(whole) + len(apart),
-        num_simulations=search.simulations,
+        num_simulations=sum(map(len, points)) + max(question.draws, 0) + len(replays),
         elapsed_s=time.perf_counter() - begun,
         sources=sources,
         warnings=warnings,
     )
 
 
-def _options(search: Search, tried: list[Candidate]) -> tuple[list[PlanOption], tuple[str, ...], tuple[str, ...]]:
+def _options(
+    search: Search, tried: list[Candidate], simulated: list[tuple[PlanPoint, ...]]
+) -> tuple[list[PlanOption], tuple[str, ...], tuple[str, ...]]:
     """Return the options within the objective and the devices allowed, cheapest first.
 
     Raises:
@@ -89,8 +95,7 @@ def _options(search: Search, tried: list[Candidate]) -> tuple[list[PlanOption], 
     """
     prices, sources, warnings = _prices(search.question, tried)
     options, missed = [], []
-    for candidate in tried:
-        points = close_in(search, candidate)
+    for candidate, points in zip(tried, simulated, strict=True):
         within = [point for point in points if point.meets]
         if not within:
             missed.append((candidate, points[0]))
@@ -179,25 +184,28 @@ def _priced(search: Search, option: PlanOption, price: economics.RentalPrice | N
     )
 
 
-def _under_trace(search: Search, options: list[PlanOption]) -> tuple[list[PlanOption], Replay | None]:
-    """Return the options, of which the cheapest keeps the objective under the trace itself; it grows until it does.
+def _under_trace(search: Search, options: list[PlanOption]) -> tuple[list[PlanOption], list[Replay]]:
+    """Return the options, of which the cheapest keeps the objective under the trace itself, and all replays of that.
+
+    It grows until it does; the last replay is its own.
 
     Raises:
         DoesNotFitError: No option does with the devices allowed.
     """
     if search.demand.trace is None or search.request_rate_per_s is None:
-        return options, None
+        return options, []
+    replays: list[Replay] = []
     prices, _, _ = _prices(search.question, [option.candidate for option in options])
     for _ in range(_GROWTHS):
         cheapest = options[0]
-        replay = _replay(search, cheapest)
-        if replay.meets:
+        replays.append(_replay(search, cheapest))
+        if replays[-1].meets:
             break
         units = cheapest.units + max(1, cheapest.units // 10)
         most = search.question.max_devices // cheapest.candidate.num_devices
         larger = dataclasses.replace(cheapest, units=units, usable=units <= most)
         options = _usable(search, [_priced(search, larger, prices.get(cheapest.candidate.device_id)), *options[1:]])
-    return options, replay
+    return options, replays
 
 
 def _replay(search: Search, option: PlanOption) -> Replay:

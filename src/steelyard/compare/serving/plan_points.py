@@ -13,6 +13,7 @@ from steelyard.compare.serving.plan_search import Search
 from steelyard.compare.serving.traffic import time_ratios
 from steelyard.inference.simulator import ServingResult
 from steelyard.records.estimate import Estimate, estimate
+from steelyard.records.sweep import swept
 from steelyard.records.workload import Objective
 
 _WIDEN = 1.25
@@ -77,9 +78,10 @@ def ranges_at(search: Search, option: PlanOption) -> tuple[dict[str, Estimate], 
     objective, rate = search.question.objective, option.at.request_rate_per_s
     if search.request_rate_per_s is not None:
         rate = search.request_rate_per_s / option.units
-    runs = [
-        search.simulated(option.candidate, rate, time_ratio=float(ratio)) for ratio in time_ratios(search.model, count)
-    ]
+    runs = swept(
+        lambda ratio: search.simulated(option.candidate, rate, time_ratio=float(ratio)),
+        time_ratios(search.model, count),
+    )
     return {
         "ttft_s": estimate([run.ttft.percentile_s(objective.ttft_percentile) for run in runs]),
         "tpot_s": estimate([run.tpot.percentile_s(objective.tpot_percentile) for run in runs]),

@@ -32,7 +32,6 @@ class Search:
     replicas: dict[tuple[str, inference.Deployment, int | None], Replica] = field(default_factory=dict)
     devices: dict[str, device.Device] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
-    simulations: int = 0
 
     def on(self, name: str) -> device.Device:
         """Return a device, read once."""
@@ -92,7 +91,6 @@ class Search:
         return self._run(self.fleet(candidate, units=units), load, 0)
 
     def _run(self, fleet: Fleet, load: simulator.Load, count: int) -> ServingResult:
-        self.simulations += 1
         return simulator.simulate(
             fleet,
             load,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from steelyard.inference import simulator
 from steelyard.inference.lengths import normal_score
 from steelyard.inference.simulator import Fleet, Load, ServingResult
 from steelyard.records.estimate import Estimate, estimate
+from steelyard.records.sweep import swept
 from steelyard.records.term import explain
 from steelyard.records.workload import Objective
 
@@ -103,8 +103,7 @@ def _ranges(case: Case) -> tuple[dict[str, Estimate], float]:
             keep_timeline=True,
         )
 
-    with ThreadPoolExecutor() as pool:  # the event loop holds no interpreter lock; the order stays
-        runs = list(pool.map(drawn, ratios))
+    runs = swept(drawn, ratios)
     values: dict[str, list[float]] = {}
     for run in runs:
         for name, value in _figures(run).items():

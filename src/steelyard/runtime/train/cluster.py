@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def train_on(address: str, job: TrainJob, watch: Watch, told: Callable[[str], No
     Args:
         address: Of the cluster; this is one of its machines.
         job: What to train, on what, until when.
-        watch: Who looks on. `cost_usd` and `judge` are called in a worker.
+        watch: Who looks on. All but `on_event` is called in a worker.
         told: Called with a line for people when workers are lost.
 
     Raises:
@@ -48,7 +49,7 @@ def train_on(address: str, job: TrainJob, watch: Watch, told: Callable[[str], No
         prepare(job)
         stop = job.out.resolve() / _STOP
         stop.unlink(missing_ok=True)
-        inner = Watch(cost_usd=watch.cost_usd, judge=watch.judge, stop_asked=stop.exists)
+        inner = replace(watch, on_event=None, stop_asked=stop.exists)
         with _telling(job.out / EVENTS, watch.on_event), first_signal(stop.touch), ThreadPoolExecutor(1) as aside:
             # Not in the main thread, where Ray Train would take the signals: at one it drops the run as it is.
             aside.submit(_until_ended, ray, job, inner, told).result()

@@ -53,11 +53,19 @@ class Limits(Spec):
 
 
 class Evaluation(Spec):
-    """How often and on how much held-out text the model is judged on the way."""
+    """How often and on how much held-out text the model is judged on the way, and by what tasks at the end."""
 
     every: Annotated[int, whole("a number of steps", 1, 10**9)] = 100
     sequences: Annotated[int, whole("a number of sequences", 1, 10**6)] = 64
-    questions: Annotated[int, whole("a number of questions", 0, 10**6)] = 200  # of the task asked at the end
+    questions: Annotated[int, whole("a number of questions", 0, 10**6)] = 200  # of the cloze task
+    tasks: tuple[Text, ...] = ()  # of lm-evaluation-harness
+    task_folder: _Path | None = None  # files of such tasks beside the harness's own
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.task_folder is not None and not self.tasks:
+            raise ValueError("task_folder holds files of tasks; name those to ask in tasks")
+        return self
 
 
 class Checkpoints(Spec):

@@ -145,12 +145,14 @@ class _Run:
                 )
                 emit(started)
                 reason = loop.run()
-            accuracy: Mapping[str, float] = {}
+            accuracy: dict[str, float] = {}
             if reason != INTERRUPTED:
                 if self.watch.judge is not None:
-                    accuracy = self.watch.judge(loop.passes.log_likelihoods, self.held_out)
-                export(model, tokenizer, self.job.out, self.ranks)
-            ended = Ended(**loop.now(), reason=reason, accuracy_ratio=dict(accuracy))
+                    accuracy |= self.watch.judge(loop.passes.log_likelihoods, self.held_out)
+                written = export(model, tokenizer, self.job.out, self.ranks)
+                if self.watch.examine is not None and self.ranks.first:
+                    accuracy |= self.watch.examine(written)
+            ended = Ended(**loop.now(), reason=reason, accuracy_ratio=accuracy)
             emit(ended)
             return ended
         finally:

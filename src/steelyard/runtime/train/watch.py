@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -21,11 +22,13 @@ class Watch:
     """Who looks on.
 
     `on_event` hears every event as it happens; `cost_usd` turns device-seconds into money; `judge` gives the share of
-    right answers by task, from the model and the held-out sequences, when the run ends; `stop_asked` is asked before
-    every step whether to end, as a signal would.
+    right answers by task, from the model and the held-out sequences, when the run ends; `examine` gives more of them,
+    from the Hugging Face directory just written, in the first process only; `stop_asked` is asked before every step
+    whether to end, as a signal would.
     """
 
     on_event: Callable[[Event], None] | None = None
     cost_usd: Callable[[float], float | None] | None = None
     judge: Callable[[LogLikelihoods, Sequences], Mapping[str, float]] | None = None
+    examine: Callable[[Path], Mapping[str, float]] | None = None
     stop_asked: Callable[[], bool] | None = None

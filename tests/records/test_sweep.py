@@ -1,0 +1,36 @@
+"""Independent runs side by side: the answers and their order do not depend on how many run at once, or where."""
+
+import threading
+
+import pytest
+from joblib import parallel_config
+
+from steelyard.errors import DoesNotFitError
+from steelyard.records.sweep import swept
+
+
+def backwards(number):
+    """Take longer for what comes first."""
+    threading.Event().wait(0.02 * (5 - number))
+    return number, threading.get_ident()
+
+
+@pytest.mark.parametrize("said", [{}, {"n_jobs": 2}, {"backend": "sequential"}])
+def test_answers_come_in_the_order_of_the_questions(said):
+    with parallel_config(**said):
+        assert [number for number, _ in swept(backwards, range(5))] == list(range(5))
+
+
+def test_the_caller_chooses_how_many_run_at_once():
+    with parallel_config(backend="sequential"):
+        assert {thread for _, thread in swept(backwards, range(3))} == {threading.get_ident()}
+    with parallel_config(n_jobs=2):
+        assert threading.get_ident() not in {thread for _, thread in swept(backwards, range(3))}
+
+
+def test_an_error_of_one_run_is_that_of_the_sweep():
+    def refuse(number):
+        raise DoesNotFitError(f"{number} does not fit")
+
+    with pytest.raises(DoesNotFitError, match="does not fit"):
+        swept(refuse, range(3))
