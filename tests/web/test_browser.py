@@ -7,7 +7,6 @@ accessibility rules are those of axe-core, which `npm pack` fetches once into py
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import tarfile
@@ -17,10 +16,10 @@ from typing import Any
 
 import pytest
 
+import chromium
 from steelyard.cli.main import run
 from steelyard.compare.scenario_file import example_path
 
-sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.slow
 
 AXE = "axe-core@4.14.1"
@@ -28,20 +27,10 @@ WAIT_MS = 45_000
 SIZES = {"wide": (1400, 900), "phone": (390, 844)}
 
 
-def _chromium() -> str:
-    for name in (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"):
-        if name and (found := shutil.which(name)):
-            return found
-    pytest.skip("no Chromium is installed")
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    path = _chromium()
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with chromium.launched() as browser:
         yield browser
-        browser.close()
 
 
 class Visit:

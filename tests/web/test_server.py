@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import tempfile
 import time
 from html import escape
 from pathlib import Path
@@ -265,16 +266,61 @@ def test_an_unknown_kind_of_search_is_refused(site):
     assert "unknown kind of task" in told["error"]
 
 
-def test_a_search_that_cannot_be_says_why(site):
-    yaml = example(**{"  finetune:\n": "  x:\n"})
-    status, started = site.post(
-        "/api/tasks", {"kind": "plan-training", "state": {"yaml": yaml, "files": {}, "set": {}}, "options": {}}
-    )
+def _ended(site, kind, state, options):
+    status, started = site.post("/api/tasks", {"kind": kind, "state": state, "options": options})
     assert status == 200
-    for _ in range(300):
+    for _ in range(600):
         found = site.get(f"/api/tasks/{started['id']}")[1]
         if found["status"] != "running":
-            break
+            return found
         time.sleep(0.1)
+    raise AssertionError("it does not end")
+
+
+def test_a_search_that_cannot_be_says_why(site):
+    yaml = example(**{"  finetune:\n": "  x:\n"})
+    found = _ended(site, "plan-training", {"yaml": yaml, "files": {}, "set": {}}, {})
     assert found["status"] == "failed"
     assert "no such field" in found["error"]
+
+
+HEAD = "arrival_s,isl,osl\n"
+
+
+@pytest.mark.parametrize(
+    ("trace", "words"),
+    [
+        ("a,b\n1,2\n", "line 1: no column isl_tokens"),
+        ("isl,osl\n1,2\n", "line 1: no column timestamp"),
+        (HEAD + "0,-5,3\n1,2,3\n", "line 2: '-5' is not a number of tokens"),
+        (HEAD + f"0,{SCRIPT},3\n1,2,3\n", f"line 2: '{SCRIPT}' is not"),  # put in place as text
+        (HEAD + "5,2,3\n1,2,3\n", "sort the file by time"),
+        (HEAD + "1,2,3\n1,2,3\n", "at one moment"),
+        (HEAD, "holds no request"),
+        ('{"timestamp": 0, "input_length": 5}\n', "no column osl_tokens"),
+        ("{" * 50_000, "is not a JSON object"),
+        ("\ud800", "is not UTF-8"),
+        (HEAD + "0,2,3\n" * 100_001, "at most 100,000 are simulated"),
+        (7, "text of a CSV"),
+        ({"file": "/etc/passwd"}, "text of a CSV"),
+        ("/etc/passwd", "line 1: no column"),
+    ],
+)
+def test_a_trace_that_is_none_is_told_in_one_line(site, trace, words):
+    found = _ended(site, "latency", EXAMPLE, {"trace": trace})
+    assert found["status"] == "failed"
+    assert words in found["error"]
+    assert "\n" not in found["error"]
+    for never in ("/tmp", "steelyard-web", "root:", "internal error"):
+        assert never not in found["error"]
+
+
+def test_a_trace_of_ones_own_gives_the_latencies_and_leaves_nothing_behind(site):
+    open_before = set(Path(tempfile.gettempdir()).glob("steelyard-web-*/**/trace.*"))
+    rows = "".join(f"{place * 0.5},{200 + place},{20 + place % 7}\n" for place in range(200))
+    found = _ended(site, "latency", EXAMPLE, {"trace": HEAD + rows})
+    assert found["status"] == "done", found
+    assert "requests like those of trace.csv" in found["html"]
+    assert "/tmp" not in json.dumps(found)
+    assert set(found["figures"]) == {"Latency against load"}
+    assert set(Path(tempfile.gettempdir()).glob("steelyard-web-*/**/trace.*")) <= open_before

@@ -40,8 +40,12 @@ def serving_question(scenario: Scenario, max_devices: int = 8) -> ServingPlanQue
     )
 
 
-def traffic_question(scenario: Scenario, device_ref: str, *, least_tp: int = 1, **asked: Any) -> TrafficQuestion:
+def traffic_question(
+    scenario: Scenario, device_ref: str, *, least_tp: int = 1, trace: str | None = None, **asked: Any
+) -> TrafficQuestion:
     """Return the simulation of one replica on as many devices as its model needs, `least_tp` or more.
+
+    A `trace` file gives the requests in place of the scenario's lengths.
 
     Raises:
         InputError: The scenario serves nothing itself.
@@ -55,7 +59,7 @@ def traffic_question(scenario: Scenario, device_ref: str, *, least_tp: int = 1, 
         objective=scenario.objective.to_objective(),
         weight_dtype=route.weight_dtype,
         kv_dtype=route.kv_dtype,
-        **_lengths(scenario),
+        **(_lengths(scenario) if trace is None else {"load": trace}),
         **asked,
     )
 

@@ -50,7 +50,7 @@ def tornado(decision: Decision) -> Figure:
             "type": "bar",
             "orientation": "h",
             "name": name,
-            "y": [one.label for one in moved],
+            "y": [plot.wrapped(one.label, plot.LABEL) for one in moved],
             "x": [end - start for end, start in zip(ends, starts, strict=True)],
             "base": starts,
             "marker": {"color": colour},
@@ -61,7 +61,8 @@ def tornado(decision: Decision) -> Figure:
             ("to p90", plot.ORANGE, [_middle(one) for one in moved], [one.gap_high_usd for one in moved]),
         )
     ]
-    drawn = plot.layout("USD by which the leading route is cheaper than the next; below 0 the choice changes", "")
+    ahead = "USD ahead of the next route; below 0 the choice changes"
+    drawn = plot.layout(plot.wrapped(ahead, plot.NARROW), "")
     drawn["yaxis"] |= {"autorange": "reversed"}
     drawn["barmode"] = "overlay"
     return {"data": bars, "layout": drawn}

@@ -10,7 +10,7 @@ from steelyard.report import text
 from steelyard.report.decision import best, cheapest_then, considered, gap, share, standing
 from steelyard.report.decision_figures import figures
 from steelyard.report.html import estimate
-from steelyard.report.page import esc, folded, footer, listed, notes, page, plot_place, row, table
+from steelyard.report.page import cell, drawn, esc, folded, footer, listed, notes, page, row, table, trees
 
 PLOTS = {
     "cumulative-cost": "What each route has cost by the end of each month",
@@ -21,8 +21,8 @@ PLOTS = {
 
 def render(decision: Decision) -> str:
     """Return the page; it opens offline and prints."""
-    drawn = figures(decision)
-    return page(f"{decision.title}: what to do", _body(decision, list(drawn)), drawn)
+    plots = figures(decision)
+    return page(f"{decision.title}: what to do", _body(decision, list(plots)), plots)
 
 
 def _body(decision: Decision, plots: list[str]) -> Iterator[str]:
@@ -40,8 +40,7 @@ def _body(decision: Decision, plots: list[str]) -> Iterator[str]:
     yield from _plot("tornado", plots)
     yield from _influences(decision)
     yield from _plot("cheapest", plots)
-    yield "<h2>How the costs came about</h2>"
-    yield folded("Term by term", decision.explained)
+    yield from trees("How the costs came about", [("Term by term", decision.explained)])
     yield from _listed("How much of it is inference", in_words(decision.relevance))
     lists = (
         ("Assumed", decision.also_assumed),
@@ -68,7 +67,7 @@ def parts(decision: Decision) -> Iterator[str]:
 
 def _plot(name: str, plots: list[str]) -> Iterator[str]:
     if name in plots:
-        yield f"<h2>{PLOTS[name]}</h2>{plot_place(name)}"
+        yield drawn(name, PLOTS[name])
 
 
 def _listed(heading: str, items: Iterable[str]) -> Iterator[str]:
@@ -78,20 +77,21 @@ def _listed(heading: str, items: Iterable[str]) -> Iterator[str]:
 
 def routes(decision: Decision) -> Iterator[str]:
     """Yield what each route costs, when it first answers, and how often it is the best."""
+    money = ("All months", "A request", "Before the first answer")
     rows = []
     for route in considered(decision):
         told = f'<span class="label">{esc(route.option)}</span><p class="why">{esc(standing(route))}</p>'
+        spent = ((route.total_usd, "usd"), (route.usd_per_request, "usd_per_request"), (route.upfront_usd, "usd"))
         cells = [
-            f'<td class="money">{estimate(route.total_usd, "usd")}</td>',
-            f'<td class="money">{estimate(route.usd_per_request, "usd_per_request")}</td>',
-            f'<td class="money">{estimate(route.upfront_usd, "usd")}</td>',
-            f"<td>{esc(route.first_useful_day) or '-'}</td>",
-            f"<td>{share(route.overall_probability) if route.in_running else '-'}</td>",
+            *(
+                cell(estimate(value, unit), label, style="money")
+                for label, (value, unit) in zip(money, spent, strict=True)
+            ),
+            cell(esc(route.first_useful_day) or "-", "First useful day", style="day"),
+            cell(share(route.overall_probability) if route.in_running else "-", "Best in"),
         ]
         rows.append(row(f"{esc(text.title(route.route))} {told}", cells, "" if route.in_running else "out"))
-    yield from table(
-        ("Route", "All months", "A request", "Before the first answer", "First useful day", "Best in"), rows
-    )
+    yield from table(("Route", *money, "First useful day", "Best in"), rows)
 
 
 def _odds(decision: Decision) -> Iterator[str]:
@@ -100,8 +100,8 @@ def _odds(decision: Decision) -> Iterator[str]:
         row(
             f'{esc(one.title)}<p class="why">{esc(one.criterion)}</p>',
             [
-                f'<td><span class="winner">{esc(best(one))}</span></td>',
-                *(f"<td>{share(one.shares[name]) if name in one.shares else '-'}</td>" for name in names),
+                cell(f'<span class="winner">{esc(best(one))}</span>', "Best"),
+                *(cell(share(one.shares[name]) if name in one.shares else "-", text.title(name)) for name in names),
             ],
         )
         for one in (decision.verdict, *decision.odds)
@@ -110,20 +110,16 @@ def _odds(decision: Decision) -> Iterator[str]:
 
 
 def _influences(decision: Decision) -> Iterator[str]:
-    rows = [
-        row(
-            esc(one.label),
-            [
-                f"<td>{esc(cell)}</td>"
-                for cell in (
-                    gap(one.gap_low_usd),
-                    gap(one.gap_high_usd),
-                    cheapest_then(one),
-                    text.amount(one.worth_usd, "usd", 2) if one.worth_usd > 0 else "-",
-                    one.how,
-                )
-            ],
+    columns = ("Lead at its p10", "Lead at its p90", "Cheapest then", "Worth knowing", "How")
+    rows = []
+    for one in decision.influences:
+        shown = (
+            gap(one.gap_low_usd),
+            gap(one.gap_high_usd),
+            cheapest_then(one),
+            text.amount(one.worth_usd, "usd", 2) if one.worth_usd > 0 else "-",
+            one.how,
         )
-        for one in decision.influences
-    ]
-    yield from table(("Input", "Lead at its p10", "Lead at its p90", "Cheapest then", "Worth knowing", "How"), rows)
+        cells = (cell(esc(words), label) for label, words in zip(columns, shown, strict=True))
+        rows.append(row(esc(one.label), cells))
+    yield from table(("Input", *columns), rows)

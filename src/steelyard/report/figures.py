@@ -123,13 +123,17 @@ def total_cost(summaries: list[RouteSummary]) -> Figure:
         "mode": "markers",
         "showlegend": False,
         "x": [positive(total.p50) for total in totals],
-        "y": [text.title(item.route) + ("" if item.in_running else " (out)") for item, _ in shown],
+        "y": [
+            plot.wrapped(text.title(item.route) + ("" if item.in_running else " (out)"), plot.LABEL)
+            for item, _ in shown
+        ],
         "marker": {"size": 13, "color": [COLOURS.get(item.route, plot.OTHER) for item, _ in shown]},
         "error_x": {"type": "data", "symmetric": False, "thickness": 2, "color": plot.OTHER}
         | {"array": [_above(total) for total in totals], "arrayminus": [_below(total) for total in totals]},
         "hovertemplate": "%{y}: %{x:$,.3r}<extra></extra>",
     }
-    layout = plot.layout("USD over the whole horizon, p10 to p90", "", log_x=[positive(total.p50) for total in totals])
+    over = plot.wrapped("USD over the whole horizon, p10 to p90", plot.NARROW)
+    layout = plot.layout(over, "", log_x=[positive(total.p50) for total in totals])
     layout["yaxis"] |= {"autorange": "reversed", "automargin": True}
     return {"data": [data], "layout": layout}
 

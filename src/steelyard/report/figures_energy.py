@@ -27,7 +27,7 @@ def energy_and_carbon(comparison: Comparison) -> Figure:
                 "mode": "markers",
                 "xaxis": f"x{axis}",
                 "x": [value.p50 * factor for value in known.values()],
-                "y": [text.title(route) for route in known],
+                "y": [plot.wrapped(text.title(route), plot.LABEL) for route in known],
                 "marker": {"size": 12, "color": [COLOURS.get(route, plot.OTHER) for route in known]},
                 "error_x": {"type": "data", "symmetric": False, "thickness": 2, "color": plot.OTHER}
                 | {"array": [(value.p90 - value.p50) * factor for value in known.values()]}

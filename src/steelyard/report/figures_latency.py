@@ -18,7 +18,7 @@ def latency_against_load(found: LatencyByLoad) -> Figure:
     rates = [answer.run.request_rate_per_s for answer in found.answers]
     data: list[Figure] = []
     layout = plot.layout("requests a second", "", log_y=())
-    layout |= {"shapes": [], "legend": {"orientation": "h", "y": -0.25}}
+    layout["shapes"] = []
     for place, (metric, name, colour) in enumerate(_METRICS):
         axis = "" if place == 0 else "2"
         common = {"type": "scatter", "mode": "lines", "x": rates, "yaxis": f"y{axis}", "legendgroup": name}

@@ -8,7 +8,7 @@ from steelyard.compare.result import Cell, Comparison, Quantity, Verdict
 from steelyard.records.estimate import Estimate
 from steelyard.report import text
 from steelyard.report.figures import figures
-from steelyard.report.page import esc, folded, footer, notes, page, plot_place, row, table
+from steelyard.report.page import cell, drawn, esc, footer, notes, page, row, table, trees
 
 PLOTS = {  # id -> heading
     "cost-by-load": "Cost against load",
@@ -19,9 +19,9 @@ PLOTS = {  # id -> heading
 
 def render(comparison: Comparison) -> str:
     """Return the page; it opens offline and prints."""
-    drawn = figures(comparison)
-    body = _body(comparison, [name for name in PLOTS if name in drawn])
-    return page(f"{comparison.title}: inference against training", body, drawn)
+    plots = figures(comparison)
+    body = _body(comparison, [name for name in PLOTS if name in plots])
+    return page(f"{comparison.title}: inference against training", body, plots)
 
 
 def _body(comparison: Comparison, plots: list[str]) -> Iterator[str]:
@@ -31,20 +31,17 @@ def _body(comparison: Comparison, plots: list[str]) -> Iterator[str]:
     yield "<h2>What you pay and need</h2>"
     yield from summaries(comparison)
     if "cost-by-load" in plots:
-        yield from (f"<h2>{PLOTS['cost-by-load']}</h2>", f"<p>{esc(comparison.break_even.sentence)}</p>")
-        yield plot_place("cost-by-load")
+        yield drawn("cost-by-load", PLOTS["cost-by-load"], comparison.break_even.sentence)
     yield '<div class="two">'
     for name in plots:
         if name != "cost-by-load":
-            yield f"<section><h2>{PLOTS[name]}</h2>{plot_place(name)}</section>"
+            yield drawn(name, PLOTS[name])
     yield "</div>"
     yield "<h2>Inference against training</h2>"
     yield from activities(comparison)
     yield "<h2>The routes, factor by factor</h2>"
     yield from routes(comparison)
-    yield "<h2>How the numbers came about</h2>"
-    for factor in comparison.factors:
-        yield folded(factor.title, factor.tree)
+    yield from trees("How the numbers came about", ((factor.title, factor.tree) for factor in comparison.factors))
     lists = (
         ("Assumed", comparison.assumptions),
         ("Not modelled", comparison.not_modelled),
@@ -112,14 +109,14 @@ def routes(comparison: Comparison) -> Iterator[str]:
 def _td(inner: str, label: str, *, why: str = "", of: str = "", style: str = "") -> str:
     """Return a cell: its column for narrow screens, and whose tree of which factor is behind its numbers."""
     behind = f' data-why="{esc(why)}" data-of="{esc(of)}"' if why else ""
-    return f'<td class="{style}" data-label="{esc(label)}"{behind}>{inner}</td>'
+    return cell(inner, label, style=style, behind=behind)
 
 
-def _cell(cell: Cell | None, label: str, *, why: str, of: str, style: str = "") -> str:
-    if cell is None:
+def _cell(shown: Cell | None, label: str, *, why: str, of: str, style: str = "") -> str:
+    if shown is None:
         return _td("-", label)
-    items = [f'<p><span class="label">{esc(item.label)}</span>{_quantity(item)}</p>' for item in cell.quantities]
-    note = f'<p class="why">{esc(cell.note)}</p>' if cell.note else ""
+    items = [f'<p><span class="label">{esc(item.label)}</span>{_quantity(item)}</p>' for item in shown.quantities]
+    note = f'<p class="why">{esc(shown.note)}</p>' if shown.note else ""
     return _td("".join(items) + note, label, why=why, of=of, style=style)
 
 

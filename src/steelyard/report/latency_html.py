@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from steelyard.compare.serving.by_load import LatencyByLoad
-from steelyard.report.page import esc, folded, listed, row, table
+from steelyard.report.page import cell, esc, folded, listed, row, table
 from steelyard.report.text import joined, parts, ranged
 
 MOST_ROWS = 25
@@ -37,4 +37,4 @@ def _table(rows: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
 
 
 def _cells(cells: Mapping[str, str]) -> Iterable[str]:
-    return (f'<td data-label="{esc(name)}">{esc(words)}</td>' for name, words in cells.items())
+    return (cell(esc(words), name) for name, words in cells.items())

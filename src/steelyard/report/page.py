@@ -60,9 +60,11 @@ def own(name: str) -> str:
     return (resources.files("steelyard.report") / name).read_text(encoding="utf-8")
 
 
-def plot_place(name: str) -> str:
-    """Return where the plot with this id is drawn."""
-    return f'<div class="plot" id="{esc(name)}"></div>'
+def drawn(name: str, heading: str, words: str = "", *, level: int = 2) -> str:
+    """Return a heading, a sentence and the place where the plot with this id is drawn; print keeps them together."""
+    told = f"<p>{esc(words)}</p>" if words else ""
+    place = f'<div class="plot" id="{esc(name)}"></div>'
+    return f"<section class='drawn'><h{level}>{esc(heading)}</h{level}>{told}{place}</section>"
 
 
 def table(headings: Iterable[str], rows: Iterable[str]) -> Iterator[str]:
@@ -76,6 +78,18 @@ def table(headings: Iterable[str], rows: Iterable[str]) -> Iterator[str]:
 def row(heading: str, cells: Iterable[str], style: str = "") -> str:
     """Return a row; heading and cells are HTML."""
     return f'<tr class="{style}"><th scope="row">{heading}</th>{"".join(cells)}</tr>'
+
+
+def cell(inner: str, label: str, *, style: str = "", behind: str = "") -> str:
+    """Return a cell of HTML; `label` is its column, which a narrow screen shows beside it, `behind` more attributes."""
+    return f'<td class="{style}" data-label="{esc(label)}"{behind}>{inner}</td>'
+
+
+def trees(heading: str, found: Iterable[tuple[str, Term]]) -> Iterator[str]:
+    """Yield trees of terms under a heading; on paper only those that are open."""
+    yield f'<section class="trees"><h2>{esc(heading)}</h2>'
+    yield from (folded(name, tree) for name, tree in found)
+    yield "</section>"
 
 
 def folded(heading: str, tree: Term) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ BLUE, SKY, GREEN, ORANGE, VERMILION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "
 PALETTE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 OTHER = "#888888"
+NARROW, LABEL = 28, 18  # letters a line, of an axis beside names and of those names
 _PATTERNS = ("", "/", "x")  # of parts beyond the palette
 
 Figure = dict[str, Any]
@@ -51,14 +53,14 @@ def stacked(groups: Mapping[str, Mapping[str, float]], x: str) -> Figure:
             "type": "bar",
             "orientation": "h",
             "name": name,
-            "y": list(groups),
+            "y": [wrapped(name, LABEL) for name in groups],
             "x": [parts.get(name, 0.0) for parts in groups.values()],
             "marker": {"color": PALETTE[place % len(PALETTE)], "pattern": {"shape": _PATTERNS[place // len(PALETTE)]}},
             "hovertemplate": f"{name}: %{{x:.4g}}<extra></extra>",
         }
         for place, name in enumerate(shown)
     ]
-    drawn = layout(x, "") | {"barmode": "stack", "bargap": 0.4}
+    drawn = layout(wrapped(x, NARROW), "") | {"barmode": "stack", "bargap": 0.4}
     drawn["legend"] |= {"traceorder": "normal"}
     drawn["yaxis"] |= {"autorange": "reversed"}
     return {"data": data, "layout": drawn}
@@ -70,9 +72,14 @@ def layout(x: str, y: str, *, log_x: Values = (), log_y: Values = ()) -> Figure:
         "xaxis": {"title": {"text": x}, "automargin": True} | logarithmic(log_x),
         "yaxis": {"title": {"text": y}, "automargin": True} | logarithmic(log_y),
         "margin": {"l": 70, "r": 20, "t": 20, "b": 60},
-        "legend": {"orientation": "h", "y": -0.26},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "hovermode": "closest",
     }
+
+
+def wrapped(words: str, letters: int) -> str:
+    """Return words in lines of so many letters at most, so that a phone shows all of them."""
+    return "<br>".join(textwrap.wrap(words, letters, break_long_words=False)) or words
 
 
 def logarithmic(values: Values) -> Figure:

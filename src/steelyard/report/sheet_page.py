@@ -25,8 +25,8 @@ def _body(sheet: Sheet, plots: dict[str, Figure]) -> Iterator[str]:
     for section in sheet.sections:
         yield from _section(section, plots)
     if sheet.trees:
-        yield "<h2>How the numbers came about</h2>"
-        yield from (page.folded(tree.label or name, tree) for name, tree in sheet.trees.items())
+        named = ((tree.label or name, tree) for name, tree in sheet.trees.items())
+        yield from page.trees("How the numbers came about", named)
     yield from page.notes([("Warnings", sheet.warnings)], sheet.sources)
     yield page.footer("")
 
@@ -64,7 +64,7 @@ def _section(section: Section, plots: dict[str, Figure]) -> Iterator[str]:
         for heading, figure in drawn:
             name = f"plot-{len(plots)}"
             plots[name] = figure
-            yield f"<section><h3>{esc(heading)}</h3>{page.plot_place(name)}</section>"
+            yield page.drawn(name, heading, level=3)
         yield "</div>"
 
 
@@ -85,5 +85,5 @@ def _cell(words: str) -> str:
 
 def _row(columns: Sequence[str], row: Row) -> str:
     first, *rest = (_cell(row.get(name, "")) for name in columns)
-    cells = (f'<td data-label="{esc(name)}">{cell}</td>' for name, cell in zip(columns[1:], rest, strict=True))
+    cells = (page.cell(inner, name) for name, inner in zip(columns[1:], rest, strict=True))
     return page.row(first, cells)

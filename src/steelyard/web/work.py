@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from steelyard.web.question import question_of
 
 Tell = Callable[[float, str], None]  # share done (0 to 1, or below 0 where nobody knows), words
 LATENCY_REQUESTS, LATENCY_DRAWS = 4000, 6
+MOST_TRACE_LINES = 100_000
 COUNTS = (0.25, 0.5, 1.0, 2.0)  # of the devices stated
 
 
@@ -35,7 +38,8 @@ def run(kind: str, state: Any, options: Any, folder: str, sender: Connection) ->
     try:
         tell(-1.0, "starting")
         scenario = question_of(state, Path(folder)).scenario
-        result = WORK[kind](scenario, options if isinstance(options, Mapping) else {}, tell)
+        with contextlib.chdir(folder):  # what is written there goes when the server ends, even after a cancelled task
+            result = WORK[kind](scenario, options if isinstance(options, Mapping) else {}, tell)
         sender.send(("done", result))
     except SteelyardError as error:
         sender.send(("failed", {"error": str(error)}))
@@ -56,17 +60,45 @@ def check(kind: str) -> None:
 def _latency(scenario: Scenario, options: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
     """Simulate one replica of the served model at rising load."""
     on = _one(options, "device", _devices(scenario))
-    question = traffic_question(
-        scenario,
-        on,
-        least_tp=_count(options, "tp", 1, 64),
-        num_requests=LATENCY_REQUESTS,
-        draws=LATENCY_DRAWS,
-    )
-    tell(-1.0, "preparing the simulator; it is compiled once after an installation")
-    simulator.prepare()
-    found = latency_by_load(question, progress=lambda done, of: tell(done / of, f"{done} of {of} levels of load"))
+    with _trace(options) as trace:
+        question = traffic_question(
+            scenario,
+            on,
+            least_tp=_count(options, "tp", 1, 64),
+            trace=trace,
+            num_requests=None if trace else LATENCY_REQUESTS,
+            draws=LATENCY_DRAWS,
+        )
+        tell(-1.0, "preparing the simulator; it is compiled once after an installation")
+        simulator.prepare()
+        found = latency_by_load(question, progress=lambda done, of: tell(done / of, f"{done} of {of} levels of load"))
     return _parts(latency_html.latency(found), {"Latency against load": latency_against_load(found)})
+
+
+@contextlib.contextmanager
+def _trace(options: Mapping[str, Any]) -> Iterator[str | None]:
+    """Yield the name of a file that holds the trace given, in a folder of its own that this process then works in.
+
+    The name is ours, whatever the user's file is called, and a message about the file tells nothing but that name.
+
+    Raises:
+        InputError: Not a text, or one of too many lines.
+    """
+    text = options.get("trace")
+    if text is None:
+        yield None
+        return
+    if not isinstance(text, str):
+        raise InputError("trace: allowed: the text of a CSV or JSON lines file")
+    if (lines := text.count("\n")) > MOST_TRACE_LINES:
+        raise InputError(
+            f"trace: {lines:,} lines; at most {MOST_TRACE_LINES:,} are simulated here; take a part of it, "
+            "or use `steelyard simulate serve --load FILE`"
+        )
+    file = Path("trace.jsonl" if text.lstrip().startswith("{") else "trace.csv")
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, contextlib.chdir(folder):
+        file.write_bytes(text.encode(errors="surrogatepass"))
+        yield file.name
 
 
 def _plan_serving(scenario: Scenario, options: Mapping[str, Any], tell: Tell) -> dict[str, Any]:

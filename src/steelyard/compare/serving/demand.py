@@ -43,12 +43,7 @@ class Demand:
         """Return the trace itself, stretched in time to this peak rate."""
         assert self.trace is not None
         assert self.peak_request_per_s is not None
-        stretch = self.peak_request_per_s / peak_request_per_s
-        return replace(
-            self.trace,
-            trace_times=self.trace.trace_times * stretch,
-            request_rate_per_s=self.trace.request_rate_per_s / stretch,
-        )
+        return self.trace.stretched_to(self.trace.request_rate_per_s * peak_request_per_s / self.peak_request_per_s)
 
 
 def is_trace(name: str) -> bool:

@@ -71,8 +71,13 @@ def case_of(question: TrafficQuestion) -> Case:
     fleet = _fleet(question, model, on, deployment, lengths)
     if workload is not None:
         load = _load(question, workload, lengths, _capacity(model, on, deployment, lengths, question))
-    elif question.concurrency is not None or question.all_at_once or question.level_ratio is not None:
-        raise InputError(f"load: {question.load} is a trace with its own times; only a rate can be given with it")
+    elif question.concurrency is not None or question.all_at_once:
+        raise InputError(
+            f"load: {question.load} is a trace with its own times; only a rate or a load level can be given with it"
+        )
+    elif question.level_ratio is not None:
+        capacity = _capacity(model, on, deployment, lengths, question)
+        load = load.stretched_to(_checked_level(question.level_ratio) * capacity)
     return Case(
         question=question,
         model=model,
@@ -175,6 +180,12 @@ def _capacity(
     return float(np.max(one.request_rate_per_s)) * (count + question.decode_replicas)
 
 
+def _checked_level(level_ratio: float) -> float:
+    if not 0 < level_ratio < math.inf:
+        raise InputError(f"load level: {level_ratio:g} is not a positive share of the capacity")
+    return level_ratio
+
+
 def _load(question: TrafficQuestion, workload: Workload, lengths: Lengths, capacity: float) -> Load:
     count = DEFAULT_REQUESTS if question.num_requests is None else question.num_requests
     if question.concurrency is not None:
@@ -183,10 +194,7 @@ def _load(question: TrafficQuestion, workload: Workload, lengths: Lengths, capac
         return simulator.burst_load(lengths, count)
     rate = question.request_rate_per_s
     if rate is None:
-        level = DEFAULT_LEVEL_RATIO if question.level_ratio is None else question.level_ratio
-        if not 0 < level < math.inf:
-            raise InputError(f"load level: {level:g} is not a positive share of the capacity")
-        rate = level * capacity
+        rate = capacity * _checked_level(DEFAULT_LEVEL_RATIO if question.level_ratio is None else question.level_ratio)
     cv = workload.arrival_cv_ratio if question.arrival_cv_ratio is None else question.arrival_cv_ratio
     if question.gaps not in {"gamma", "weibull"}:
         raise UnknownError(f"unknown distribution of gaps {question.gaps!r} (known: gamma, weibull)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -63,6 +63,24 @@ class Load:
     @property
     def closed(self) -> bool:
         return self.concurrency > 0
+
+    def stretched_to(self, request_rate_per_s: float) -> Load:
+        """Return a trace whose times are stretched to this mean rate.
+
+        Raises:
+            InputError: All of its requests come at one moment.
+
+        Example:
+            >>> one = Lengths(isl_tokens=np.ones(1), osl_tokens=np.ones(1))
+            >>> times = np.array([0.0, 1.0, 4.0])
+            >>> load = Load(num_requests=3, lengths=one, label="three", request_rate_per_s=0.5, trace_times=times)
+            >>> load.stretched_to(1.0).trace_times.tolist()
+            [0.0, 0.5, 2.0]
+        """
+        if not self.request_rate_per_s > 0:
+            raise InputError(f"{self.label}: all requests come at one moment, so there is no rate to stretch")
+        times = self.trace_times * (self.request_rate_per_s / request_rate_per_s)
+        return replace(self, trace_times=times, request_rate_per_s=request_rate_per_s)
 
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yield the requests; the same ones for the same seed."""

@@ -1,6 +1,16 @@
 // Talks to the server of this page and to no other.
 const token = document.querySelector('meta[name="token"]').content;
 
+export const MOST_BYTES = 1000000; // of a file that is sent
+
+// Returns the text of a file that somebody chose.
+export async function textOf(file) {
+  if (file.size > MOST_BYTES) {
+    throw new Refused(`${file.name} has ${file.size.toLocaleString("en")} bytes; at most ${MOST_BYTES.toLocaleString("en")} are taken here`);
+  }
+  return file.text();
+}
+
 export class Refused extends Error {}
 
 export async function get(path) {

@@ -1,5 +1,5 @@
 // The page: asks the server what it shows, whenever the question changed; one question at a time, the newest last.
-import { get, post } from "/static/api.js";
+import { get, post, textOf } from "/static/api.js";
 import { Controls, element } from "/static/controls.js";
 import { draw, redraw } from "/static/plots.js";
 import * as states from "/static/state.js";
@@ -7,7 +7,6 @@ import { prepare } from "/static/tasks.js";
 import { openNumbers, showTree } from "/static/why.js";
 
 const $ = (id) => document.getElementById(id);
-const MOST_BYTES = 1000000;
 const PLOTS = {
   "cost-by-load": "Monthly cost of each route over the load; the numbers stand in the sentence above",
   "cumulative-cost": "Cost so far of each route by month; the totals stand in the table What you pay and need",
@@ -156,8 +155,11 @@ $("scenario-file").addEventListener("change", async (event) => {
   const file = event.target.files[0];
   event.target.value = "";
   if (!file) return;
-  if (file.size > MOST_BYTES) return fail(`${file.name} has ${file.size.toLocaleString("en")} bytes; at most 1,000,000`);
-  await go({ yaml: await file.text(), files: {}, set: {} });
+  try {
+    await go({ yaml: await textOf(file), files: {}, set: {} });
+  } catch (error) {
+    fail(error.message);
+  }
 });
 $("open-config").addEventListener("click", () => $("paste").showModal());
 $("paste-form").addEventListener("submit", async () => {

@@ -43,7 +43,6 @@ async function paint(place) {
     ...figure.layout,
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
     font: { color: colour("--ink"), size: 13, family: getComputedStyle(document.body).fontFamily },
   };
   const narrow = place.clientWidth < 480;

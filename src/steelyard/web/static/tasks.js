@@ -1,10 +1,10 @@
 // Long work: started, watched and cancelled from the page; it runs in a process of its own.
-import { get, post, remove } from "/static/api.js";
+import { get, post, remove, textOf } from "/static/api.js";
 import { element } from "/static/controls.js";
 import { draw } from "/static/plots.js";
 
 const LABELS = {
-  latency: ["Simulate", [["tp", "Devices a replica, at least", 1]]],
+  latency: ["Simulate", [["tp", "Devices a replica, at least", 1]], "Your own trace of requests (CSV or JSON lines)"],
   "plan-serving": ["Search deployments", [["max_devices", "Devices, at most", 8]]],
   "plan-training": ["Search layouts", [["max_devices", "Devices, at most", 1024]]],
   decide: ["Decide", []],
@@ -13,18 +13,21 @@ const WAIT_MS = 400;
 
 export function prepare(place, asked, spoken) {
   const kind = place.dataset.kind;
-  const [label, numbers] = LABELS[kind];
+  const [label, numbers, traced] = LABELS[kind];
   const inputs = numbers.map(([name, words, value]) => {
     const input = element("input", { type: "number", min: 1, value, id: `${kind}-${name}` });
     return [name, input, element("label", { class: "inline", for: input.id }, words, " ", input)];
   });
+  const trace = element("input", { type: "file", accept: ".csv,.jsonl,.json,.txt", id: `${kind}-trace` });
+  const boxes = inputs.map(([, , box]) => box);
+  if (traced) boxes.push(element("label", { class: "inline", for: trace.id }, traced, " ", trace));
   const start = element("button", { type: "button", class: "primary" }, label);
   const cancel = element("button", { type: "button", hidden: true }, "Cancel");
   const bar = element("progress", { max: 1, hidden: true, "aria-label": `${label}: progress` });
   const told = element("p", { class: "told", role: "status" });
   const result = element("div", { class: "task-result" });
   const figures = element("div");
-  const row = element("div", { class: "task-row" }, ...inputs.map(([, , box]) => box), start, cancel, bar);
+  const row = element("div", { class: "task-row" }, ...boxes, start, cancel, bar);
   place.append(row, told, figures, result);
   let running = null; // the id of the task watched
   let wanted = false; // it is still asked for
@@ -37,6 +40,7 @@ export function prepare(place, asked, spoken) {
     result.replaceChildren();
     figures.replaceChildren();
     try {
+      if (trace.files.length) options.trace = await textOf(trace.files[0]); // its name stays here
       const { id } = await post("/api/tasks", { kind, state: asked(), options });
       if (!wanted) return await stop(id);
       running = id;
