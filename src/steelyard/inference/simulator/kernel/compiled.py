@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from numba import config, njit
+
+from steelyard.records.user_cache import user_cache
 
 # Nothing is allocated in the loop: no reference counting. Nobody but the loop calls inner functions: no wrappers.
 _PLAIN: dict[str, Any] = {"error_model": "numpy", "_nrt": False, "nogil": True}
@@ -38,5 +39,4 @@ def cache_folder() -> Path:
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "steelyard" / digest.hexdigest()[:16]
+    return user_cache() / digest.hexdigest()[:16]
