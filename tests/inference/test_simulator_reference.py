@@ -36,7 +36,7 @@ def cases(draw):
         "kind": draw(st.sampled_from(["open", "closed", "burst"])),
         "rate": draw(st.sampled_from([0.5, 5.0, 50.0])),
         "users": draw(st.integers(1, 20)),
-        "longest_isl": draw(st.sampled_from([1, 20, 150])),
+        "longest_isl": draw(st.sampled_from([1, 20, 150, 300])),
         "longest_osl": draw(st.sampled_from([1, 10, 90])),
         "cached": draw(st.sampled_from([0.0, 0.0, 0.3, 1.0])),
         "static": static,
@@ -48,9 +48,9 @@ def cases(draw):
             static=static,
             block_tokens=draw(st.sampled_from([1, 4, 16])),
         ),
-        "spare_blocks": draw(st.integers(0, 30)),
+        "spare_blocks": draw(st.sampled_from([0, 1, 3, 10, 30])),
         "families": draw(st.sampled_from([0, 0, 1, 4])),  # of prompts that begin alike
-        "entry_blocks": draw(st.sampled_from([1, 2])),
+        "entry_blocks": draw(st.sampled_from([1, 2, 4])),
     }
 
 

@@ -146,6 +146,27 @@ def test_a_scenario_and_a_model_of_ones_own(visit: Visit, tmp_path: Path) -> Non
     assert page.locator("#title").inner_text().startswith("<b>Our</b>")
 
 
+def test_a_trace_of_ones_own_whatever_its_name(visit: Visit, tmp_path: Path) -> None:
+    page = visit.page
+    trace = tmp_path / "<img src=x onerror=console.log(1)>.csv"
+    rows = "".join(f"{place * 0.4},{300 + place},{30 + place % 5}\n" for place in range(300))
+    trace.write_text(f"arrival_s,isl,osl\n{rows}", encoding="utf-8")
+    task = page.locator("[data-kind=latency]")
+    page.set_input_files("#latency-trace", trace)
+    task.locator("button.primary").click()
+    task.locator(".told", has_text="Done in").wait_for()
+    assert "trace.csv" in task.locator(".task-result").inner_text()
+    assert task.locator(".task-result tbody tr").count() == 10
+    trace.write_text("arrival_s,isl,osl\n3,10,10\n1,10,10\n", encoding="utf-8")
+    page.set_input_files("#latency-trace", trace)
+    task.locator("button.primary").click()
+    task.locator(".told", has_text="line 3: its time is 2 s before").wait_for()
+    trace.write_text("x" * 1_000_001, encoding="utf-8")
+    page.set_input_files("#latency-trace", trace)
+    task.locator("button.primary").click()
+    task.locator(".told", has_text="at most 1,000,000 are taken here").wait_for()
+
+
 def test_a_wrong_file_is_told_and_the_answer_stays(visit: Visit, tmp_path: Path) -> None:
     page = visit.page
     wrong = tmp_path / "wrong.yaml"

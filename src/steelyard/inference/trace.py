@@ -168,7 +168,7 @@ def _column(keys: dict[str, Any], names: tuple[str, ...], path: Path, number: in
     if name is None:
         listed = ", ".join(str(key)[:40] for key in list(keys)[:12]) or "none"
         raise InputError(
-            f"{path}, line {number}: no column {' or '.join(names)}; its columns are {listed}: name the right one so"
+            f"{path}, line {number}: no column {' or '.join(names)}; its columns are {listed}: rename the one meant"
         )
     return keys[name]
 

@@ -67,7 +67,7 @@ def _blocks(decision: Decision) -> Iterator[RenderableType]:
     if decision.assumptions:
         yield from section("It hangs on", bullets(decision.assumptions))
     yield from section("Next fact to get", Text(text.clean(decision.next_fact)))
-    yield from section("The routes", _routes(decision))
+    yield from section("The routes", _routes(decision), _options(decision))
     yield from section("Month by month, USD a month", _months(decision))
     yield from section("How likely each route is best", _odds(decision))
     yield from section("Where routes cross", bullets(one.sentence for one in decision.crossings))
@@ -96,7 +96,7 @@ def standing(route: RouteMonths) -> str:
 
 
 def _routes(decision: Decision) -> RenderableType:
-    table = empty_table("Route", "All months", "A request", "First useful day", "Best in", "Option")
+    table = empty_table("Route", "All months", "A request", "First useful day", "Best in")
     for route in considered(decision):
         style = "" if route.in_running else "dim"
         table.add_row(
@@ -105,8 +105,16 @@ def _routes(decision: Decision) -> RenderableType:
             Text(text.ranged(route.usd_per_request, "usd_per_request"), style=style),
             Text(route.first_useful_day or "-", style=style),
             Text(share(route.overall_probability) if route.in_running else "-", style=style),
-            Text(f"{text.clean(route.option) or '-'}\n{standing(route)}", style=style),
         )
+    return table
+
+
+def _options(decision: Decision) -> RenderableType:
+    table = empty_table("Route", "Option", "In the running")
+    for route in considered(decision):
+        style = "" if route.in_running else "dim"
+        words = (text.title(route.route), text.clean(route.option) or "-", standing(route))
+        table.add_row(*(Text(cell, style=style) for cell in words))
     return table
 
 

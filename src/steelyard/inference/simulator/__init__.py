@@ -16,6 +16,7 @@ from steelyard.inference.simulator.trace import trace_load
 NOT_MODELLED: tuple[str, ...] = (
     "users who leave, and requests that are cancelled",
     "prefixes that begin in an answer: a trace names the blocks of prompts only",
+    "sharing the first blocks of a prompt while its end is still computed",
     "contention for the network when KV caches travel, and how long a prefill replica holds them",
     "chance in what a draft gets accepted: a step yields the mean",
     "chunks of one step that differ in length, and dp ranks or micro-batches that differ in load",

@@ -9,6 +9,7 @@ from typing import Any
 
 from steelyard import arch
 from steelyard.records.training import Ended, Evaluated, Event, Started, kept, paid_s
+from steelyard.runtime.memory import keep_memory
 from steelyard.runtime.threads import spin_shortly
 from steelyard.runtime.train import checkpoint
 from steelyard.runtime.train.event_log import EVENTS, EventLog, read_log
@@ -43,6 +44,7 @@ def train(job: TrainJob, watch: Watch | None = None) -> Ended:
         OutsideProgramError: The disk refused; what was saved before is whole.
     """
     spin_shortly()
+    keep_memory()
     _quiet_libraries()
     with joined(job) as ranks:
         if ranks.first:
