@@ -6,6 +6,7 @@ accessibility rules are those of axe-core, which `npm pack` fetches once into py
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -144,6 +145,19 @@ def test_a_scenario_and_a_model_of_ones_own(visit: Visit, tmp_path: Path) -> Non
     visit.settled()
     page.locator("#pay", has_text="my-model.json on 1x").wait_for()
     assert page.locator("#title").inner_text().startswith("<b>Our</b>")
+
+
+def test_it_prints_light_and_comes_back_dark(visit: Visit, tmp_path: Path) -> None:
+    pdfium = pytest.importorskip("pypdfium2")
+    page = visit.page
+    page.locator("#theme").click()  # dark
+    page.pdf(path=tmp_path / "page.pdf", format="A4", print_background=True)
+    with contextlib.closing(pdfium.PdfDocument(tmp_path / "page.pdf")) as document:
+        for sheet in document:
+            assert sheet.render(scale=0.3, grayscale=True).to_numpy().mean() > 190
+        words = "".join(sheet.get_textpage().get_text_range() for sheet in document)
+    assert "USD over the whole horizon" in words, "a plot that was not on the screen is not printed"
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
 def test_a_trace_of_ones_own_whatever_its_name(visit: Visit, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 // The page: asks the server what it shows, whenever the question changed; one question at a time, the newest last.
 import { get, post, textOf } from "/static/api.js";
 import { Controls, element } from "/static/controls.js";
-import { draw, redraw } from "/static/plots.js";
+import { draw, forPaper, redraw } from "/static/plots.js";
 import * as states from "/static/state.js";
 import { prepare } from "/static/tasks.js";
 import { openNumbers, showTree } from "/static/why.js";
@@ -213,5 +213,16 @@ $("theme").addEventListener("click", () => {
 });
 theme(document.documentElement.dataset.theme || "auto");
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+
+let screen = ""; // the colours to come back to after printing
+window.addEventListener("beforeprint", () => {
+  screen = document.documentElement.dataset.theme || "auto";
+  document.documentElement.dataset.theme = "light";
+  forPaper(true);
+});
+window.addEventListener("afterprint", () => {
+  forPaper(false);
+  theme(screen);
+});
 
 main().catch((error) => fail(error.message));

@@ -1,5 +1,7 @@
 // Draws figures with Plotly once it has loaded, in the colours of the page.
 const shown = new Map();
+const PAPER = { width: 690, height: 300 }; // px that fit A4 and Letter upright
+let size = {};
 const ready = new Promise((resolve) => {
   const script = document.getElementById("plotly");
   if (window.Plotly) resolve();
@@ -41,6 +43,7 @@ async function paint(place) {
   const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), linecolor: colour("--line") };
   const layout = {
     ...figure.layout,
+    ...size,
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: colour("--ink"), size: 13, family: getComputedStyle(document.body).fontFamily },
@@ -60,6 +63,15 @@ async function paint(place) {
 function thinned({ tickvals, ticktext }) {
   const every = (list) => list.filter((_, place) => place % 2 === 0);
   return { tickvals: every(tickvals), ticktext: every(ticktext) };
+}
+
+// Draws all of them in the size of paper, or of the screen again.
+export function forPaper(on) {
+  size = on ? PAPER : {};
+  for (const [place, asked] of shown) {
+    asked.painted = false;
+    if (on || near.get(place)) paint(place);
+  }
 }
 
 export function redraw() {
