@@ -41,8 +41,8 @@ class RequestPrices:
     blended_usd_per_token: Values  # [A], three input tokens to one output token
     median_usd: Mapping[str, Values]  # preset -> [A]
     share_in_range: Mapping[str, Values]  # preset -> [A], share of requests between the claim's bounds
-    lowest_usd: float  # of any request at any model
-    highest_usd: float
+    lowest_usd: float  # p1 of a preset's requests at the cheapest model
+    highest_usd: float  # p99 at the dearest; beyond it no length is published of some presets
     sources: tuple[str, ...]
 
 
@@ -55,9 +55,9 @@ def request_prices(low_usd: float, high_usd: float) -> RequestPrices:
     for name, workload in catalog.workloads().items():
         lengths = inference.lengths_from_workload(workload, num_samples=SAMPLES)
         usd = p_in[:, None] * lengths.isl_tokens + p_out[:, None] * lengths.osl_tokens  # [A, S]
-        medians[name] = np.median(usd, axis=1)
+        low, medians[name], high = np.quantile(usd, [0.01, 0.5, 0.99], axis=1)
         shares[name] = ((usd >= low_usd) & (usd <= high_usd)).mean(axis=1)
-        ends += [float(usd.min()), float(usd.max())]
+        ends += [float(low.min()), float(high.max())]
         sources += [figure.source for figure in workload.figures.values()]
     return RequestPrices(
         refs=tuple(price.ref for price in prices),
@@ -85,8 +85,8 @@ def price_per_request() -> Claim:
     )
     numbers = [
         computed("share of models and presets with a median in the range", share, "ratio"),
-        computed("lowest price of a request", prices.lowest_usd, "usd"),
-        computed("highest price of a request", prices.highest_usd, "usd"),
+        computed("p1 of the cheapest requests", prices.lowest_usd, "usd"),
+        computed("p99 of the dearest requests", prices.highest_usd, "usd"),
     ]
     for name, usd in prices.median_usd.items():
         numbers += _extremes(name, usd, prices.refs)
@@ -98,8 +98,8 @@ def price_per_request() -> Claim:
         condition=f"prices of models (3:1 blend) by preset: {condition}" if verdict == HOLDS_IF else "",
         sentence=(
             f"At the list prices of {len(prices.refs)} API models, requests of the presets cost from "
-            f"{_usd(prices.lowest_usd)} to {_usd(prices.highest_usd)}; in {share:.0%} of the pairs of model and preset "
-            "the median request lies in the range."
+            f"{_usd(prices.lowest_usd)} to {_usd(prices.highest_usd)} (p1 at the cheapest to p99 at the dearest); in "
+            f"{share:.0%} of the pairs of model and preset the median request lies in the range."
         ),
         numbers=tuple(numbers),
         sources=prices.sources,
