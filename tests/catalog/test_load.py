@@ -179,6 +179,30 @@ REFUSED = [
     (LOAD, "[figures]", "[hourly_shape]\nvalues = [1, 2]\n[figures]", "hourly_shape: needs 24 values"),
     (
         LOAD,
+        "[figures]",
+        "[joint_shares]\nvalues = 3\n[figures]",
+        "joint_shares: is no table of shares; allowed: 2 to 100",
+    ),
+    (
+        LOAD,
+        "[figures]",
+        '[joint_shares]\nunit = "1"\nvalues = [[0.5, 0.1], [0, 0.4]]\n[figures]',
+        "joint_shares: row 1 sums to 0.6; allowed: 0.5",
+    ),
+    (
+        LOAD,
+        "[figures]",
+        "[joint_shares]\nvalues = [[0.5, 0], [0, 0.5]]\n[figures]",
+        "joint_shares: has no unit; every figure needs",
+    ),
+    (
+        LOAD,
+        "[figures]",
+        "[joint_shares]\nedges = [0, 1]\n[figures]",
+        "joint_shares: unknown key 'edges'; allowed are as_of, basis, isl_edges",
+    ),
+    (
+        LOAD,
         'value = 25, unit = "%"',
         'value = 125, unit = "%"',
         "prefix_hit: .* is outside the plausible range 0 to 1",
@@ -248,6 +272,16 @@ def test_values_are_converted_to_si(user_data: Path) -> None:
     assert load.figures["isl_quantiles.0.5"].source == "made-up"
 
 
+def test_a_table_of_joint_shares_keeps_its_source(edit: Edit) -> None:
+    assert catalog.workload("made-up-load").joint_shares is None
+    edit(LOAD, "[figures]", '[joint_shares]\nunit = "1"\nvalues = [[0.5, 0], [0, 0.5]]\n[figures]')
+    load = catalog.workload("made-up-load")
+    assert load.joint_shares is not None
+    assert load.joint_shares.request_ratio.tolist() == [[0.5, 0.0], [0.0, 0.5]]
+    figure = load.figures["joint_shares"]
+    assert (figure.value, figure.source, figure.note) == (1.0, "made-up", "table of 2 x 2 shares of requests")
+
+
 DOCUMENTS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (
@@ -279,6 +313,7 @@ PARTS = [
     "config",
     "aliases",
     "isl_quantiles",
+    "joint_shares",
     "hourly_shape",
     "year",
     "source",

@@ -9,7 +9,7 @@ import pytest
 from steelyard import catalog, economics, inference
 from steelyard.compare.claim import anchor, bounds, verdict_of_cases, verdict_of_share
 from steelyard.compare.claims import CLAIMS, claims
-from steelyard.compare.claims_price import _price_span, request_prices
+from steelyard.compare.claims_price import SAMPLES, _price_span, request_prices
 
 NO_CACHE = 0.0
 
@@ -53,30 +53,33 @@ def test_verdicts_follow_the_numbers(monkeypatch):
     assert claims_price.price_per_request().verdict == "does not hold"
 
 
-# Medians of the real traces without cache discounts, computed from the files (USD a request).
-REAL_MEDIANS = {
-    ("chat", "deepinfra/mistralai/Mistral-Nemo-Instruct-2407"): 3.06e-5,
-    ("chat", "anthropic/claude-opus-5-5"): 9.04e-3,
-    ("chat", "openai/gpt-4"): 5.2e-2,
-    ("code", "openai/gpt-6.1-sol"): 3.23e-3,
-    ("code", "anthropic/claude-opus-5-5"): 6.45e-3,
-    ("code", "openai/gpt-4"): 4.55e-2,
-    ("long-context", "openai/gpt-6.1-sol"): 1.74e-2,
-    ("long-context", "anthropic/claude-opus-5-5"): 3.48e-2,
-    ("long-context", "openai/gpt-4"): 2.28e-1,
+# Price of each real request of the three traces without cache discounts, computed from the files: the median as it was
+# published (USD), and the share of requests between 0.001 and 0.1 USD.
+OF_TRACES = {
+    "deepinfra/mistralai/Mistral-Nemo-Instruct-2407": ("0.00003 0%", "0.00003 0%", "0.00014 3%"),
+    "deepinfra/openai/gpt-oss-120b": ("0.00008 0%", "0.00006 0%", "0.0003 12%"),
+    "openai/gpt-6-luna": ("0.0002 0%", "0.0002 0%", "0.0009 45%"),
+    "google/gemini-3.8-flash": ("0.0017 59%", "0.0012 56%", "0.0065 96%"),
+    "openai/gpt-6.1-sol": ("0.0045 97%", "0.0032 81%", "0.017 96%"),
+    "anthropic/claude-opus-5-5": ("0.009 99%", "0.006 89%", "0.035 86%"),
+    "openai/gpt-6-astra": ("0.023 100%", "0.016 98%", "0.087 55%"),
+    "openai/gpt-4": ("0.052 91%", "0.046 80%", "0.23 26%"),
 }
 
 
-@pytest.mark.parametrize(("preset", "ref"), REAL_MEDIANS)
-def test_request_prices_agree_with_the_traces(preset, ref):
-    # Prompts and answers of the chat trace fall into a few humps that belong together (a prompt of one length has an
-    # answer of one length), and a preset holds one rank correlation. Its mean cost is exact; its median request is
-    # 20% to 27% too cheap, as is the trace's own once its answers are shuffled. A table of 12 x 12 joint shares would
-    # be within 2%. The other two presets agree within 3%.
-    prices = request_prices(0.001, 0.1)
-    median = prices.median_usd[preset][prices.refs.index(ref)]
-    tolerance = 0.30 if preset == "chat" else 0.03
-    assert median == pytest.approx(REAL_MEDIANS[preset, ref], rel=tolerance)
+@pytest.fixture(scope="module")
+def prices():
+    return request_prices(0.001, 0.1)
+
+
+@pytest.mark.parametrize("ref", OF_TRACES)
+def test_the_median_request_costs_what_it_does_in_the_traces(prices, ref):
+    for preset, published in zip(("chat", "code", "long-context"), OF_TRACES[ref], strict=True):
+        median, share = published.split()
+        digits = len(median.partition(".")[2])
+        assert f"{prices.median_usd[preset][prices.refs.index(ref)]:.{digits}f}" == median
+        found = prices.share_in_range[preset][prices.refs.index(ref)]
+        assert found == pytest.approx(float(share.rstrip("%")) / 100, abs=0.01)
 
 
 @pytest.mark.parametrize("preset", ["chat", "code", "long-context"])
@@ -89,19 +92,18 @@ def test_the_mean_request_costs_what_the_mean_lengths_of_the_trace_do(preset):
     assert costs.mean() == pytest.approx(expected, rel=0.01)
 
 
-def test_request_prices_are_those_of_economics():
+def test_request_prices_are_those_of_economics(prices):
     ref = "openai/gpt-6-luna"
-    lengths = inference.lengths_from_workload(catalog.workload("code"))
+    lengths = inference.lengths_from_workload(catalog.workload("code"), num_samples=SAMPLES)
     costs = economics.request_costs_usd(lengths, economics.api_price(ref))
-    prices = request_prices(0.001, 0.1)
     assert lengths.cached_input_ratio == NO_CACHE
     assert prices.median_usd["code"][prices.refs.index(ref)] == pytest.approx(np.median(costs))
 
 
 def test_request_prices_span_four_orders_of_magnitude(judged):
     claim = judged["price_per_request"]
-    assert claim.number("lowest price of a request").value <= 1e-5
-    assert claim.number("highest price of a request").value >= 0.1
+    assert claim.number("p1 of the cheapest requests").value <= 1e-5
+    assert claim.number("p99 of the dearest requests").value >= 0.1
     assert claim.verdict == "holds if"
 
 

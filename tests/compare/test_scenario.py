@@ -3,12 +3,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from steelyard.compare import scenario_fields as fields
+from steelyard.compare.case import build_case
 from steelyard.compare.scenario import LengthStats, ObjectiveSpec, Scenario, StatedLengths, TraceLengths
 
 
@@ -80,6 +82,41 @@ def test_lengths_take_three_forms() -> None:
     assert stated.isl.quantile_tokens == {0.5: 800, 1.0: 4000}
     assert stated.osl.quantile_tokens == {99.9 / 100: 300}
     assert isinstance(lengths({"trace": "requests.csv"}), TraceLengths)
+
+
+TOGETHER = {"values": [[0.1, 0.1], [0.0, 0.8]], "isl_edges": [0, 0.2, 1], "osl_edges": [0, 0.1, 1]}
+
+
+def with_joint_shares(table: Any) -> dict[str, Any]:
+    stated = {"isl": {"p50": 500, "p99": 4000}, "osl": {"p50": 90, "p99": 900}, "joint_shares": table}
+    return document(demand={"requests_per_day": 5, "lengths": stated})
+
+
+def test_lengths_are_drawn_as_the_table_of_joint_shares_says() -> None:
+    scenario = Scenario.model_validate(with_joint_shares(TOGETHER))
+    assert Scenario.model_validate(scenario.to_dict()) == scenario
+    lengths = build_case(scenario).lengths
+    # No answer of the shortest tenth belongs to a prompt beyond the shortest fifth.
+    short = lengths.osl_tokens < np.quantile(lengths.osl_tokens, 0.09)
+    assert short.any()
+    assert lengths.isl_tokens[short].max() <= np.quantile(lengths.isl_tokens, 0.21)
+
+
+@pytest.mark.parametrize(
+    ("table", "where", "words"),
+    [
+        ([[0.5, 0], [0, 0.5]], (), "a list stands where fields belong; allowed: values, isl_edges, osl_edges"),
+        ({"values": [[0.5, 0.5]]}, ("values",), "is no table of shares; allowed: 2 to 100 rows"),
+        ({**TOGETHER, "isl_edges": [0, 20, 100]}, ("isl_edges",), "hold '20', which is no share"),
+        ({**TOGETHER, "isl_edges": None}, (), "row 1 sums to 0.2; allowed: 0.5"),
+    ],
+)
+def test_joint_shares_that_cannot_be_are_refused(table: Any, where: tuple[str, ...], words: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Scenario.model_validate(with_joint_shares(table))
+    (error,) = caught.value.errors()
+    assert error["loc"][-1 - len(where) :] == ("joint_shares", *where)
+    assert words in error["msg"]
 
 
 def test_a_bare_score_is_a_score() -> None:

@@ -1,5 +1,6 @@
 """What the how-to pages add is really there afterwards (that their commands run is in test_pages)."""
 
+import numpy as np
 import pytest
 
 from steelyard import arch, catalog, device, economics, inference
@@ -29,6 +30,15 @@ def test_the_prices_are_there(follow):
     assert rent.usd_per_device_s * 3600 == pytest.approx(1.95)
     shipped = economics.rental_price("h100", "reserved_1y").rows
     assert len(shipped) > 1, "the shipped rows are still there"
+
+
+def test_the_workload_is_there_and_its_lengths_go_together_as_stated(follow):
+    follow("add-a-workload.md")
+    lengths = inference.lengths_from_workload(catalog.workload("desk"), num_samples=2000)
+    # By hand: of the half with the shorter prompts 0.10 / 0.5 = 20% have one of the shortest 40% of the answers.
+    shorter_prompt = lengths.isl_tokens <= np.median(lengths.isl_tokens)
+    shorter_answer = lengths.osl_tokens <= np.quantile(lengths.osl_tokens, 0.4)
+    assert shorter_answer[shorter_prompt].mean() == pytest.approx(0.2, abs=0.02)
 
 
 def test_the_engine_is_there_with_its_rules_and_its_overhead(follow):

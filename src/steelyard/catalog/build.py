@@ -9,6 +9,7 @@ from typing import Any
 from steelyard.catalog.files import DataFile
 from steelyard.catalog.schema import (
     DEFAULT_KEYS,
+    FIGURE_KEYS,
     Rule,
     Schema,
     checked_basis,
@@ -19,6 +20,7 @@ from steelyard.catalog.schema import (
     schemas,
 )
 from steelyard.records.figure import Figure, Source
+from steelyard.records.joint_shares import JointShares, joint_shares_of
 from steelyard.records.model import ModelRecord
 from steelyard.records.system import Accelerator
 from steelyard.records.workload import Workload
@@ -100,13 +102,16 @@ def model(raw: Document, file: DataFile, known: Sources) -> ModelRecord:
 def workload(raw: Document, file: DataFile, known: Sources) -> Workload:
     """Return the workload preset of a document."""
     allowed = {"id", "name", "aliases", "note", "defaults", "figures", "hourly_shape"}
-    only(raw, allowed | {"isl_quantiles", "osl_quantiles"}, file.label)
+    only(raw, allowed | {"isl_quantiles", "osl_quantiles", "joint_shares"}, file.label)
     schema = schemas("schema.toml")["workloads"]
     stated = figures(raw, schema, file, known)
     isl = _quantiles(raw, "isl_quantiles", schema.figures["isl_quantiles"], file, known)
     osl = _quantiles(raw, "osl_quantiles", schema.figures["osl_quantiles"], file, known)
     for name, by_share in (("isl_quantiles", isl), ("osl_quantiles", osl)):
         stated.update({f"{name}.{share:g}": figure for share, figure in by_share.items()})
+    joint = _joint_shares(raw, file)
+    if joint is not None:
+        stated["joint_shares"] = _of_table(raw, joint, schema.figures["joint_shares"], file, known)
     return Workload(
         id=raw["id"],
         name=raw["name"],
@@ -118,6 +123,7 @@ def workload(raw: Document, file: DataFile, known: Sources) -> Workload:
         request_rate_per_s=stated["request_rate"].value,
         arrival_cv_ratio=stated["arrival_cv"].value,
         peak_to_mean_ratio=stated["peak_to_mean"].value,
+        joint_shares=joint,
         prefix_hit_ratio=stated["prefix_hit"].value if "prefix_hit" in stated else 0.0,
         hourly_shape_ratio=_hourly(raw, file),
         figures=MappingProxyType(stated),
@@ -155,6 +161,28 @@ def _quantiles(raw: Document, name: str, rule: Rule, file: DataFile, known: Sour
     if tokens != sorted(tokens):
         refuse(where, "tokens must not fall as the share of requests rises")
     return ordered
+
+
+def _joint_shares(raw: Document, file: DataFile) -> JointShares | None:
+    """Return the shares of requests by the lengths of both prompt and answer, or nothing."""
+    block, where = raw.get("joint_shares"), f"{file.label}: joint_shares"
+    if block is None:
+        return None
+    only(block, {"values", "isl_edges", "osl_edges", "unit", *DEFAULT_KEYS}, where)
+    try:
+        return joint_shares_of(block.get("values"), block.get("isl_edges"), block.get("osl_edges"))
+    except ValueError as error:
+        refuse(where, str(error))
+
+
+def _of_table(raw: Document, joint: JointShares, rule: Rule, file: DataFile, known: Sources) -> Figure:
+    """Return the one figure that a table of shares is shown as: the share of all requests in it, and its source."""
+    defaults = raw.get("defaults", {})
+    stated = {part: text for part, text in {**defaults, **raw["joint_shares"]}.items() if part in FIGURE_KEYS}
+    rows, columns = joint.request_ratio.shape
+    note = "; ".join(part for part in (f"table of {rows} x {columns} shares of requests", stated.get("note")) if part)
+    figure = {**stated, "value": round(float(joint.request_ratio.sum()), 3), "note": note}
+    return parse_figure(figure, where=f"{file.label}: joint_shares", rule=rule, sources=known)
 
 
 def _share(text: str, where: str) -> float:

@@ -268,7 +268,9 @@ def filled(shape: Draw, more: float) -> Draw:
 def _lengths(scenario: Scenario) -> tuple[Lengths, Workload]:
     stated = scenario.demand.lengths
     if isinstance(stated, StatedLengths):
-        lengths = inference.lengths_from_stated(stated.isl.model_dump(), stated.osl.model_dump())
+        together = None if stated.joint_shares is None else stated.joint_shares.joint_shares()
+        isl, osl = stated.isl.model_dump(), stated.osl.model_dump()
+        lengths = inference.lengths_from_stated(isl, osl, joint_shares=together)
         return lengths, catalog.workload(DEFAULT_WORKLOAD)
     if isinstance(stated, TraceLengths):
         return inference.lengths_from_trace(scenario.base_dir / stated.trace), catalog.workload(DEFAULT_WORKLOAD)

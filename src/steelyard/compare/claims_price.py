@@ -29,6 +29,7 @@ Values = npt.NDArray[np.float64]
 
 START, END = date(2023, 4, 1), date(2025, 12, 31)  # "2023 to 2025": from when each level has a price
 CONTROL = "same_model_control"  # level of the price history that follows models and tiers
+SAMPLES = 4_096  # requests of a preset: their median jumps where lengths pile up at a few values
 ABOUT = 2.0  # "about" = within this factor
 
 
@@ -40,8 +41,8 @@ class RequestPrices:
     blended_usd_per_token: Values  # [A], three input tokens to one output token
     median_usd: Mapping[str, Values]  # preset -> [A]
     share_in_range: Mapping[str, Values]  # preset -> [A], share of requests between the claim's bounds
-    lowest_usd: float  # of any request at any model
-    highest_usd: float
+    lowest_usd: float  # p1 of a preset's requests at the cheapest model
+    highest_usd: float  # p99 at the dearest; beyond it no length is published of some presets
     sources: tuple[str, ...]
 
 
@@ -52,11 +53,11 @@ def request_prices(low_usd: float, high_usd: float) -> RequestPrices:
     p_out = np.array([price.output_usd_per_token for price in prices])
     medians, shares, ends, sources = {}, {}, [], [price.input.source for price in prices]
     for name, workload in catalog.workloads().items():
-        lengths = inference.lengths_from_workload(workload)
+        lengths = inference.lengths_from_workload(workload, num_samples=SAMPLES)
         usd = p_in[:, None] * lengths.isl_tokens + p_out[:, None] * lengths.osl_tokens  # [A, S]
-        medians[name] = np.median(usd, axis=1)
+        low, medians[name], high = np.quantile(usd, [0.01, 0.5, 0.99], axis=1)
         shares[name] = ((usd >= low_usd) & (usd <= high_usd)).mean(axis=1)
-        ends += [float(usd.min()), float(usd.max())]
+        ends += [float(low.min()), float(high.max())]
         sources += [figure.source for figure in workload.figures.values()]
     return RequestPrices(
         refs=tuple(price.ref for price in prices),
@@ -84,8 +85,8 @@ def price_per_request() -> Claim:
     )
     numbers = [
         computed("share of models and presets with a median in the range", share, "ratio"),
-        computed("lowest price of a request", prices.lowest_usd, "usd"),
-        computed("highest price of a request", prices.highest_usd, "usd"),
+        computed("p1 of the cheapest requests", prices.lowest_usd, "usd"),
+        computed("p99 of the dearest requests", prices.highest_usd, "usd"),
     ]
     for name, usd in prices.median_usd.items():
         numbers += _extremes(name, usd, prices.refs)
@@ -97,8 +98,8 @@ def price_per_request() -> Claim:
         condition=f"prices of models (3:1 blend) by preset: {condition}" if verdict == HOLDS_IF else "",
         sentence=(
             f"At the list prices of {len(prices.refs)} API models, requests of the presets cost from "
-            f"{_usd(prices.lowest_usd)} to {_usd(prices.highest_usd)}; in {share:.0%} of the pairs of model and preset "
-            "the median request lies in the range."
+            f"{_usd(prices.lowest_usd)} to {_usd(prices.highest_usd)} (p1 at the cheapest to p99 at the dearest); in "
+            f"{share:.0%} of the pairs of model and preset the median request lies in the range."
         ),
         numbers=tuple(numbers),
         sources=prices.sources,

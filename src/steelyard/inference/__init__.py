@@ -4,6 +4,7 @@ from steelyard.inference.cold_start import ColdStart, cold_start
 from steelyard.inference.deployment import Deployment, deployment_for
 from steelyard.inference.engine import DEFAULT_ENGINE, Engine, engine_for
 from steelyard.inference.fleet import fleet_size, prefix_hit_ratio, replica_scaling
+from steelyard.inference.joint_shares import joint_shares
 from steelyard.inference.latency import Latency, latency_at, latency_of_users
 from steelyard.inference.lengths import lengths_from_stated, lengths_from_workload
 from steelyard.inference.memory import ServingMemory, memory
@@ -41,6 +42,7 @@ __all__ = [
     "deployments",
     "engine_for",
     "fleet_size",
+    "joint_shares",
     "latency_at",
     "latency_of_users",
     "least_devices",

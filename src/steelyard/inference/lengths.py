@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from steelyard import catalog
 from steelyard.errors import InputError
+from steelyard.inference.joint_shares import answer_shares
+from steelyard.records.joint_shares import JointShares
 from steelyard.records.workload import Lengths, Workload
 
 Samples = npt.NDArray[np.float64]
@@ -30,10 +32,11 @@ def lengths_from_workload(workload: Workload, *, num_samples: int = 512) -> Leng
 
     Each sample is the inverse of the preset's cumulative distribution at an evenly spread share of requests. Between
     two stated quantiles the logarithm of the length follows the normal score of the share, bent by one exponent so
-    that the mean is the stated one. Prompt and answer are paired by a Gaussian copula of the stated rank correlation.
+    that the mean is the stated one. Prompt and answer are paired by the preset's table of joint shares; where it has
+    none, by a Gaussian copula of its rank correlation. How they are paired changes neither's distribution.
 
     Args:
-        workload: Its quantiles, means and Spearman rank correlation.
+        workload: Its quantiles, means, and joint shares or Spearman rank correlation.
         num_samples: Samples S; the same ones every time.
 
     Returns:
@@ -48,12 +51,12 @@ def lengths_from_workload(workload: Workload, *, num_samples: int = 512) -> Leng
         >>> bool(abs(chat.mean_isl_tokens / 1155 - 1) < 0.02)
         True
     """
-    prompt_order, answer_order = _paired_orders(num_samples, workload.length_rank_correlation_ratio)
-    isl = _sample(workload.isl_quantile_tokens, workload.isl_mean_tokens, num_samples)
+    pairing = workload.length_rank_correlation_ratio if workload.joint_shares is None else workload.joint_shares
+    ranks = _answer_ranks(num_samples, pairing)
     osl = _sample(workload.osl_quantile_tokens, workload.osl_mean_tokens, num_samples)
     return Lengths(
-        isl_tokens=isl[prompt_order],
-        osl_tokens=osl[answer_order],
+        isl_tokens=_sample(workload.isl_quantile_tokens, workload.isl_mean_tokens, num_samples),
+        osl_tokens=osl[ranks],
         cached_input_ratio=workload.prefix_hit_ratio,
         label=workload.name,
         figures=workload.figures,
@@ -65,6 +68,7 @@ def lengths_from_stated(
     osl: Mapping[str, float],
     *,
     rank_correlation: float = 0.0,
+    joint_shares: JointShares | None = None,
     cached_input_ratio: float = 0.0,
     num_samples: int = 512,
 ) -> Lengths:
@@ -77,12 +81,13 @@ def lengths_from_stated(
         isl: Prompt tokens: `{"mean": 1155, "p50": 1020, "p90": 2735}`, or `{"fixed": 1024}` for one length.
         osl: Generated tokens, in the same form.
         rank_correlation: Spearman's, between the two, -1 to 1.
+        joint_shares: Which lengths go together, in more than a correlation; in its place.
         cached_input_ratio: Share of prompt tokens served from a prefix cache.
         num_samples: Samples S.
 
     Raises:
         InputError: An unknown key, a value that is not a positive finite number, falling percentiles, or a mean
-            outside of what the percentiles allow.
+            outside of what the percentiles allow, or a rank correlation beside joint shares.
 
     Example:
         >>> asked = lengths_from_stated({"mean": 1000}, {"p50": 100, "p90": 400})
@@ -95,27 +100,37 @@ def lengths_from_stated(
     ):
         if not low <= value <= 1.0:
             raise InputError(f"{name}: {value!r} is not between {low:g} and 1")
-    prompt_order, answer_order = _paired_orders(num_samples, rank_correlation)
+    if joint_shares is not None and rank_correlation:
+        raise InputError("rank_correlation: joint shares are stated, which say more; leave it out")
+    ranks = _answer_ranks(num_samples, rank_correlation if joint_shares is None else joint_shares)
     isl_tokens, isl_label = _sample_stated("isl", isl, num_samples)
     osl_tokens, osl_label = _sample_stated("osl", osl, num_samples)
     return Lengths(
-        isl_tokens=isl_tokens[prompt_order],
-        osl_tokens=osl_tokens[answer_order],
+        isl_tokens=isl_tokens,
+        osl_tokens=osl_tokens[ranks],
         cached_input_ratio=cached_input_ratio,
         label=f"stated: prompt {isl_label}; answer {osl_label}",
         figures={"length_log_sd_ratio": catalog.calibration("inference")["length_log_sd_ratio"]},
     )
 
 
-def _paired_orders(num_samples: int, spearman: float) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return, for each request, the rank of its prompt and of its answer: a Gaussian copula on an even grid."""
+def _answer_ranks(num_samples: int, pairing: float | JointShares) -> npt.NDArray[np.intp]:
+    """Return the rank of each request's answer, the requests in the order of their prompts.
+
+    Args:
+        num_samples: Requests.
+        pairing: The table of joint shares, or Spearman's rank correlation for a Gaussian copula.
+    """
     if not 2 <= num_samples <= 1_000_000:
         raise InputError(f"num_samples: {num_samples} is not between 2 and 1,000,000")
     share = _even(num_samples)
-    other = (np.arange(1, num_samples + 1) * _GOLDEN) % 1.0
-    pearson = 2.0 * math.sin(math.pi * spearman / 6.0)  # of the normal scores, for this rank correlation
-    scores = pearson * normal_score(share) + math.sqrt(max(0.0, 1.0 - pearson**2)) * normal_score(other)
-    return np.arange(num_samples), np.argsort(np.argsort(scores, kind="stable"), kind="stable")
+    other = np.asarray(np.arange(1, num_samples + 1) * _GOLDEN % 1.0, dtype=np.float64)
+    if isinstance(pairing, JointShares):
+        scores = answer_shares(pairing, share, other)
+    else:
+        pearson = 2.0 * math.sin(math.pi * pairing / 6.0)  # of the normal scores, for this rank correlation
+        scores = pearson * normal_score(share) + math.sqrt(max(0.0, 1.0 - pearson**2)) * normal_score(other)
+    return np.argsort(np.argsort(scores, kind="stable"), kind="stable")
 
 
 def _even(num_samples: int) -> Samples:

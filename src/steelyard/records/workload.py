@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from steelyard.records.figure import Figure
+from steelyard.records.joint_shares import JointShares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +49,9 @@ class Workload:
     """A preset of request lengths and arrivals, as read off a real trace.
 
     The quantiles map a share of requests (0 to 1) to tokens. `length_rank_correlation_ratio` is Spearman's, between
-    prompt and answer length; `peak_to_mean_ratio` is of the request rate; `prefix_hit_ratio` is the share of prompt
-    tokens that a large prefix cache serves (0 where the trace does not tell).
+    prompt and answer length; `joint_shares` says more of how the two go together, where it is known, and takes its
+    place; `peak_to_mean_ratio` is of the request rate; `prefix_hit_ratio` is the share of prompt tokens that a large
+    prefix cache serves (0 where the trace does not tell).
     """
 
     id: str
@@ -62,6 +64,7 @@ class Workload:
     request_rate_per_s: float
     arrival_cv_ratio: float
     peak_to_mean_ratio: float
+    joint_shares: JointShares | None = None
     prefix_hit_ratio: float = 0.0
     hourly_shape_ratio: tuple[float, ...] = ()  # 24 rates relative to their mean, or empty
     figures: Mapping[str, Figure] = field(default_factory=dict)
