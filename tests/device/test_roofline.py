@@ -11,7 +11,7 @@ from steelyard import device
 from steelyard.records.operator import Operator
 from steelyard.records.term import explain
 
-KINDS = ("gemm", "grouped_gemm", "attention", "scan", "elementwise", "embedding")
+KINDS = ("gemm", "grouped_gemm", "attention", "scan", "elementwise", "dispatch", "embedding")
 sizes = st.floats(1, 1e5)
 amounts = st.floats(0, 1e15)
 quick = settings(max_examples=50, deadline=None)
@@ -210,3 +210,11 @@ def test_two_batches_of_attention_too(batch, new, context):
         return float(device.operator_time(op, one))
 
     assert spent(batch) <= spent(2 * batch) <= 2 * spent(batch) * (1 + 1e-12)
+
+
+def test_tokens_on_their_way_to_experts_move_at_a_rate_of_their_own(make_device):
+    def took(kind):  # 4 GB at 4 TB/s
+        op = Operator(name="x", kind=kind, place="layer", count=1, flop=0.0, weight_bytes=0.0, activation_bytes=4e9)
+        return device.operator_time(op, make_device(dispatch_memory_ratio=0.5))
+
+    assert (took("elementwise"), took("dispatch")) == pytest.approx((1e-3, 2e-3))

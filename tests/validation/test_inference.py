@@ -14,9 +14,9 @@ from steelyard.validation.inference_predict import serving
 from steelyard.validation.operators_points import generation, kernels
 
 # Median errors over families with the shipped parameters, and how many rows are predicted. They may improve.
-RATCHET = {"throughput": 0.17, "tpot": 0.15, "ttft": 0.25, "energy": 0.21}
+RATCHET = {"throughput": 0.17, "tpot": 0.15, "ttft": 0.22, "energy": 0.21}
 PREDICTED_RATIO = 0.95
-ORDERED_RATIO = 0.86  # of pairs of layouts that measurements tell apart
+ORDERED_RATIO = 0.88  # of pairs of layouts that measurements tell apart
 
 
 @pytest.fixture(scope="module")

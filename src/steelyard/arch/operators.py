@@ -10,7 +10,7 @@ from steelyard.arch.dtypes import dtype_bytes, wide
 from steelyard.arch.formats import Formats
 from steelyard.arch.parts import Core, Linear, Traffic, Work, share
 from steelyard.arch.spec import Model
-from steelyard.records.operator import Operator
+from steelyard.records.operator import Operator, OperatorKind
 from steelyard.units import Array
 
 ELEMENT_BYTES = 2.0
@@ -111,14 +111,18 @@ def mixing(one: Pass, core: Core, work: Work, count: int) -> Operator:
 
 
 def elementwise(one: Pass, traffic: Traffic, count: int) -> Operator:
-    """Return the operator of the norms, additions, positions and activation functions of a layer."""
+    """Return the operator of the norms, additions, positions and activation functions of a layer.
+
+    Where tokens are routed: of their ways to the experts and back, and of the activation functions between.
+    """
     if traffic.top_k:
         rows = one.routed_tokens * (one.imbalance_ratio * traffic.top_k / one.ep)
         elements = traffic.residual + share(traffic.sharded, one.expert_tp)
     else:
         rows = one.rows
         elements = traffic.residual / one.residual_ranks + share(traffic.sharded, one.tp)
-    return _traffic(one, traffic.name, rows * (elements * ELEMENT_BYTES), count)
+    kind: OperatorKind = "dispatch" if traffic.top_k else "elementwise"
+    return _traffic(one, traffic.name, rows * (elements * ELEMENT_BYTES), count, kind)
 
 
 def embedding(one: Pass, model: Model) -> Operator:
@@ -156,10 +160,10 @@ def head(one: Pass, model: Model, rows: Array) -> tuple[Operator, Operator]:
     return logits, _traffic(one, "head.elementwise", normed + rows * (n * ELEMENT_BYTES), 1)
 
 
-def _traffic(one: Pass, name: str, moved_bytes: Array, count: int) -> Operator:
+def _traffic(one: Pass, name: str, moved_bytes: Array, count: int, kind: OperatorKind = "elementwise") -> Operator:
     return Operator(
         name=name,
-        kind="elementwise",
+        kind=kind,
         place="head" if name.startswith("head") else "layer",
         count=count,
         flop=0.0,

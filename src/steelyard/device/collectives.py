@@ -111,23 +111,24 @@ def collective_time_over(
 def fused_all_reduce_time(payload_bytes: Array, ranks: Array, links: Links, reached: Efficiency) -> Array:
     """Return the time of an all-reduce as serving engines write it themselves, within a scale-up domain [s].
 
-    t = min(L + (n - 1) T, 2 L + 2 (n - 1)/n T), T = payload / bandwidth, L = latency (1 + log2 n) / 2: every rank reads
-    all others' messages at once (small ones), or reduces its share and then gathers the others' (larger ones), each in
-    one kernel, which waits for the last of the ranks.
+    t = min(L + (n - 1) T, 2 L + 2 (n - 1)/n T), T = payload / bandwidth: every rank reads all others' messages at once
+    (small ones), or reduces its share and then gathers the others' (larger ones), each in one kernel, whose ranks wait
+    for each other L long, however many they are. Messages beyond the buffers of these kernels go to the library.
 
     Returns:
-        Seconds; 0 for one rank, infinity where the ranks do not share a scale-up domain.
+        Seconds; 0 for one rank, infinity where the ranks do not share a scale-up domain or the message is too large.
 
     Source:
-        vLLM `csrc/custom_all_reduce.cuh` and TensorRT-LLM `customAllReduceKernels` (one-shot and two-shot kernels).
+        vLLM `csrc/custom_all_reduce.cuh` and TensorRT-LLM `customAllReduceKernels` (one-shot and two-shot kernels);
+        their buffers: vLLM `custom_all_reduce.py` (`max_size`), TensorRT-LLM `customAllReduceUtils.h`.
     """
     ranks = np.maximum(np.asarray(ranks, dtype=np.float64), 1.0)
     peak = np.asarray(links.scale_up_bytes_per_s, dtype=np.float64)
     within = (peak > 0) & (ranks <= np.asarray(links.scale_up_devices))
-    once = payload_bytes / (np.where(within, peak, 1.0) * reached.link_ratio)
-    latency = reached.fused_latency_s * (1.0 + np.log2(ranks)) / 2.0
-    one_shot = latency + (ranks - 1.0) * once
-    two_shot = 2.0 * latency + 2.0 * (ranks - 1.0) / ranks * once
+    within = within & (np.asarray(payload_bytes) <= np.asarray(reached.fused_most_bytes))
+    once = payload_bytes / (np.where(within, peak, 1.0) * reached.fused_link_ratio)
+    one_shot = reached.fused_latency_s + (ranks - 1.0) * once
+    two_shot = 2.0 * reached.fused_latency_s + 2.0 * (ranks - 1.0) / ranks * once
     result: Array = np.where(ranks <= 1.0, 0.0, np.where(within, np.minimum(one_shot, two_shot), np.inf))
     return result
 

@@ -31,6 +31,7 @@ class Efficiency:
     dot_product_ratio: Array  # of the vector rate, by kernels of few rows, which have no tiles to fill
     grouped_matmul_ratio: Array  # times this for the experts of a mixture
     grouped_memory_ratio: Array  # of `memory_ratio`, by the weights of experts
+    dispatch_memory_ratio: Array  # of `memory_ratio`, by tokens on their way to experts and back
     expanded_ratio: Array  # of either rate, where weights are widened to a format that the device has
     attention_ratio: Array  # of the dense rate, by the two products of attention
     attention_flop_per_byte: Array  # vector work (softmax, rescaling) per byte of queries, keys, values, outputs
@@ -42,7 +43,9 @@ class Efficiency:
     attention_kernels_count: Array  # an attention operator is several kernels: write cache, split, combine
     link_ratio: Array  # of the scale-up bandwidth
     link_latency_s: Array  # per step of a collective
-    fused_latency_s: Array  # per step of an all-reduce kernel of a serving engine
+    fused_link_ratio: Array  # of the scale-up bandwidth, by the all-reduce kernels of serving engines
+    fused_latency_s: Array  # each time that the ranks of such a kernel wait for each other
+    fused_most_bytes: Array  # the largest message that engines reduce by their own kernels
     pcie_link_ratio: Array  # of the PCIe bandwidth, where devices share only that
     pcie_link_latency_s: Array
     scale_out_link_ratio: Array  # of the NIC share

@@ -97,7 +97,10 @@ def time_at(op: Operator, rates: Rates, reached: Efficiency) -> Array:
         weight_ratio = weight_ratio * reached.expanded_ratio**rates.expanded
     if op.kind == "grouped_gemm":
         weight_ratio = weight_ratio * reached.grouped_memory_ratio
-    memory = op.weight_bytes / weight_ratio + op.activation_bytes / reached.memory_ratio
+    activation_ratio = reached.memory_ratio
+    if op.kind == "dispatch":
+        activation_ratio = activation_ratio * reached.dispatch_memory_ratio
+    memory = op.weight_bytes / weight_ratio + op.activation_bytes / activation_ratio
     memory = (memory + op.cache_bytes / reached.cache_memory_ratio) / rates.hbm_bytes_per_s
     return power_sum(_compute_time(op, rates, reached), memory, reached.overlap_exponent_ratio)
 

@@ -71,8 +71,8 @@ CALIBRATED = (
 
 
 IN_ENGINE = (
-    "grouped_matmul_ratio", "grouped_memory_ratio", "expanded_ratio", "cache_memory_ratio", "kernel_launch_s",
-    "fused_latency_s", "active_power_ratio", "compute_power_ratio",
+    "grouped_matmul_ratio", "grouped_memory_ratio", "dispatch_memory_ratio", "expanded_ratio", "cache_memory_ratio",
+    "kernel_launch_s", "fused_latency_s", "active_power_ratio", "compute_power_ratio",
 )  # fmt: skip
 """Figures of a device's efficiency that serving measurements tell better than kernels timed alone."""
 

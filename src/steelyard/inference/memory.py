@@ -134,7 +134,9 @@ def _activation_bytes(model: arch.Model, deployment: Deployment, engine: Engine)
         model, batch=tokens, new_tokens=1.0, tp=deployment.tp, ep=deployment.ep, weight_dtype=deployment.weight_dtype
     )
     widest = max(
-        float(np.max(op.activation_bytes)) for op in operators if op.place == "layer" and op.kind != "elementwise"
+        float(np.max(op.activation_bytes))
+        for op in operators
+        if op.place == "layer" and op.kind not in ("elementwise", "dispatch")
     )
     logits = float(np.max(engine.max_sequences)) / deployment.dp * model.vocab * _LOGIT_BYTES / deployment.tp
     return widest + tokens * model.hidden * arch.dtype_bytes("bf16") + logits

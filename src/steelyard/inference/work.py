@@ -140,7 +140,7 @@ def _with_locality(op: Operator, model: arch.Model, ep: Array, tokens: Array, sp
 
 
 def _of_experts(op: Operator) -> bool:
-    return op.kind == "grouped_gemm" or op.name == "moe.dispatch_combine"
+    return op.kind in ("grouped_gemm", "dispatch")
 
 
 def _forward(

@@ -7,7 +7,7 @@ from typing import Literal
 
 from steelyard.units import Array
 
-OperatorKind = Literal["gemm", "grouped_gemm", "attention", "scan", "elementwise", "embedding"]
+OperatorKind = Literal["gemm", "grouped_gemm", "attention", "scan", "elementwise", "dispatch", "embedding"]
 Place = Literal["embedding", "layer", "head"]
 
 

@@ -111,7 +111,7 @@ def forward_backward(
 
 
 def _recomputed(op: Operator, modules: tuple[str, ...]) -> bool:
-    if op.kind == "elementwise":
+    if op.kind in ("elementwise", "dispatch"):
         return not {*modules}.isdisjoint(_ELEMENTWISE)
     return op.name.startswith(tuple(start for name in modules for start in _OPERATORS.get(name, ())))
 

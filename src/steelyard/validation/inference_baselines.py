@@ -15,9 +15,10 @@ from steelyard.validation.points import Vector
 
 _PERFECT = {  # printed rates, nothing beside them
     "matmul_ratio": 1.0, "narrow_matmul_ratio": 1.0, "matmul_pad_count": 1e-9, "grouped_matmul_ratio": 1.0,
-    "grouped_memory_ratio": 1.0, "expanded_ratio": 1.0, "attention_ratio": 1.0, "attention_flop_per_byte": 1e-9,
-    "memory_ratio": 1.0, "cache_memory_ratio": 1.0, "kernel_launch_s": 1e-12, "link_ratio": 1.0,
-    "link_latency_s": 1e-12, "fused_latency_s": 1e-12, "pcie_link_ratio": 1.0, "pcie_link_latency_s": 1e-12,
+    "grouped_memory_ratio": 1.0, "dispatch_memory_ratio": 1.0, "expanded_ratio": 1.0, "attention_ratio": 1.0,
+    "attention_flop_per_byte": 1e-9, "memory_ratio": 1.0, "cache_memory_ratio": 1.0, "kernel_launch_s": 1e-12,
+    "link_ratio": 1.0, "link_latency_s": 1e-12, "fused_link_ratio": 1.0, "fused_latency_s": 1e-12,
+    "pcie_link_ratio": 1.0, "pcie_link_latency_s": 1e-12,
     "scale_out_link_ratio": 1.0, "scale_out_latency_s": 1e-12, "active_power_ratio": 1.0, "compute_power_ratio": 1e-9,
     "time_ratio": 1.0, "step_overhead_s": 1e-12, "sequence_overhead_s": 1e-12, "prompt_overhead_s": 1e-12,
     "stream_token_s": 1e-12, "request_overhead_s": 1e-12, "admission_steps": 1e-9, "expert_skew_ratio": 1e-9,
