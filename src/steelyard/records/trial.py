@@ -35,6 +35,7 @@ class ServingTrial:
     users: int
     isl_tokens: float  # as the server counted them
     osl_tokens: float
+    length_spread_ratio: float = 0.0  # of answers around their mean; 0 where all are alike
     metrics: ServingMetrics
 
 

@@ -34,7 +34,8 @@ _TRAINING = (
 )
 _SERVING = (
     Parameter(name="matmul_ratio", value=0.5, log_sd_ratio=0.7, low=0.01, high=1.0),
-    Parameter(name="matmul_pad_count", value=1.0, log_sd_ratio=1.0, low=0.01, high=64.0),
+    Parameter(name="matmul_pad_count", value=8.0, log_sd_ratio=1.0, low=0.01, high=64.0),
+    Parameter(name="dot_product_ratio", value=0.2, log_sd_ratio=1.5, low=0.01, high=1.0),
     Parameter(name="memory_ratio", value=0.9, log_sd_ratio=0.2, low=0.1, high=1.0),
     Parameter(name="step_overhead_s", value=5e-4, log_sd_ratio=1.5),
     Parameter(name="sequence_overhead_s", value=3e-5, log_sd_ratio=1.5),
@@ -42,8 +43,8 @@ _SERVING = (
     Parameter(name="prompt_overhead_s", value=1e-3, log_sd_ratio=1.5),
     Parameter(name="request_overhead_s", value=3e-3, log_sd_ratio=1.0),
 )
-_OF_DEVICE = ("matmul_ratio", "matmul_pad_count", "memory_ratio")
-_AT_MOST_1 = ("matmul_ratio", "memory_ratio")
+_OF_DEVICE = ("matmul_ratio", "matmul_pad_count", "dot_product_ratio", "memory_ratio")
+_AT_MOST_1 = ("matmul_ratio", "dot_product_ratio", "memory_ratio")
 # The rates are those of this very library, at the clocks of long work, on one machine; the cores that compute reduce
 # the gradients too.
 _ALIKE = {

@@ -113,6 +113,7 @@ def predicted_load(
     engine: str = "llama.cpp",
     slots: int | None = None,
     weight_dtype: str | None = "fp16",
+    length_spread_ratio: float = 0.0,
 ) -> inference.UnderLoad:
     """Return what one replica is predicted to give to a load, its fields with draws [D].
 
@@ -125,6 +126,7 @@ def predicted_load(
         engine: As the catalogue names it.
         slots: Requests that it runs at once; the engine's own limit when None.
         weight_dtype: Of the weights; as stored when None.
+        length_spread_ratio: Of lengths around their means; 0 where all requests are alike.
 
     Raises:
         DoesNotFitError: The model does not fit the device.
@@ -137,6 +139,7 @@ def predicted_load(
     time = _DRAWS.factor("serving_time", catalog.calibration("inference")["dense_time_residual_sigma"].value)
     return inference.under_load(
         model, on, inference.deployment_for(model, 1, weight_dtype=weight_dtype), isl_tokens=isl_tokens,
-        osl_tokens=osl_tokens, users=users, request_rate_per_s=request_rate_per_s, length_spread_ratio=0.0,
+        osl_tokens=osl_tokens, users=users, request_rate_per_s=request_rate_per_s,
+        length_spread_ratio=length_spread_ratio,
         engine=rules, time_ratio=np.ravel(time),
     )  # fmt: skip

@@ -71,7 +71,7 @@ class MeasuredComparison:
     def _load(self, run: ServingTrial) -> inference.UnderLoad:
         return predicted_load(
             self.model, SHARED if run.replicas > 1 else CORE, isl_tokens=run.isl_tokens, osl_tokens=run.osl_tokens,
-            users=run.users / run.replicas, slots=run.slots,
+            users=run.users / run.replicas, slots=run.slots, length_spread_ratio=run.length_spread_ratio,
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class TrialPlan:
     vocabulary: int = 1024
     sequence_tokens: int = 128
     batch: int = 16  # sequences of a step, in one pass
-    train_s: float = 100.0  # of the model that is kept, checks of it apart
+    train_s: float = 180.0  # of the model that is kept, checks of it apart
     train_steps: int = 10**6  # at most
     scaling_s: float = 10.0  # of each of the runs that are compared, about
     load_s: float = 10.0  # of each load

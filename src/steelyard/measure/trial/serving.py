@@ -24,6 +24,7 @@ from steelyard.records.workload import Lengths
 from steelyard.runtime.own_process import Running, running
 
 _ANSWER_TOKENS = 48
+_OSL_RATIOS = np.array([0.5, 1.0, 1.5])  # answers alike would end together and send their users back together
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,9 @@ def served(plan: TrialPlan, model: Path, replicas: int) -> Iterator[Address]:
 
 def measure_users(plan: TrialPlan, endpoint: Endpoint, replicas: int, users: int) -> ServingTrial:
     """Return what so many users see who each send the next request when the last is answered."""
-    lengths = Lengths(isl_tokens=np.array([float(plan.isl_tokens)]), osl_tokens=np.array([float(plan.osl_tokens)]))
+    lengths = Lengths(
+        isl_tokens=np.full(len(_OSL_RATIOS), float(plan.isl_tokens)), osl_tokens=plan.osl_tokens * _OSL_RATIOS
+    )
     load = closed_plan(lengths, users, num_requests=100_000, duration_s=plan.load_s)
     events = measure_load(endpoint, load)
     answered = np.array([not error for error in events.error])
@@ -67,6 +70,7 @@ def measure_users(plan: TrialPlan, endpoint: Endpoint, replicas: int, users: int
         users=users,
         isl_tokens=float(np.mean(events.isl_tokens[answered])),
         osl_tokens=float(np.mean(events.osl_tokens[answered])),
+        length_spread_ratio=float(np.std(_OSL_RATIOS)),
         metrics=serving_metrics(events),
     )
 
