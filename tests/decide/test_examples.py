@@ -19,7 +19,7 @@ QUICK = ("startup-chat", "education-100m", "batch-classification")  # the others
 
 
 def decided(name):
-    return decide(load_scenario(ROOT / "examples" / f"{name}.yaml"), draws=200)
+    return decide(load_scenario(ROOT / "examples" / f"{name}.yaml"))
 
 
 @pytest.mark.parametrize(

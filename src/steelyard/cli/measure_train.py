@@ -76,4 +76,4 @@ def _asked(run: TrainingMeasures, folder: Path, names: tuple[str, ...], task_fol
     if not names:
         raise InputError("--task-folder holds files of tasks; name those to ask with --task")
     tasks = Tasks(names=names, folder=None if task_folder is None else Path(task_folder).expanduser())
-    return dataclasses.replace(run, accuracy_ratio={**run.accuracy_ratio, **tasks.accuracy(folder / MODEL)})
+    return dataclasses.replace(run, accuracy_ratio={**run.accuracy_ratio, **tasks.accuracy(folder.joinpath(MODEL))})
