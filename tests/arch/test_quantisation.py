@@ -115,6 +115,14 @@ def test_a_name_that_is_not_known_is_refused():
             load(DENSE, {"quant_method": "fp8", key: ["a.strange.module"]})
 
 
+@pytest.mark.parametrize("ignored", [True, "lm_head", [1]])
+def test_exclusions_that_are_no_list_of_names_are_refused_beside_a_list_of_layers_too(ignored):
+    mixed = {"quant_algo": "MIXED_PRECISION", "quantized_layers": {"lm_head": {"quant_algo": "FP8"}}}
+    for quantisation in ({"quant_method": "fp8"}, {"quant_method": "modelopt", **mixed}):
+        with pytest.raises(InputError, match=r"quantization_config\.ignore is .*a list of names of modules"):
+            load(DENSE, quantisation | {"ignore": ignored})
+
+
 @pytest.mark.skipif(not SHARED.exists(), reason="no collection of configurations here")
 @pytest.mark.parametrize(
     ("name", "gigabytes"),

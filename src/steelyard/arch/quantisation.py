@@ -81,7 +81,7 @@ def quantised(model: Model, config: Mapping[str, Any], where: str) -> Quantised:
     matrices = list(_matrices(model))
     plan = _plan(model, config, frozenset(linear.name for linear, _ in matrices), where)
     stored, most = _stored(matrices, plan, model.base_dtype)
-    kept = [module for module in _kept(config)[1] if isinstance(module, str)]
+    _, kept = _kept(config, where)
     return Quantised(
         weight_dtype=most or model.base_dtype,
         stored=stored,
@@ -159,9 +159,7 @@ def _matrices(model: Model) -> Iterator[tuple[Linear, int]]:
 def _plan(model: Model, config: Mapping[str, Any], names: frozenset[str], where: str) -> _Plan:
     beside = any({Mlp, Moe} <= {type(block) for block in layer.blocks} for layer, _ in model.layers)
 
-    def find(key: str, modules: Any) -> dict[str, set[int]]:
-        if not isinstance(modules, (list, tuple)) or not all(isinstance(one, str) for one in modules):
-            refuse(where, key, modules, "a list of names of modules")
+    def find(key: str, modules: Sequence[str]) -> dict[str, set[int]]:
         found, unknown = layers_of(modules, names, beside=beside, num_layers=model.num_layers)
         if unknown is not None:
             refuse(where, key, unknown, "names of attention, mlp, experts, routers, norms, embeddings or layers")
@@ -176,13 +174,16 @@ def _plan(model: Model, config: Mapping[str, Any], names: frozenset[str], where:
     if method == "mlx":
         plan.wide = find("quantization", [module for module, one in config.items() if one is False])
     elif not mixed:  # beside a list of layers, exclusions say nothing new
-        plan.wide = find(*_kept(config))
+        plan.wide = find(*_kept(config, where))
     return plan
 
 
-def _kept(config: Mapping[str, Any]) -> tuple[str, Any]:
+def _kept(config: Mapping[str, Any], where: str) -> tuple[str, Sequence[str]]:
     """Return the key that lists the modules left as they were, and its list."""
-    return next(((key, config[key]) for key in _KEPT_KEYS if config.get(key)), ("ignore", []))
+    key, modules = next(((key, config[key]) for key in _KEPT_KEYS if config.get(key)), ("ignore", []))
+    if not isinstance(modules, (list, tuple)) or not all(isinstance(one, str) for one in modules):
+        refuse(where, key, modules, "a list of names of modules")
+    return key, modules
 
 
 def _method(config: Mapping[str, Any]) -> Any:
