@@ -87,8 +87,10 @@ def machine_calibration(probes: Sequence[Probe], day: date) -> dict[str, str]:
         for load in probe.serving:
             record = machine_record(processes=load.replicas, threads=load.threads)
             loads.setdefault(record or "", []).append((model, load))
-    held = {"framework_bytes": max(float(np.median(programs_bytes)), 0.0)} if programs_bytes else {}
-    served = {record: _fit_serving(record, found, held) for record, found in loads.items() if record}
+    served = {record: _fit_serving(record, found) for record, found in loads.items() if record}
+    if programs_bytes:
+        held = {"framework_bytes": max(float(np.median(programs_bytes)), 0.0)}
+        served = {record: dataclasses.replace(one, alike={**one.alike, **held}) for record, one in served.items()}
     if "this-machine-core" in served:  # one replica has one thread in a probe: more of them share the work the same way
         served.setdefault("this-machine", dataclasses.replace(served["this-machine-core"], record="this-machine"))
     return {
@@ -135,7 +137,7 @@ def _predicted(
     )  # fmt: skip
 
 
-def _fit_serving(record: str, loads: Sequence[tuple[arch.Model, ServingTrial]], held: Mapping[str, float]) -> _Fit:
+def _fit_serving(record: str, loads: Sequence[tuple[arch.Model, ServingTrial]]) -> _Fit:
     on = device.expanding_where_faster(device.load(record))
     plain: dict[str, Any] = {name: value for name, value in _PLAIN.items() if name != "vendor_time_ratio"}
     engine = dataclasses.replace(engine_for(on, "llama.cpp"), **plain)
@@ -153,7 +155,7 @@ def _fit_serving(record: str, loads: Sequence[tuple[arch.Model, ServingTrial]], 
     measured = np.log([seen for _, seen in points])
     found = fit(predict, _SERVING, measured, np.ones(len(points)), log_scale=_LOG_SCALE)
     kernels = {name: float(getattr(on.efficiency, name)) for name in IN_ENGINE if name not in _OF_DEVICE}
-    return _Fit(record, found, _PLAIN | kernels | dict(held))
+    return _Fit(record, found, _PLAIN | kernels)
 
 
 def _points(model: arch.Model, load: ServingTrial) -> list[tuple[Callable[[device.Device, Engine], float], float]]:

@@ -140,6 +140,5 @@ def predicted_load(
     return inference.under_load(
         model, on, inference.deployment_for(model, 1, weight_dtype=weight_dtype), isl_tokens=isl_tokens,
         osl_tokens=osl_tokens, users=users, request_rate_per_s=request_rate_per_s,
-        length_spread_ratio=length_spread_ratio,
-        engine=rules, time_ratio=np.ravel(time),
+        length_spread_ratio=length_spread_ratio, engine=rules, time_ratio=np.ravel(time),
     )  # fmt: skip
