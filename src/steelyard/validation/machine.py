@@ -37,14 +37,17 @@ _SERVING = (
     Parameter(name="matmul_pad_count", value=8.0, log_sd_ratio=1.0, low=0.01, high=64.0),
     Parameter(name="dot_product_ratio", value=0.2, log_sd_ratio=1.5, low=0.01, high=1.0),
     Parameter(name="memory_ratio", value=0.9, log_sd_ratio=0.2, low=0.1, high=1.0),
+    Parameter(name="attention_ratio", value=0.15, log_sd_ratio=0.7, low=0.005, high=1.0),
+    Parameter(name="kernel_launch_s", value=5e-7, log_sd_ratio=1.0),
     Parameter(name="step_overhead_s", value=5e-4, log_sd_ratio=1.5),
-    Parameter(name="sequence_overhead_s", value=3e-5, log_sd_ratio=1.5),
-    Parameter(name="stream_token_s", value=1.5e-4, log_sd_ratio=1.5),
+    Parameter(name="sequence_overhead_s", value=1e-4, log_sd_ratio=1.5),
     Parameter(name="prompt_overhead_s", value=1e-3, log_sd_ratio=1.5),
     Parameter(name="request_overhead_s", value=3e-3, log_sd_ratio=1.0),
 )
-_OF_DEVICE = ("matmul_ratio", "matmul_pad_count", "dot_product_ratio", "memory_ratio")
-_AT_MOST_1 = ("matmul_ratio", "dot_product_ratio", "memory_ratio")
+_OF_DEVICE = (
+    "matmul_ratio", "matmul_pad_count", "dot_product_ratio", "memory_ratio", "attention_ratio", "kernel_launch_s",
+)  # fmt: skip
+_AT_MOST_1 = ("matmul_ratio", "dot_product_ratio", "memory_ratio", "attention_ratio")
 # The rates are those of this very library, at the clocks of long work, on one machine; the cores that compute reduce
 # the gradients too.
 _ALIKE = {
@@ -52,7 +55,8 @@ _ALIKE = {
     "throttle_exponent_ratio": 0.0, "straggler_ratio": 0.0, "dp_overlap_ratio": 0.0,
 }  # fmt: skip
 _SERVED = Deployment(weight_dtype="fp16", kv_dtype="fp16", compute_dtype="fp16")  # as probes are
-_PLAIN = {"time_ratio": 1.0, "vendor_time_ratio": 1.0, "admission_steps": 0.0}
+# The cores that compute send the tokens too: a server's work for them is part of the step, not beside it.
+_PLAIN = {"time_ratio": 1.0, "vendor_time_ratio": 1.0, "admission_steps": 0.0, "stream_token_s": 0.0}
 
 
 @dataclass(frozen=True, slots=True)

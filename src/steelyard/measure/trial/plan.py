@@ -27,7 +27,7 @@ class TrialPlan:
     slots: int = 8
     isl_tokens: int = 64
     osl_tokens: int = 64
-    prompt: str = "def "
+    prompt: str = "    def"  # no space after it: words carry the space before them
     cores: int = field(default_factory=_cores)
     questions: int = 200  # asked of the model that is kept
     timeout_s: float = 600.0  # of one command

@@ -14,6 +14,7 @@ from steelyard.records.trial import ServingTrial, Trial
 from steelyard.runtime.own_process import ended_by_signal
 
 SATURATED_USERS = 2  # a place
+_TEMPERATURE = 0.4  # the likeliest words of a model so small soon go round in circles
 
 
 def run_trial(plan: TrialPlan, folder: Path, told: Callable[[str], None]) -> tuple[Trial, TrainingMeasures]:
@@ -37,7 +38,8 @@ def run_trial(plan: TrialPlan, folder: Path, told: Callable[[str], None]) -> tup
         told("serving it on one replica")
         serving: dict[str, ServingTrial] = {}
         with served(plan, kept / "model", 1) as address:
-            answer, started_s = ask(address.endpoint, plan.prompt), address.started_s
+            answer = ask(address.endpoint, plan.prompt, temperature=_TEMPERATURE)
+            started_s = address.started_s
             for name, users in (("alone", 1), ("batch", plan.slots), ("one", SATURATED_USERS * plan.slots)):
                 serving[name] = measure_users(plan, address.endpoint, 1, users)
             held = address.process.resident_bytes()
