@@ -77,9 +77,10 @@ def measure_users(plan: TrialPlan, endpoint: Endpoint, replicas: int, users: int
 
 def ask(endpoint: Endpoint, prompt: str, *, temperature: float = 0.0) -> str:
     """Return the likeliest answer to a prompt; warmer, one drawn by a fixed seed."""
+    drawn = {"temperature": temperature, "seed": 0}
 
     async def asked() -> str:
-        body = {"model": endpoint.model, "prompt": prompt, "max_tokens": _ANSWER_TOKENS, "temperature": temperature, "seed": 0}
+        body = {"model": endpoint.model, "prompt": prompt, "max_tokens": _ANSWER_TOKENS} | drawn
         async with (
             aiohttp.ClientSession() as session,
             session.post(endpoint.target, data=json.dumps(body), headers={"content-type": "application/json"}) as got,
