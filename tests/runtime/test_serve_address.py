@@ -158,6 +158,8 @@ def _alive(process: int) -> bool:
         (["--engine", "sleep", "--autoscale", "3:2"], 2, "least <= most"),
         (["--engine", "sleep", "--autoscale", "1:2", "--target-requests", "0"], 2, "target_requests must be above 0"),
         (["--engine", "sleep", "--gpus", "1"], 2, "give --ray"),
+        (["--engine", "sleep", "--option", "tfft=1s"], 2, "nearest: ttft"),
+        (["--engine", "sleep", "--option", "ttft=1kg"], 2, "option ttft of sleep"),
         ([], 2, "GGUF"),
     ],
 )

@@ -23,12 +23,13 @@ from steelyard.records.serving import Autoscaling, Routing
 from steelyard.runtime.cluster import Resources, cpus_of_worker, joined, nodes_of
 from steelyard.runtime.serve.door import Door
 from steelyard.runtime.serve.engine_process import EngineProcess, RunningEngine
+from steelyard.runtime.serve.engines import engine
 from steelyard.runtime.serve.fleet import Fleet
 from steelyard.runtime.serve.keeper import Keeper
 from steelyard.runtime.serve.limits import Limits
 from steelyard.runtime.serve.pool import Pool
 from steelyard.runtime.serve.routing import Replica, policy
-from steelyard.runtime.serve.spec import ReplicaSpec
+from steelyard.runtime.serve.spec import ReplicaSpec, options_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +56,12 @@ class Service:
         """Refuse what must not be served.
 
         Raises:
-            InputError: No replicas, GPUs of no cluster, or an address that others can reach without an API key.
+            InputError: No replicas, an option that the engine does not have, GPUs of no cluster, or an address that
+                others can reach without an API key.
         """
         if not 1 <= self.replicas <= self.most_replicas <= 256:
             raise InputError(f"replicas: {self.most_replicas} is not between 1 and 256")
+        options_of(self.spec, engine(self.spec.engine).OPTIONS)
         if self.spec.gpus and not self.ray:
             raise InputError("gpus: they are reserved on a Ray cluster; give --ray, or leave --gpus out")
         if not _is_loopback(self.host) and not self.api_key:

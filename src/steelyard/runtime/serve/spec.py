@@ -8,9 +8,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from steelyard.errors import InputError, unknown
+
+Reads = Callable[[str], Any]
+"""Turns the text of an option into what an engine takes; ValueError where it cannot."""
 
 KEY_VARIABLE = "STEELYARD_REPLICA_KEY"
 
@@ -38,6 +43,30 @@ class ReplicaSpec:
     def to_json(self) -> str:
         """Return all but the key."""
         return json.dumps(dataclasses.asdict(dataclasses.replace(self, key="")))
+
+
+def options_of(spec: ReplicaSpec, known: Mapping[str, Reads] | None) -> dict[str, Any]:
+    """Return the options of an engine as it takes them.
+
+    Args:
+        spec: Its options are text.
+        known: All that the engine has, and how each is read; None where it reads them itself.
+
+    Raises:
+        InputError: An unknown option, or one that cannot be read.
+    """
+    if known is None:
+        return dict(spec.options)
+    taken: dict[str, Any] = {}
+    for name, text in spec.options.items():
+        if name not in known:
+            none = f"option {name!r}: {spec.engine} has none"
+            raise InputError(unknown(f"option of {spec.engine}", name, known) if known else none)
+        try:
+            taken[name] = known[name](text)
+        except ValueError:
+            raise InputError(f"option {name} of {spec.engine}: {text!r} cannot be read") from None
+    return taken
 
 
 def module_command(module: str, spec: ReplicaSpec) -> list[str]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
 from steelyard.errors import InputError, UnknownError, unknown
-from steelyard.runtime.serve.spec import ReplicaSpec
+from steelyard.runtime.serve.spec import Reads, ReplicaSpec
 
 ENGINES = ("vllm", "llamacpp", "transformers", "sleep")  # in the order in which they are tried
 
 
 class Engine(Protocol):
     """What a module of this folder offers."""
+
+    @property
+    def OPTIONS(self) -> Mapping[str, Reads] | None:
+        """Options that it alone has, as for `options_of`."""
 
     def refuse(self, model: str) -> str:
         """Return why this engine cannot serve a model here (what it is, what is not installed), or nothing."""

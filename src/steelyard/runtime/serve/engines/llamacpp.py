@@ -9,9 +9,10 @@ from pathlib import Path
 
 from steelyard.runtime.serve.convert import convertible, gguf_of
 from steelyard.runtime.serve.engines import is_model_folder
-from steelyard.runtime.serve.spec import ReplicaSpec, from_command_line, module_command
+from steelyard.runtime.serve.spec import ReplicaSpec, from_command_line, module_command, options_of
 
 MODULE = "steelyard.runtime.serve.engines.llamacpp"
+OPTIONS = dict.fromkeys(("cache_ram_mib", "n_batch", "n_cache_reuse", "n_gpu_layers", "n_ubatch"), int)
 
 
 def refuse(model: str) -> str:
@@ -50,6 +51,9 @@ def main() -> None:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = spec.threads
     params.n_predict = -1
     params.verbosity = 0
+    params.cache_ram_mib = 0  # its 8 GiB of prompts beyond the slots would be memory that nobody has planned
+    for name, value in options_of(spec, OPTIONS).items():
+        setattr(params, name, value)
     server = xllamacpp.Server(params)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     print(f"listening on {server.listening_address}", file=sys.stderr, flush=True)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from steelyard.runtime.serve.local import replica_app, serve_app
 from steelyard.runtime.serve.openai import Asked
-from steelyard.runtime.serve.spec import ReplicaSpec, from_command_line, module_command
+from steelyard.runtime.serve.spec import Reads, ReplicaSpec, from_command_line, module_command, options_of
 from steelyard.units import parse_quantity
+
+_read_s = partial(parse_quantity, suffix="s")
+OPTIONS: Mapping[str, Reads] = {"ttft": _read_s, "tpot": _read_s, "log": Path}
 
 
 class SleepEngine:
@@ -57,13 +61,13 @@ def command(spec: ReplicaSpec) -> list[str]:
 
 def main() -> None:
     spec = from_command_line()
-    options = dict(spec.options)
+    options = options_of(spec, OPTIONS)
     engine = SleepEngine(
         model=spec.name,
-        ttft_s=parse_quantity(options.get("ttft", "50ms"), "s"),
-        tpot_s=parse_quantity(options.get("tpot", "10ms"), "s"),
+        ttft_s=options.get("ttft", 0.05),
+        tpot_s=options.get("tpot", 0.01),
         slots=spec.slots,
-        log=Path(options["log"]) if "log" in options else None,
+        log=options.get("log"),
     )
     serve_app(replica_app(engine, spec.key), host=spec.host, port=spec.port)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,7 +12,9 @@ from steelyard.errors import InputError
 from steelyard.runtime.serve.engines import is_model_folder
 from steelyard.runtime.serve.local import replica_app, serve_app
 from steelyard.runtime.serve.openai import Asked
-from steelyard.runtime.serve.spec import ReplicaSpec, from_command_line, module_command
+from steelyard.runtime.serve.spec import Reads, ReplicaSpec, from_command_line, module_command
+
+OPTIONS: Mapping[str, Reads] = {}
 
 
 def refuse(model: str) -> str:

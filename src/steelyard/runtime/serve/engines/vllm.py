@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from steelyard.runtime.serve.engines import is_model_folder
 from steelyard.runtime.serve.spec import ReplicaSpec, from_command_line, module_command
 
+OPTIONS = None
+
 
 def refuse(model: str) -> str:
     if find_spec("vllm") is None:
