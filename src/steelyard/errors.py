@@ -11,7 +11,7 @@ SteelyardError            1  it ran, and the answer is no
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class SteelyardError(Exception):
@@ -48,23 +48,31 @@ class OutsideProgramError(SteelyardError):
     exit_code = 4
 
 
-def nearest(name: str, known: Iterable[str], *, limit: int = 3) -> list[str]:
+def nearest(name: str, known: Iterable[str], *, limit: int = 3, key: Callable[[str], str] = str.casefold) -> list[str]:
     """Return up to `limit` known names most like `name`, best first (empty when nothing is close).
+
+    Args:
+        name: What was asked for.
+        known: What there is.
+        limit: The most names to return.
+        key: What of a name is compared; of known names with one key the shortest stands for all.
 
     Example:
         >>> nearest("h100-smx", ["h100-sxm", "a100-sxm", "mi300x"])
         ['h100-sxm', 'a100-sxm']
     """
-    folded = {option.casefold(): option for option in known}
-    hits = difflib.get_close_matches(name.casefold()[:200], list(folded), n=limit, cutoff=0.5)
+    folded = {key(option): option for option in sorted(known, key=lambda option: (-len(option), option))}
+    hits = difflib.get_close_matches(key(name)[:200], list(folded), n=limit, cutoff=0.5)
     return [folded[hit] for hit in hits]
 
 
-def unknown(what: str, name: str, known: Iterable[str], *, next_step: str = "") -> str:
-    """Return the one-line text for an unknown name: what it is, the nearest known ones, the next step."""
+def unknown(
+    what: str, name: str, known: Iterable[str], *, next_step: str = "", key: Callable[[str], str] = str.casefold
+) -> str:
+    """Return the one-line text for an unknown name: what it is, the nearest known ones (by `key`), the next step."""
     options = sorted(known)
     shown = name if len(name) <= 80 else name[:77] + "..."  # a name can be a whole file by mistake
-    close = nearest(shown, options)
+    close = nearest(shown, options, key=key)
     if close:
         hint = "nearest: " + ", ".join(close)
     elif len(options) <= 12:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from steelyard.catalog.check import Issue, check
 from steelyard.catalog.files import measured_folder, overlay
+from steelyard.catalog.find import fold
 from steelyard.catalog.lists import kinds, listing
 from steelyard.catalog.load import (
     load_accelerators,
@@ -41,6 +42,7 @@ __all__ = [
     "calibration",
     "check",
     "describe",
+    "has_model",
     "kinds",
     "listing",
     "measured_folder",
@@ -65,13 +67,13 @@ __all__ = [
 
 
 def accelerator(ref: str) -> Accelerator:
-    """Return an accelerator by id or alias, whatever the case.
+    """Return an accelerator by id or alias, however it is written: case, separators, maker, its own memory.
 
     Raises:
-        UnknownError: There is none; the message names the nearest.
+        UnknownError: There is none, and the message names the nearest; or several, and it names them.
 
     Example:
-        >>> accelerator("H100").id
+        >>> accelerator("NVIDIA H100 80GB HBM3").id
         'h100-sxm5-80gb'
     """
     return load_accelerators(overlay()).get(ref)
@@ -83,8 +85,18 @@ def accelerators() -> Mapping[str, Accelerator]:
 
 
 def model(ref: str) -> ModelRecord:
-    """Return a model's record by id or alias, Hugging Face names included; UnknownError names the nearest."""
+    """Return a model's record by id or alias, Hugging Face names included, whosever; UnknownError names the nearest.
+
+    Example:
+        >>> model("Llama 3.1 8B").id, model("somebody/Llama-3.1-8B-Instruct").id
+        ('llama-3.1-8b', 'llama-3.1-8b')
+    """
     return load_models(overlay()).get(ref)
+
+
+def has_model(ref: str) -> bool:
+    """Tell whether a model has exactly this id or alias, whatever the case: such a name goes before a file's."""
+    return fold(ref) in load_models(overlay()).names
 
 
 def models() -> Mapping[str, ModelRecord]:

@@ -32,7 +32,7 @@ _RATES = "peak_flop_per_s"
 
 def accelerator(raw: Document, file: DataFile, known: Sources) -> Accelerator:
     """Return the accelerator of a document; a link that is not stated is 0, everything else is required."""
-    only(raw, {"id", "name", "vendor", "year", "aliases", "notes", "defaults", "figures"}, file.label)
+    only(raw, {"id", "name", "vendor", "year", "memory_type", "aliases", "notes", "defaults", "figures"}, file.label)
     texts(raw, ("vendor",), file.label)
     year = raw.get("year")
     if not isinstance(year, int) or not 2000 <= year <= 2100:
@@ -63,6 +63,7 @@ def accelerator(raw: Document, file: DataFile, known: Sources) -> Accelerator:
         l2_bytes=value("l2_bytes"),
         l2_bytes_per_s=value("l2_bytes_per_s"),
         figures=MappingProxyType(stated),
+        memory_type=str(raw.get("memory_type", "")),
         aliases=_names(raw, "aliases", file),
         notes=str(raw.get("notes", "")),
     )

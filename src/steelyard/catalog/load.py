@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from steelyard.catalog import build
 from steelyard.catalog.files import DataFile, data_files, read_toml
 from steelyard.catalog.find import Collected, Named, collect
+from steelyard.catalog.names import Name, device_name, model_name, plain_name
 from steelyard.catalog.schema import refuse, schemas
 from steelyard.records.figure import Figure, Source
 from steelyard.records.model import ModelRecord
@@ -52,17 +53,17 @@ def _list_of(document: Mapping[str, Any], file: DataFile) -> list[Any]:
 
 @functools.lru_cache(maxsize=8)
 def load_accelerators(folders: str) -> Collected[Accelerator]:
-    return _load("accelerator", folders, build.accelerator)
+    return _load("accelerator", folders, build.accelerator, device_name)
 
 
 @functools.lru_cache(maxsize=8)
 def load_models(folders: str) -> Collected[ModelRecord]:
-    return _load("model", folders, build.model)
+    return _load("model", folders, build.model, model_name)
 
 
 @functools.lru_cache(maxsize=8)
 def load_workloads(folders: str) -> Collected[Workload]:
-    return _load("workload", folders, build.workload)
+    return _load("workload", folders, build.workload, plain_name)
 
 
 @functools.lru_cache(maxsize=8)
@@ -92,7 +93,12 @@ def _no_new_fields(read: Mapping[str, Figure], shipped: Mapping[str, Figure], fi
             refuse(f"{file.label}: {name}", f"is no figure of this calibration; they are {', '.join(fields)}")
 
 
-def _load(kind: str, folders: str, record_of: Callable[[build.Document, DataFile, build.Sources], R]) -> Collected[R]:
+def _load(
+    kind: str,
+    folders: str,
+    record_of: Callable[[build.Document, DataFile, build.Sources], R],
+    read: Callable[[str], Name],
+) -> Collected[R]:
     known = load_sources(folders)
 
     def records() -> Iterator[tuple[DataFile, R]]:
@@ -102,4 +108,4 @@ def _load(kind: str, folders: str, record_of: Callable[[build.Document, DataFile
             build.texts(raw, ("name",), file.label)
             yield file, record_of(raw, file, known)
 
-    return collect(kind, records())
+    return collect(kind, records(), read)

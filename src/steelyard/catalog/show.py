@@ -67,7 +67,8 @@ def describe(ref: str, kind: str | None = None) -> Description:
     """Return a record with every figure, its unit, source, date and basis.
 
     Args:
-        ref: Id or alias of a record, the name of a table, or key cells of its rows ("openai/gpt-5.6").
+        ref: Id or alias of a record, the name of a table, key cells of its rows ("openai/gpt-5.6"), a record's name as
+            people write it, or one key cell; the first of these that there is.
         kind: One of `kinds()`; all are searched when None.
 
     Raises:
@@ -85,8 +86,12 @@ def describe(ref: str, kind: str | None = None) -> Description:
         if found is not None:
             return found
     tables = [table(name) for name in table_names() if kind in (None, "tables", name)]
-    rows = [(each, row) for each in tables for row in each.rows if fold(ref) in (fold(each.name), *_names(each, row))]
-    if rows:
+    if rows := _rows(ref, tables, slice(2)):
+        return _rows_described(ref, kind, rows)
+    for name in RECORD_KINDS[:3]:
+        if kind in (None, name) and _collected(name).meant(ref):
+            return _record_described(name, _collected(name).get(ref))
+    if rows := _rows(ref, tables, slice(2, None)):
         return _rows_described(ref, kind, rows)
     raise UnknownError(unknown(kind or "record", ref, set(_all_names(kind, tables)), next_step=_NEXT))
 
@@ -106,12 +111,13 @@ def _record(ref: str, kind: str) -> Description | None:
         return _described(kind, ref, source.title, "", facts, {})
     records = _collected(kind)
     name = records.names.get(fold(ref))
-    if name is None:
-        return None
-    record = records.records[name]
+    return None if name is None else _record_described(kind, records.records[name])
+
+
+def _record_described(kind: str, record: Any) -> Description:
     facts = {part: text for part, text in _facts(record).items() if text}
     figures = getattr(record, "figures", {})
-    return _described(kind, record.id, record.name, records.origin(name), facts, figures)
+    return _described(kind, record.id, record.name, _collected(kind).origin(record.id), facts, figures)
 
 
 def _collected(kind: str) -> Collected[Any]:
@@ -121,7 +127,7 @@ def _collected(kind: str) -> Collected[Any]:
 
 
 def _facts(record: Any) -> dict[str, str]:
-    parts = ("vendor", "year", "licence", "source", "as_of", "basis", "note", "notes")
+    parts = ("vendor", "year", "memory_type", "licence", "source", "as_of", "basis", "note", "notes")
     facts = {part: str(getattr(record, part)) for part in parts if hasattr(record, part)}
     facts["aliases"] = ", ".join(record.aliases)
     if hasattr(record, "config"):
@@ -134,6 +140,17 @@ def _described(
 ) -> Description:
     lines = tuple(_line(field, figure) for field, figure in figures.items())
     return Description(kind=kind, id=ref, name=name, origin=origin or "shipped", facts=facts, figures=lines)
+
+
+def _rows(ref: str, tables: list[Table], part: slice) -> list[tuple[Table, Row]]:
+    """Return the rows that answer to `ref`, by that part of their names."""
+    wanted = fold(ref)
+    return [
+        (each, row)
+        for each in tables
+        for row in each.rows
+        if wanted == fold(each.name) or wanted in _names(each, row)[part]
+    ]
 
 
 def _rows_described(ref: str, kind: str | None, rows: list[tuple[Table, Row]]) -> Description:

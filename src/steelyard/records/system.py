@@ -33,5 +33,6 @@ class Accelerator:
     figures: Mapping[str, Figure] = field(hash=False)  # field name (peak_flop_per_s.bf16 for rates) -> figure
     l2_bytes: float = 0.0  # of the last cache before memory
     l2_bytes_per_s: float = 0.0  # out of it; 0 where it is not stated: then weights always come from memory
+    memory_type: str = ""  # "HBM3e", "GDDR6X"; a name that says another is of another device
     aliases: tuple[str, ...] = ()
     notes: str = ""

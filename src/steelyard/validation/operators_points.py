@@ -25,7 +25,6 @@ _FORMATS = {  # as printed -> bytes of a weight, format of the products
     "fp8_block": ("fp8", "fp8"), "fp8_static": ("fp8", "fp8"), "nvfp4": ("nvfp4", "nvfp4"),
     "int8_wo": ("int8", "bf16"), "int4_wo": ("int4", "int4"), "sq": ("int8", "int8"),
 }  # fmt: skip
-_DEVICES = {"A100-SXM4-80GB": "a100-sxm4-80gb", "A100": "a100-sxm4-80gb", "H100 80GB HBM3": "h100", "GB200": "gb200"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +74,7 @@ def generation(device: Device) -> str:
 @functools.lru_cache(maxsize=64)
 def _load(name: str) -> Device | None:
     try:
-        return _device.load(_DEVICES.get(name, name))
+        return _device.load(name)
     except SteelyardError:
         return None
 
