@@ -36,6 +36,14 @@ SPOT_CHECKS = [
     ("gaudi3", "bf16", 1677, 128, 3.7, 600, 900),
     ("trainium2", "bf16", 667, 96, 2.9, 640, 500),
     ("apple-m4-max", "fp16", 18.4, 128, 0.546, 0, 70),
+    ("a10", "bf16", 125, 24, 0.6, 0, 150),
+    ("rtx-6000-ada", "bf16", 364, 48, 0.96, 0, 300),
+    ("rtx-4080", "bf16", 97.4, 16, 0.7168, 0, 320),
+    ("rtx-3080", "fp16", 119, 10, 0.7603, 0, 320),
+    ("gh200", "bf16", 989, 96, 4.0, 0, 1000),
+    ("mi300a", "bf16", 980.6, 128, 5.3, 384, 550),
+    ("mi350x", "bf16", 2306, 288, 8.0, 535.5, 1000),
+    ("arc-b580", "fp16", 109.4, 12, 0.456, 0, 190),
 ]
 
 
@@ -44,15 +52,15 @@ def test_shipped_accelerators_have_the_printed_figures(
     ref: str, dtype: str, tflops: float, gb: float, tb_s: float, link_gb_s: float, watts: float
 ) -> None:
     item = catalog.accelerator(ref)
-    assert item.peak_flop_per_s[dtype] == pytest.approx(tflops * 1e12)
+    assert item.peak_flop_per_s[dtype] == pytest.approx(tflops * 1e12, rel=5e-3)
     assert item.hbm_bytes == pytest.approx(gb * 1e9)
     assert item.hbm_bytes_per_s == pytest.approx(tb_s * 1e12)
     assert item.scale_up_bytes_per_s == pytest.approx(link_gb_s * 1e9)
     assert item.tdp_w == pytest.approx(watts)
 
 
-def test_all_49_accelerators_load_and_every_figure_has_a_known_source() -> None:
-    assert len(catalog.accelerators()) == 49
+def test_all_95_accelerators_load_and_every_figure_has_a_known_source() -> None:
+    assert len(catalog.accelerators()) == 95
     for item in catalog.accelerators().values():
         for figure in item.figures.values():
             assert set(figure.source.split(" + ")) <= set(catalog.sources())
