@@ -27,7 +27,12 @@ SAME_AS = {  # no class to build, no count of its own: the same shape under anot
     "deepseek-v4-flash-fp8": "deepseek-v4-flash",
     "deepseek-v4-pro-fp8": "deepseek-v4-pro",
 }
-OTHER_BUFFERS = ("deepseek-v4", "gemma-4")  # tables of integers to route by; statistics of images
+OTHER_BUFFERS = (  # what a checkpoint has beside weights
+    "apertus",  # constants of its activation
+    "deepseek-v4",  # tables of integers to route by
+    "gemma-4",  # statistics of images
+    "minimax-text",  # decays of its linear attention
+)
 LEFT_OUT_TOWERS = ("kimi-k2.5", "kimi-k2.6", "kimi-k2.7-code", "llama-4")  # their configurations do not state the shape
 
 

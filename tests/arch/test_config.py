@@ -214,3 +214,40 @@ def test_longest_context_left_out_is_that_of_the_class_and_named():
 def test_a_key_stated_twice_with_one_value_is_no_question(tmp_path):
     text = json.dumps(TINY).replace('"hidden_size": 64', '"hidden_size": 64, "hidden_size": 64')
     assert arch.load(write(tmp_path, text)).hidden == 64
+
+
+def test_chatglm_is_glm_under_names_of_its_own():
+    """The file of GLM-4 9B before and after it was rewritten for Transformers."""
+    own = {
+        "model_type": "chatglm",
+        "add_qkv_bias": True,
+        "ffn_hidden_size": 13696,
+        "hidden_size": 4096,
+        "kv_channels": 128,
+        "multi_query_attention": True,
+        "multi_query_group_num": 2,
+        "num_attention_heads": 32,
+        "num_layers": 40,
+        "padded_vocab_size": 151552,
+        "rmsnorm": True,
+        "seq_length": 131072,
+        "tie_word_embeddings": False,
+    }
+    model, rewritten = arch.from_config(own, id="mine"), arch.load("glm-4-9b")
+    assert model.layers == rewritten.layers
+    assert arch.count_params(model) == arch.count_params(rewritten)
+    assert model.max_context_tokens == rewritten.max_context_tokens
+    assert "multi_query_group_num is 3; allowed: a divisor of num_attention_heads (32)" in refusal(
+        own | {"multi_query_group_num": 3}
+    )
+    assert "rmsnorm is False; allowed: true" in refusal(own | {"rmsnorm": False})
+
+
+def test_a_router_without_bias_has_no_buffer():
+    """Ling 1 and 2 share a name: the bias of the router is a key."""
+    shape = TINY | {"model_type": "bailing_moe", "num_experts": 8, "num_experts_per_tok": 2}
+    shape |= {"moe_intermediate_size": 32, "num_shared_experts": 1, "first_k_dense_replace": 1}
+    plain = arch.count_params(arch.from_config(shape, id="mine"))
+    biased = arch.count_params(arch.from_config(shape | {"moe_router_enable_expert_bias": True}, id="mine"))
+    assert plain.total_params == biased.total_params
+    assert (plain.buffer_params, biased.buffer_params) == (0, 8)

@@ -47,6 +47,8 @@ def build(config: Mapping[str, Any]) -> Built:
             inner = {key: value for key, value in config["text_config"].items() if key not in _NOT_SHAPE}
             text = {"tie_word_embeddings": config.get("tie_word_embeddings", False), **inner}
             text.setdefault("model_type", f"{config['model_type']}_text")
+    if "kv_lora_rank" in text:
+        text.setdefault("q_lora_rank", None)  # null in the file: a record, which has no null, leaves it out
     return _counted(_model(text, "AutoModelForCausalLM"))
 
 

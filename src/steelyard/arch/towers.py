@@ -57,6 +57,16 @@ def _qwen3(fields: Fields, outer: Fields, text_hidden: int) -> int:
     return entry + positions + layers * _plain_layer(hidden, ffn) + mergers
 
 
+def _qwen2(fields: Fields, outer: Fields, text_hidden: int) -> int:
+    del outer
+    hidden, layers = fields.count("embed_dim", "hidden"), fields.count("depth", "layers")
+    merged = hidden * fields.count("spatial_merge_size", "width", default=2) ** 2
+    ffn = hidden * fields.count("mlp_ratio", "width", default=4)
+    out = fields.count("hidden_size", "hidden", default=text_hidden)
+    entry = hidden * _patch(fields, frames_key="temporal_patch_size")
+    return entry + layers * _plain_layer(hidden, ffn) + 2 * hidden + _linear(merged, merged) + _linear(out, merged)
+
+
 def _qwen2_5(fields: Fields, outer: Fields, text_hidden: int) -> int:
     del outer
     hidden, ffn, layers = _sizes(fields, "depth")
@@ -121,6 +131,7 @@ TOWERS: dict[str, Callable[[Fields, Fields, int], int]] = {
     "minimax_m3_vl": _minimax,
     "mistral3": _pixtral,
     "qwen2_5_vl": _qwen2_5,
+    "qwen2_vl": _qwen2,
     "qwen3_5": _qwen3,
     "qwen3_5_moe": _qwen3,
     "qwen3_vl": _qwen3,

@@ -9,12 +9,23 @@ from steelyard.arch.readers import classic, hybrid, latent, mixture, variants
 from steelyard.arch.readers.dense import FAMILIES, dense
 from steelyard.arch.spec import Model
 
+_BAILING = mixture.shared_experts(
+    qk_norm="use_qk_norm",
+    bias="use_qkv_bias",
+    output_bias="use_bias",
+    router_bias="moe_router_enable_expert_bias",
+)
+
 READERS: dict[str, Callable[[Fields], Model]] = {
     **{model_type: dense(family) for model_type, family in FAMILIES.items()},
+    "bailing_moe": _BAILING,
+    "bailing_moe_v2": _BAILING,
     "bamba": hybrid.bamba,
     "bloom": classic.bloom,
+    "chatglm": classic.chatglm,
     "codegen": classic.gptj,
     "dbrx": mixture.dbrx,
+    "deepseek": mixture.shared_experts(qk_norm=False, router_bias=False),
     "deepseek_ref": latent.deepseek_v4,
     "deepseek_v2": latent.deepseek(balanced=False),
     "deepseek_v3": latent.deepseek(),
@@ -137,7 +148,7 @@ elementwise details that cost the same whatever their values:
     attention_out_multiplier mlp_multipliers ssm_multipliers ssm_in_multiplier ssm_out_multiplier mixer_rms_eps
     gate_norm_eps clip_qkv mup_width_scale use_rms_norm use_rmsnorm router_logit_softcapping mlp_expansion_factor
     normalization_function rms_norm fused_add_norm group_limited_greedy attn_logit_softcapping
-    final_logit_softcapping moe_renormalize route_scale route_norm mup_enabled
+    final_logit_softcapping norm_head norm_softmax score_function moe_renormalize route_scale route_norm mup_enabled
 kernels and placement:
     use_mamba_kernels use_mambapy use_associative_scan num_logits_to_keep moe_shared_expert_overlap init_device
     attn_implementation _attn_implementation use_flash_attn pad_vocab_size_multiple tensor_parallel

@@ -179,3 +179,30 @@ def falcon(fields: Fields) -> Model:
         parallel=parallel,
     )
     return _decoder(fields, [layer] * num_layers(fields), tied=True)
+
+
+def chatglm(fields: Fields) -> Model:
+    """Return ChatGLM2, 3 and GLM-4 under their own names of the keys: a gated Llama with biases in its projections."""
+    heads = fields.count("num_attention_heads", "heads")
+    grouped = fields.flag("multi_query_attention")
+    kv_heads = fields.count("multi_query_group_num", "heads", default=heads) if grouped else heads
+    if heads % kv_heads:
+        fields.refuse("multi_query_group_num", f"a divisor of num_attention_heads ({heads})")
+    for key, value in (("rmsnorm", True), ("post_layer_norm", True)):
+        if fields.flag(key, default=value) is not value:
+            fields.refuse(key, str(value).lower())
+    bias = fields.flag("add_bias_linear")
+    spec = Attention(
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=fields.count("kv_channels", "head_dim", default=hidden_size(fields) // heads),
+        qkv_bias=bias or fields.flag("add_qkv_bias"),
+        output_bias=bias,
+    )
+    feed_forward = Mlp(ffn=fields.count("ffn_hidden_size", "width"), bias=bias)
+    fields.ignore("multi_query_group_num", "original_rope", "fp32_residual_connection", "pre_seq_len")
+    fields.ignore("apply_query_key_layer_scaling", "apply_residual_connection_post_layernorm", "quantization_bit")
+    fields.ignore("prefix_projection", "interleaved_qkv")
+    if fields.has("padded_vocab_size"):
+        fields.values["vocab_size"] = fields.values["padded_vocab_size"]
+    return _decoder(fields, [sequential(spec, feed_forward)] * num_layers(fields), norm_vectors=1)

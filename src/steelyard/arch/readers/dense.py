@@ -36,6 +36,7 @@ class Family:
     norm_vectors: Literal[0, 1, 2] = 1
     outer_norms: int = 1
     parallel: Fact = False
+    shared_norm: bool = False  # a parallel layer has one norm for both of its blocks
     tied: bool = False
     period: int = 0  # every n-th layer sees all tokens, the others a window
     switched: bool = False  # a window holds only with `use_sliding_window`
@@ -59,7 +60,7 @@ def dense(family: Family) -> Callable[[Fields], Model]:
                     attention(fields, norms=norms, qkv_bias=qkv_bias, output_bias=output_bias, window=size),
                     feed_forward,
                 ),
-                norms=family.norms,
+                norms=1 if parallel and family.shared_norm else family.norms,
                 parallel=parallel,
             )
             for size in set(sizes)
@@ -168,6 +169,7 @@ FAMILIES: dict[str, Family] = {
         qkv_bias="use_qkv_bias",
         norm_vectors=2,
         parallel="use_parallel_residual",
+        shared_norm=True,
         qk_norm="heads",
         qk_norm_key="qk_layernorm",
     ),

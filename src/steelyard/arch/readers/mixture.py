@@ -140,6 +140,7 @@ def shared_experts(
     qk_norm: Fact = True,
     bias: Fact = "attention_bias",
     output_bias: Fact = False,
+    router_bias: Fact = True,
     first_dense: int = 0,
     period: int = 0,
 ) -> Callable[[Fields], Model]:
@@ -148,12 +149,13 @@ def shared_experts(
     def read(fields: Fields) -> Model:
         routed = fields.stated("n_routed_experts", "num_experts")
         shared = fields.count(fields.stated("n_shared_experts", "num_shared_experts"), "experts", default=0, minimum=0)
+        own = fields.stated("moe_shared_expert_intermediate_size", "moe_intermediate_size")
         experts = moe(
             fields,
             routed,
             "moe_intermediate_size",
-            shared_ffn=shared * fields.count("moe_intermediate_size", "width"),
-            router_buffers=fields.count(routed, "experts"),
+            shared_ffn=shared * fields.count(own, "width"),
+            router_buffers=fields.count(routed, "experts") if said(fields, router_bias) else 0,
         )
         fields.ignore("topk_method", "expert_hidden_dim")
         sparse = sparse_layers(fields, first_dense=first_dense)
