@@ -101,7 +101,7 @@ def test_a_part_of_a_long_trace_is_read(capsys, tmp_path, monkeypatch):
     trace.write_text("timestamp,isl,osl\n" + "".join(f"{i},10,5\n" for i in range(100)), encoding="utf-8")
     common = ("--load", str(trace), "--draws", "0")
     assert "40 requests" in outcome(capsys, *common, "--requests", "40").out
-    assert "more than 50 requests" in outcome(capsys, *common, code=2).err
+    assert "101 lines, at most 50 requests" in outcome(capsys, *common, code=2).err
 
 
 @pytest.mark.parametrize(
