@@ -87,6 +87,8 @@ def test_decode_workers_can_be_laid_out_otherwise(capsys):
     common = ("--requests", "1000", "--rate", "4", "--draws", "0", "--decode-replicas", "1")
     told = outcome(capsys, *common, "--decode-layout", "tp=2,max-sequences=64").out
     assert "1 prefill and 1 decode replicas (tp1 and tp2)" in told
+    assert "KV cache of a mean prompt" in told
+    assert "not charged" in told
     alike, wide = (
         json.loads(outcome(capsys, *common, *more, "--json").out)["result"]
         for more in ((), ("--decode-layout", "tp=4"))
@@ -101,7 +103,7 @@ def test_a_part_of_a_long_trace_is_read(capsys, tmp_path, monkeypatch):
     trace.write_text("timestamp,isl,osl\n" + "".join(f"{i},10,5\n" for i in range(100)), encoding="utf-8")
     common = ("--load", str(trace), "--draws", "0")
     assert "40 requests" in outcome(capsys, *common, "--requests", "40").out
-    assert "more than 50 requests" in outcome(capsys, *common, code=2).err
+    assert "101 lines, at most 50 requests" in outcome(capsys, *common, code=2).err
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Traces as load: the public columns are read, everything else is refused with its line; prefixes are found again."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,34 @@ def test_burstgpt_columns_and_a_rate_of_ones_own(tmp_path):
     assert trace_load(write(tmp_path, text), num_requests=2).num_requests == 2
 
 
+def test_rows_are_read_in_blocks_that_join_without_a_seam(tmp_path):
+    rows = [f"{i // 7 / 10},{i % 300 + 1},{i % 90 + 1}" for i in range(5000)]
+    load = trace_load(write(tmp_path, "timestamp,isl,osl,note\n" + "\n".join(rows) + "\n"))  # a last cell is left out
+    assert load.trace_times.tolist() == [i // 7 / 10 for i in range(5000)]
+    assert load.lengths.isl_tokens.tolist() == [i % 300 + 1 for i in range(5000)]
+    assert load.lengths.osl_tokens.tolist() == [i % 90 + 1 for i in range(5000)]
+    for place, wrong, told in (
+        (1023, "14.6,3,-1", "line 1025.*-1"),  # the last of a block; the header is line 1
+        (1024, "0,3,1", "line 1026.*before that of the request above"),  # the first of the next
+        (4999, "714.2,x,1", "line 5001.*'x'"),
+        (3000, "2023-13-45,1,1", "line 3002.*date and time"),
+    ):
+        broken = [*rows[:place], wrong, *rows[place + 1 :]]
+        with pytest.raises(InputError, match=told):
+            trace_load(write(tmp_path, "timestamp,isl,osl\n" + "\n".join(broken)))
+
+
+def test_clocks_without_a_zone_are_not_put_back(tmp_path, monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:  # where summer time ended, this hour came twice
+        text = "timestamp,isl,osl\n2023-10-29 02:59:59,1,1\n2023-10-29 03:00:01,1,1\n"
+        assert trace_load(write(tmp_path, text)).trace_times.tolist() == [0.0, 2.0]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -76,7 +105,7 @@ def test_a_trace_is_not_stretched_silently(tmp_path):
 
 def test_too_many_rows_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(trace, "MAX_ROWS", 3)
-    with pytest.raises(InputError, match="more than 3 requests"):
+    with pytest.raises(InputError, match="5 lines, at most 3 requests"):
         trace_load(write(tmp_path, "timestamp,isl,osl\n" + "1,2,3\n" * 4))
 
 

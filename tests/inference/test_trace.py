@@ -1,5 +1,6 @@
 """Traces: the public formats are read, everything else is refused with the line named."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -73,8 +74,12 @@ def test_bad_rows_are_named(tmp_path, text, told):
 def test_files_that_are_none(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         lengths_from_trace(tmp_path / "missing.csv")
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="a folder; give a CSV"):
         lengths_from_trace(tmp_path)
+    packed = tmp_path / "trace.csv.gz"
+    packed.write_bytes(gzip.compress(b"isl,osl\n1,2\n"))
+    with pytest.raises(InputError, match="packed with gzip: unpack it first"):
+        lengths_from_trace(packed)
     binary = tmp_path / "weights.bin"
     binary.write_bytes(bytes(range(256)) * 10)
     with pytest.raises(InputError, match="UTF-8"):
@@ -84,12 +89,13 @@ def test_files_that_are_none(tmp_path):
 def test_size_and_rows_are_bounded(tmp_path, monkeypatch):
     file = write(tmp_path, "isl,osl\n" + "1,2\n" * 50)
     monkeypatch.setattr(trace, "MAX_ROWS", 20)
-    with pytest.raises(InputError, match="more than 20 requests"):
+    with pytest.raises(InputError, match="51 lines, at most 20 requests"):
         lengths_from_trace(file)
     monkeypatch.setattr(trace, "MAX_BYTES", 100)
     with pytest.raises(InputError, match="are read"):
         lengths_from_trace(file)
     monkeypatch.setattr(trace, "MAX_BYTES", 10**9)
+    monkeypatch.setattr(trace, "MAX_ROWS", 50)
     monkeypatch.setattr(trace, "MAX_LINE_CHARACTERS", 5)
     with pytest.raises(InputError, match="line 1: longer"):
         lengths_from_trace(file)

@@ -1,6 +1,7 @@
 """Predicts serving: lengths, KV cache, step time, steady state, fleet size."""
 
 from steelyard.inference.cold_start import ColdStart, cold_start
+from steelyard.inference.cuts import broken_cut, require_cut
 from steelyard.inference.deployment import Deployment, deployment_for
 from steelyard.inference.engine import DEFAULT_ENGINE, Engine, engine_for
 from steelyard.inference.fleet import fleet_size, prefix_hit_ratio, replica_scaling
@@ -37,6 +38,7 @@ __all__ = [
     "Step",
     "UnderLoad",
     "best_deployment",
+    "broken_cut",
     "cold_start",
     "deployment_for",
     "deployments",
@@ -52,6 +54,7 @@ __all__ = [
     "memory",
     "prefix_hit_ratio",
     "replica_scaling",
+    "require_cut",
     "steady",
     "step",
     "step_time",

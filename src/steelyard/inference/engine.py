@@ -35,6 +35,8 @@ class Engine:
     eager_prompts: Array = 0.0  # 1 where steps with prompts run outside captured graphs, launched by the processor
     eager_steps: Array = 0.0  # 1 where all steps do
     reserves_answer: Array = 0.0  # 1 where a sequence is given room for its whole answer at once
+    whole_heads: Array = 1.0  # 1 where tensor-parallel ranks get whole heads and equal shares of columns
+    even_experts: Array = 0.0  # 1 where expert-parallel ranks get equally many experts
     time_ratio: Array = 1.0  # of all that runs on the device
     step_overhead_s: Array  # scheduling and launching one step
     sequence_overhead_s: Array  # preparing inputs, sampling and returning one token
@@ -140,6 +142,8 @@ def engine_for(device: Device, name: str | None = None, version: str = "", *, as
         splits_prompts=rules.value("splits_prompts"),
         eager_prompts=rules.value("eager_prompts"),
         reserves_answer=rules.value("reserves_answer"),
+        whole_heads=rules.value("whole_heads"),
+        even_experts=rules.value("even_experts"),
         routing_spread_ratio=_value(figures, "routing_spread_ratio"),
         **calibrated,
     )

@@ -7,7 +7,9 @@ import numpy as np
 from steelyard import arch
 from steelyard.device import Device
 from steelyard.errors import DoesNotFitError, UnknownError
+from steelyard.inference.cuts import broken_cut
 from steelyard.inference.deployment import Deployment, deployment_for
+from steelyard.inference.engine import engine_for
 from steelyard.inference.memory import memory, require_fit
 from steelyard.inference.steady import Capacity, steady
 from steelyard.records.workload import Lengths, Objective
@@ -42,13 +44,12 @@ def least_devices(
         >>> least_devices(llama, device.load("h100")), least_devices(llama, device.load("h100"), weight_dtype="fp8")
         (2, 1)
     """
-    for tp in _powers(max_devices):
-        layout = deployment_for(model, tp, weight_dtype=weight_dtype, kv_dtype=kv_dtype)
+    for layout in _layouts(model, device, max_devices, weight_dtype, kv_dtype):
         held = memory(model, device, layout, lengths or _ONE_SHORT)
         if float(np.max(held.max_sequences)) >= 1.0:
-            return tp
+            return layout.tp
     require_fit(model, device, layout, held)
-    return tp
+    return layout.tp
 
 
 def best_deployment(
@@ -109,7 +110,7 @@ def deployments(
 
     Args:
         model, device, lengths, objective: What, on what, for what.
-        max_devices: Devices of one replica; tp = 1, 2, 4, ... up to it are tried.
+        max_devices: Devices of one replica; tp = 1, 2, 4, ... up to it are tried, where the engine starts with it.
         weight_dtype, kv_dtype: Formats; as stored, and bf16, when None.
         time_ratio: As in `steady`; its median must meet the objective.
 
@@ -119,8 +120,7 @@ def deployments(
     """
     fitting: list[tuple[Deployment, Capacity]] = []
     refused: DoesNotFitError | UnknownError | None = None
-    for tp in _powers(max_devices):
-        layout = deployment_for(model, tp, weight_dtype=weight_dtype, kv_dtype=kv_dtype)
+    for layout in _layouts(model, device, max_devices, weight_dtype, kv_dtype):
         try:
             fitting.append((layout, steady(model, device, layout, lengths, objective, time_ratio=time_ratio)))
         except DoesNotFitError as error:
@@ -136,8 +136,13 @@ def deployments(
     return meeting
 
 
-def _powers(largest: int) -> list[int]:
-    return [2**power for power in range(max(largest, 0).bit_length())]
+def _layouts(
+    model: arch.Model, device: Device, most: int, weight_dtype: str | None, kv_dtype: str | None
+) -> list[Deployment]:
+    """Return tensor parallelism over 1, 2, 4, ... devices, but for what the engine does not start with."""
+    powers = [2**power for power in range(max(most, 0).bit_length())]
+    layouts = [deployment_for(model, tp, weight_dtype=weight_dtype, kv_dtype=kv_dtype) for tp in powers]
+    return [layout for layout in layouts if broken_cut(model, layout, engine_for(device)) is None]
 
 
 def _missed(model: arch.Model, device: Device, objective: Objective, tried: list[Capacity]) -> str:

@@ -32,12 +32,16 @@ def candidates(search: Search) -> list[Candidate]:
     lengths = _thinned(search.demand.lengths)
     for name in question.devices:
         on = search.on(name)
+        engine = inference.engine_for(on, question.engine)
         for dtype in question.weight_dtypes or (None,):
             for cut in _cuts(search.model, on, question.max_devices):
                 stored = inference.deployment_for(
                     search.model, cut["tp"], weight_dtype=dtype, kv_dtype=question.kv_dtype
                 )
                 deployment = dataclasses.replace(stored, **cut)
+                if (broken := inference.broken_cut(search.model, deployment, engine)) is not None:
+                    search.refused.append(f"{search.model.id}: {broken}")
+                    continue
                 try:
                     bound = _bound(search, on, deployment, lengths)
                 except (DoesNotFitError, UnknownError) as error:

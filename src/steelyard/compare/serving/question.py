@@ -82,8 +82,15 @@ class ServingQuestion:
 
     @cached_property
     def deployment(self) -> inference.Deployment:
+        """How the replica is cut.
+
+        Raises:
+            InputError: Ways that the model or the engine does not allow.
+        """
         stored = inference.deployment_for(self.model, self.tp, weight_dtype=self.weight_dtype, kv_dtype=self.kv_dtype)
-        return dataclasses.replace(stored, pp=self.pp, dp=self.dp, ep=self.ep)
+        layout = dataclasses.replace(stored, pp=self.pp, dp=self.dp, ep=self.ep)
+        inference.require_cut(self.model, layout, self.serving_engine)
+        return layout
 
     @property
     def speculation(self) -> inference.Speculation:

@@ -48,7 +48,8 @@ def case_of(question: TrafficQuestion) -> Case:
 
     Raises:
         DoesNotFitError: The model, or the longest request, does not fit.
-        InputError: Options that exclude each other, a trace that cannot be read, a request beyond the context.
+        InputError: Options that exclude each other, ways of cutting the model that the engine does not allow, a trace
+            that cannot be read, a request beyond the context.
         UnknownError: A name that the catalogue does not hold.
     """
     stated = [question.request_rate_per_s is not None, question.level_ratio is not None,
@@ -108,7 +109,7 @@ def _fleet(
             on,
             layout,
             lengths,
-            engine=inference.engine_for(on, question.engine, question.engine_version),
+            engine=engine,
             static=question.static,
             max_sequences=max_sequences,
             token_budget=question.token_budget,
@@ -116,6 +117,9 @@ def _fleet(
 
     apart = question.decode_replicas > 0
     taken, batch = _decode_layout(question, deployment)
+    engine = inference.engine_for(on, question.engine, question.engine_version)
+    for layout in (deployment, taken):
+        inference.require_cut(model, layout, engine)
     replica = made(deployment, question.max_sequences)
     decode = replica if (taken, batch) == (deployment, question.max_sequences) else made(taken, batch)
     cold_start_s = inference.cold_start(model, weight_dtype=deployment.weight_dtype).range_s.p50

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from steelyard.errors import InputError
-from steelyard.inference.simulator.load import Load
-from steelyard.inference.trace import HASHES, ISL, OSL, TIME, length_tokens, trace_rows
+from steelyard.inference.simulator.load import Load, Times
+from steelyard.inference.trace import HASHES, ISL, OSL, TIME, lengths_tokens, trace_blocks
 from steelyard.records.workload import Lengths
 
 MOONCAKE_BLOCK_TOKENS = 512  # by the definition of the format
@@ -23,9 +25,9 @@ _LARGEST_HASH = 1 << 62
 
 @dataclass(slots=True)
 class _Columns:
-    times: array[float] = field(default_factory=lambda: array("d"))
-    isl: array[float] = field(default_factory=lambda: array("d"))
-    osl: array[float] = field(default_factory=lambda: array("d"))
+    times: list[Times] = field(default_factory=list)
+    isl: list[Times] = field(default_factory=list)
+    osl: list[Times] = field(default_factory=list)
     hashes: array[int] = field(default_factory=lambda: array("q"))
     hash_count: array[int] = field(default_factory=lambda: array("q"))
 
@@ -37,7 +39,7 @@ def trace_load(path: str | Path, *, num_requests: int | None = None, request_rat
     ms in Mooncake's), a prompt and an answer length and, where the file has them, `hash_ids` of 512-token blocks.
 
     Args:
-        path: The file; at most 200 MB and 2,000,000 rows.
+        path: The file; at most 2 GB and 20,000,000 rows where all are asked for.
         num_requests: The first so many; all when None.
         request_rate_per_s: Times are stretched to this mean rate; as they are when None.
 
@@ -55,8 +57,8 @@ def trace_load(path: str | Path, *, num_requests: int | None = None, request_rat
     """
     path = Path(path)
     read = _read(path, num_requests)
-    times = np.frombuffer(read.times, dtype=np.float64)
-    times = times - times[0]
+    times = np.concatenate(read.times)
+    times -= times[0]
     if request_rate_per_s is not None:
         if not 0 < request_rate_per_s < math.inf:
             raise InputError(f"request rate: {request_rate_per_s:g} is not a positive number")
@@ -64,8 +66,8 @@ def trace_load(path: str | Path, *, num_requests: int | None = None, request_rat
             times = times * ((len(times) - 1) / times[-1] / request_rate_per_s)
     counts = np.array(read.hash_count, dtype=np.int64)
     lengths = Lengths(
-        isl_tokens=np.maximum(np.frombuffer(read.isl, dtype=np.float64), 1.0),
-        osl_tokens=np.maximum(np.frombuffer(read.osl, dtype=np.float64), 1.0),
+        isl_tokens=np.maximum(np.concatenate(read.isl), 1.0),
+        osl_tokens=np.maximum(np.concatenate(read.osl), 1.0),
         label=f"trace {path.name}, {len(times):,} requests",
     )
     return Load(
@@ -84,45 +86,68 @@ def trace_load(path: str | Path, *, num_requests: int | None = None, request_rat
 
 def _read(path: Path, num_requests: int | None) -> _Columns:
     read = _Columns()
-    scale = None
-    last_s = -math.inf
-    for number, (prompt, answer, time, short, blocks) in trace_rows(path, (ISL, OSL, TIME), ((_MILLISECONDS,), HASHES)):
+    scale, last_s, count = None, -math.inf, 0
+    blocks = trace_blocks(path, (ISL, OSL, TIME), ((_MILLISECONDS,), HASHES), most=num_requests)
+    for numbers, (prompts, answers, times, short, listed) in blocks:
         if scale is None:
-            scale = 1e-3 if short is not None else 1.0
-        time_s = _seconds(time, scale, path, number)
-        if time_s < last_s:
-            raise InputError(
-                f"{path}, line {number}: its time is {last_s - time_s:g} s before that of the request above it; "
-                "sort the file by time"
-            )
-        last_s = time_s
-        read.times.append(time_s)
-        read.isl.append(length_tokens(prompt, path, number))
-        read.osl.append(length_tokens(answer, path, number))
-        listed = _blocks(blocks, path, number)
-        read.hashes.extend(listed)
-        read.hash_count.append(len(listed))
-        if len(read.times) == num_requests:
-            break
-    if num_requests is not None and len(read.times) < num_requests:
+            scale = 1e-3 if short[0] is not None else 1.0
+        times_s = _times_s(times, scale, path, numbers)
+        _require_order(times_s, last_s, path, numbers)
+        last_s = float(times_s[-1])
+        read.times.append(times_s)
+        read.isl.append(lengths_tokens(prompts, path, numbers))
+        read.osl.append(lengths_tokens(answers, path, numbers))
+        if listed.count(None) == len(listed):
+            read.hash_count.extend(repeat(0, len(listed)))
+        else:
+            for cell, number in zip(listed, numbers, strict=True):
+                hashes = _blocks(cell, path, number)
+                read.hashes.extend(hashes)
+                read.hash_count.append(len(hashes))
+        count += len(numbers)
+    if num_requests is not None and count < num_requests:
         raise InputError(
-            f"{path}: holds {len(read.times):,} requests, not the {num_requests:,} asked; ask for no more, or for all "
-            "by leaving the number out"
+            f"{path}: holds {count:,} requests, not the {num_requests:,} asked; ask for no more, or for all by leaving "
+            "the number out"
         )
     return read
 
 
-def _seconds(value: Any, scale: float, path: Path, number: int) -> float:
+def _times_s(values: Sequence[Any], scale: float, path: Path, numbers: Sequence[int]) -> Times:
+    """Return the times of some lines [s]."""
+    try:
+        found = np.fromiter(map(float, values), np.float64, len(values)) * scale
+    except (TypeError, ValueError):
+        found = None
+    if found is None or not np.isfinite(found).all():
+        found = np.array([_seconds(*one, scale, path) for one in zip(values, numbers, strict=True)])
+    return found
+
+
+def _require_order(times_s: Times, last_s: float, path: Path, numbers: Sequence[int]) -> None:
+    """Raise where a request comes before the one above it; the line is named."""
+    gaps = np.diff(times_s, prepend=last_s)
+    if (back := gaps < 0).any():
+        place = int(back.argmax())
+        raise InputError(
+            f"{path}, line {numbers[place]}: its time is {-gaps[place]:g} s before that of the request above it; "
+            "sort the file by time"
+        )
+
+
+def _seconds(value: Any, number: int, scale: float, path: Path) -> float:
     try:
         return _finite(float(value)) * scale
     except (TypeError, ValueError):
         pass
     try:
-        return datetime.fromisoformat(str(value).strip()).timestamp()
+        moment = datetime.fromisoformat(str(value).strip())
     except ValueError:
         raise InputError(
             f"{path}, line {number}: {str(value)[:40]!r} is neither a number nor a date and time"
         ) from None
+    # A clock without a zone is taken as one that is never put back or forward.
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _finite(number: float) -> float:
