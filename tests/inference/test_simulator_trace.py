@@ -1,6 +1,7 @@
 """Traces as load: the public columns are read, everything else is refused with its line; prefixes are found again."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,18 @@ def test_azure_columns(tmp_path):
     load = trace_load(write(tmp_path, text))
     assert load.trace_times == pytest.approx([0.0, 1.5])
     assert load.lengths.isl_tokens.tolist() == [4808, 3180]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_times_without_a_zone_are_the_same_wherever_they_are_read(tmp_path, monkeypatch, zone):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    text = "timestamp,isl,osl\n2024-03-10 01:59:59,1,1\n2024-03-10 03:00:01,1,1\n"  # clocks put forward in New York
+    try:
+        assert trace_load(write(tmp_path, text)).trace_times.tolist() == [0.0, 3602.0]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_mooncake_lines_are_in_milliseconds_and_keep_their_blocks(tmp_path):

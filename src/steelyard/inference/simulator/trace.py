@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -118,11 +118,13 @@ def _seconds(value: Any, scale: float, path: Path, number: int) -> float:
     except (TypeError, ValueError):
         pass
     try:
-        return datetime.fromisoformat(str(value).strip()).timestamp()
+        moment = datetime.fromisoformat(str(value).strip())
     except ValueError:
         raise InputError(
             f"{path}, line {number}: {str(value)[:40]!r} is neither a number nor a date and time"
         ) from None
+    # Without a zone it is taken as UTC: where clocks are put forward, local time would leave out an hour of the trace.
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _finite(number: float) -> float:
