@@ -1,12 +1,24 @@
 """What is read off a run's events; expected values by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from steelyard.errors import InputError
 from steelyard.measure.training import measure_training
-from steelyard.records.training import Ended, Evaluated, Saved, Started, Stepped, event_line, kept, paid_s, read_events
+from steelyard.records.training import (
+    Ended,
+    Evaluated,
+    Saved,
+    Started,
+    Stepped,
+    event_line,
+    kept,
+    paid_device_s,
+    paid_s,
+    read_events,
+)
 
 
 def at(step, elapsed_s, unix_s):
@@ -60,6 +72,13 @@ def test_what_a_run_is_judged_by():
 def test_what_was_lost_is_not_kept():
     assert [event.loss_nats for event in kept(RUN) if isinstance(event, Stepped)] == [5.0, 5.0, 5.0, 4.0]
     assert paid_s(RUN) == 10.0
+
+
+def test_a_run_that_goes_on_with_fewer_devices_pays_for_those_it_has():
+    halved = [replace(event, devices=1) if event is RUN[6] else event for event in RUN]
+    assert paid_device_s(halved) == 16.0  # 6 s on two before the kill, 4 s on one after
+    assert measure_training(halved).usage.device_s == 16.0
+    assert measure_training(halved).paid_s == 10.0
 
 
 def test_a_target_that_was_not_reached_says_so():

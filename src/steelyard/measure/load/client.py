@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from steelyard.errors import InputError, OutsideProgramError, UnknownError, unknown
+from steelyard.errors import InputError, OutsideProgramError, UnknownError, first_line, unknown
 from steelyard.measure.load.answer import Answer
 from steelyard.measure.load.prompts import Api, body, prompt
 
@@ -109,7 +109,7 @@ async def _model(asking: aiohttp.ClientSession, base: str, model: str | None) ->
                 raise OutsideProgramError(f"{base}/models: wants an API key; put it into OPENAI_API_KEY")
             served = [str(entry["id"]) for entry in json.loads(text)["data"]] if response.status == 200 else []
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise OutsideProgramError(f"{base}: cannot be reached: {_reason(error)}; is the server running?") from None
+        raise OutsideProgramError(f"{base}: cannot be reached: {first_line(error)}; is the server running?") from None
     except (ValueError, KeyError, TypeError):
         served = []
     if model is None:
@@ -130,7 +130,7 @@ async def _probe(asking: aiohttp.ClientSession, endpoint: Endpoint) -> tuple[int
             text = await _beginning(response, 1_000_000)
             return response.status, f"{response.status}: {' '.join(text.decode(errors='replace').split())[:200]}"
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        return 0, _reason(error)
+        return 0, first_line(error)
 
 
 async def _beginning(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
@@ -184,7 +184,3 @@ async def _read(
         return "cut off" if answer.token_times_s else "disconnected"
     except OSError as error:
         return (error.strerror or type(error).__name__).lower()
-
-
-def _reason(error: BaseException) -> str:
-    return str(error) or type(error).__name__
