@@ -48,6 +48,17 @@ class OutsideProgramError(SteelyardError):
     exit_code = 4
 
 
+def first_line(error: BaseException) -> str:
+    """Return what another library's error says, as part of one line: its first words, or its class where it has none.
+
+    Example:
+        >>> first_line(ValueError("no such file\\nand much more")), first_line(KeyError())
+        ('no such file', 'KeyError')
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200] if lines else type(error).__name__
+
+
 def nearest(name: str, known: Iterable[str], *, limit: int = 3, key: Callable[[str], str] = str.casefold) -> list[str]:
     """Return up to `limit` known names most like `name`, best first (empty when nothing is close).
 

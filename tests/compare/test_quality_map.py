@@ -6,8 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard import training
+from steelyard.compare.case import build_case
 from steelyard.compare.quality import score_of
 from steelyard.compare.quality_map import LossMap, load_loss_map
+from steelyard.compare.routes.pretrain import job_of
+from steelyard.compare.routes.training_leg import train
 from steelyard.compare.scenario_file import scenario_from
 from steelyard.errors import InputError, UnknownError
 
@@ -68,6 +71,14 @@ def test_the_pretrained_model_is_scored_by_the_map_and_no_other_option(tmp_path)
     assert found.passes
     assert found.evidence == "predicted"
     assert score_of(scenario, ("finetune",)).value is None
+
+
+def test_a_mixture_of_experts_counts_by_the_parameters_that_a_token_uses(tmp_path):
+    scenario = on_map(tmp_path, routes__pretrain__model="mixtral-8x7b", routes__pretrain__tokens="2 Ttoken")
+    case = build_case(scenario)
+    run = train(case, job_of(scenario.routes.pretrain))  # the loss that the comparison prints
+    assert f"loss {run.loss_nats.item():.3f} nat/token" in score_of(scenario, ("pretrain",)).note
+    assert score_of(scenario, ("pretrain",)).value.p50 < 70  # 13B of 47B: on the way to the 13B row, not beyond it
 
 
 def test_outside_the_points_it_stays_unknown_and_cannot_pass(tmp_path):

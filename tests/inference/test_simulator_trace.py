@@ -30,6 +30,18 @@ def test_azure_columns(tmp_path):
     assert load.lengths.isl_tokens.tolist() == [4808, 3180]
 
 
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_times_without_a_zone_are_the_same_wherever_they_are_read(tmp_path, monkeypatch, zone):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    text = "timestamp,isl,osl\n2024-03-10 01:59:59,1,1\n2024-03-10 03:00:01,1,1\n"  # clocks put forward in New York
+    try:
+        assert trace_load(write(tmp_path, text)).trace_times.tolist() == [0.0, 3602.0]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def test_mooncake_lines_are_in_milliseconds_and_keep_their_blocks(tmp_path):
     rows = [
         {"timestamp": 0, "input_length": 600, "output_length": 5, "hash_ids": [0, 1]},

@@ -3,7 +3,8 @@ from __future__ import annotations
 import itertools
 import json
 
-from hypothesis import given
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from steelyard.measure.load.answer import Answer
@@ -27,6 +28,10 @@ WHOLE = (
 )
 
 
+BETWEEN_CRLF = len((b": a comment\n\n" + _chunk("one")).replace(b"\n", b"\r\n")) - 1  # the last of an event's line ends
+
+
+@example(cuts=[BETWEEN_CRLF], crlf=True)
 @given(cuts=st.lists(st.integers(0, len(WHOLE)), max_size=12), crlf=st.booleans())
 def test_events_read_alike_however_the_bytes_are_cut(cuts: list[int], crlf: bool) -> None:
     text = WHOLE.replace(b"\n", b"\r\n") if crlf else WHOLE
@@ -34,7 +39,9 @@ def test_events_read_alike_however_the_bytes_are_cut(cuts: list[int], crlf: bool
     places = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
     for start, end in itertools.pairwise(places):
         answer.feed(text[start:end], float(end))
-    assert len(answer.token_times_s) == 3
+    blank = b"\r\n\r\n" if crlf else b"\n\n"
+    ends = [text.index(blank, text.index(word)) + len(blank) for word in (b'"one"', b" two", b"length")]
+    assert answer.token_times_s == [float(min(place for place in places if place >= end)) for end in ends]
     assert (answer.prompt_tokens, answer.output_tokens) == (7, 3)
     assert answer.failure() == ""
 
@@ -57,3 +64,14 @@ def test_failures_have_a_kind() -> None:
     assert kind(_chunk("a"), _event({"error": {"message": "gone"}})) == "error in stream"
     assert kind(b"data: {no json\n\n", b"data: [DONE]\n\n") == "malformed stream"
     assert kind(b"data: [DONE]\n\n") == "no tokens"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [[1], 7, {"choices": ["a"]}, {"choices": 7}, {"choices": [{"delta": "a"}]}, {"choices": [], "usage": [1]},
+     {"choices": [], "usage": {"completion_tokens": "many"}}],
+)  # fmt: skip
+def test_an_event_of_another_shape_is_a_kind_of_failure_too(event: object) -> None:
+    answer = Answer()
+    answer.feed(_event(event) + b"data: [DONE]\n\n", 0.0)
+    assert answer.failure() == "malformed stream"

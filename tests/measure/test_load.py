@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from steelyard.cli.main import run
-from steelyard.errors import OutsideProgramError
+from steelyard.errors import OutsideProgramError, UnknownError
 from steelyard.measure.load import client, closed_plan, find_endpoint, measure_load, open_plan, run_loop, sweep
+from steelyard.measure.load import run as run_module
 from steelyard.records.serving_metrics import serving_metrics
 from steelyard.records.workload import Lengths, Objective
 
@@ -43,9 +46,11 @@ def test_times_are_those_of_the_server(sleep_server, tmp_path: Path) -> None:
         events = measure_load(_endpoint(url), open_plan(LENGTHS, 20.0, num_requests=40))
     rows = [json.loads(line) for line in log.read_text().splitlines()][1:]  # the first is the probe
     assert len(rows) == 40
-    theirs = np.median([row["end_s"] - row["arrival_s"] for row in rows])
-    # The way there and back is the client's; the server may be late to note that it has sent.
-    assert theirs * 0.99 < np.median(events.e2e_s) < theirs * 1.25
+    theirs = np.array([row["end_s"] - row["arrival_s"] for row in rows])
+    # The way there and back is the client's, however long a busy machine makes it; the server may be late to note that
+    # it has sent. Of 40 requests one at least is not held up.
+    assert np.median(theirs) * 0.99 < np.median(events.e2e_s)
+    assert events.e2e_s.min() < theirs.min() * 1.25
 
 
 def test_waiting_for_a_slow_server_counts_from_when_a_request_was_due(sleep_server) -> None:
@@ -98,6 +103,61 @@ def test_a_server_too_slow_for_the_timeout(sleep_server) -> None:
     with sleep_server(ttft="5s") as url:
         slow = replace(endpoint, url=f"{url}/v1", timeout_s=0.3)
         assert measure_load(slow, closed_plan(LENGTHS, 1, num_requests=1)).error == ("timeout",)
+
+
+def test_a_fault_of_our_own_is_no_request_that_nobody_sent(mock_url: str, monkeypatch) -> None:
+    endpoint = _endpoint(mock_url)
+
+    async def broken(*_: object) -> None:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(run_module, "ask", broken)
+    for plan in (open_plan(LENGTHS, 100.0, num_requests=2), closed_plan(LENGTHS, 1, num_requests=2)):
+        with pytest.raises((KeyError, ExceptionGroup)):
+            measure_load(endpoint, plan)
+
+
+def test_a_long_list_of_models_may_come_in_pieces() -> None:
+    listed = json.dumps({"data": [{"id": f"model-{number}"} for number in range(2000)]}).encode()
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(listed)
+
+    async def look(url: str) -> None:
+        await find_endpoint(url, model="model-1x", api="chat", timeout_s=5.0)
+
+    with pytest.raises(UnknownError, match="nearest: model-1"):
+        asyncio.run(_asked_of(look, head + listed[:100], listed[100:]))
+
+
+def test_no_compressed_answer_is_asked_for() -> None:
+    async def post(url: str) -> None:
+        async with client.session(5.0, {}) as asking:
+            await client.ask(asking, url, b"{}")
+
+    sent = asyncio.run(_asked_of(post, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"))
+    assert "accept-encoding: identity" in sent.lower()
+
+
+async def _asked_of(asking: Callable[[str], Awaitable[None]], *pieces: bytes) -> str:
+    """Return the head of the request that somebody sends to a server, which answers with pieces one after the other."""
+    seen: list[bytes] = []
+    answered = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        for piece in pieces:
+            await asyncio.sleep(0.05)
+            writer.write(piece)
+            await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        answered.set()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        try:
+            await asking(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        finally:
+            await answered.wait()
+    return seen[0].decode()
 
 
 def test_nobody_there_is_one_clear_error() -> None:

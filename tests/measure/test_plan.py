@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -31,28 +29,16 @@ def test_nothing_is_due_after_the_end_and_a_seed_repeats(seed: int, duration: fl
     assert set(zip(plan.isl_tokens, plan.osl_tokens, strict=True)) <= {(10, 5), (20, 6)}
 
 
-def test_a_trace_is_replayed_at_its_times(tmp_path: Path) -> None:
-    file = tmp_path / "trace.csv"
-    file.write_text(
-        "TIMESTAMP,ContextTokens,GeneratedTokens\n"
-        "2026-11-02 09:00:00.0000001,10,5\n2026-11-02 09:00:01.5,20,6\n2026-11-02 09:00:04,10,5\n"
-    )
-    plan = trace_plan(file, Lengths(isl_tokens=np.array([10.0, 20.0, 10.0]), osl_tokens=np.array([5.0, 6.0, 5.0])))
-    assert plan.arrival_s.tolist() == pytest.approx([0.0, 1.5, 4.0], abs=1e-5)
-    twice = trace_plan(file, LENGTHS, speed_ratio=2.0, duration_s=10.0)
-    assert twice.arrival_s.tolist() == pytest.approx([0.0, 0.75], abs=1e-5)
-
-
-def test_milliseconds_of_json_traces_and_falling_times(tmp_path: Path) -> None:
-    file = tmp_path / "trace.jsonl"
-    file.write_text('{"timestamp": 1000, "input_length": 1}\n{"timestamp": 3000, "input_length": 1}\n')
-    assert trace_plan(file, LENGTHS).arrival_s.tolist() == [0.0, 2.0]
-    file.write_text('{"timestamp": 5, "input_length": 1}\n{"timestamp": 3, "input_length": 1}\n')
-    with pytest.raises(InputError, match="row 2 is earlier"):
-        trace_plan(file, LENGTHS)
-    file.write_text('{"when": 5}\n')
-    with pytest.raises(InputError, match="no column of times"):
-        trace_plan(file, LENGTHS)
+def test_a_trace_is_replayed_at_its_times() -> None:
+    times_s = np.array([0.0, 1.5, 4.0])
+    lengths = Lengths(isl_tokens=np.array([10.0, 20.0, 10.0]), osl_tokens=np.array([5.0, 6.0, 5.0]))
+    assert trace_plan(lengths, times_s).arrival_s.tolist() == [0.0, 1.5, 4.0]
+    twice = trace_plan(lengths, times_s, speed_ratio=2.0, duration_s=1.0)
+    assert (twice.arrival_s.tolist(), twice.isl_tokens.tolist()) == ([0.0, 0.75], [10, 20])
+    assert len(trace_plan(lengths, times_s, num_requests=1)) == 1
+    for wrong in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="speed"):
+            trace_plan(lengths, times_s, speed_ratio=wrong)
 
 
 def test_wrong_loads_are_refused() -> None:

@@ -24,7 +24,9 @@ def test_a_trainer_writes_events(tmp_path):
     trainer = transformers.Trainer(
         model=model, args=arguments, train_dataset=rows, eval_dataset=rows[:4], callbacks=[callback]
     )
+    assert not (tmp_path / "run" / "events.jsonl").exists()  # only the process that writes opens it
     trainer.train()
+    trainer.evaluate()
     told = trainer.state.log_history
     run = measure_training(read_log(tmp_path / "run" / "events.jsonl"))
     assert (run.step, run.tokens, run.reason) == (3, 3 * 4 * 16, "tokens")

@@ -1,12 +1,26 @@
 """What is read off a run's events; expected values by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from steelyard.errors import InputError
 from steelyard.measure.training import measure_training
-from steelyard.records.training import Ended, Evaluated, Saved, Started, Stepped, event_line, kept, paid_s, read_events
+from steelyard.records.training import (
+    Ended,
+    Evaluated,
+    Saved,
+    Started,
+    Stepped,
+    event_line,
+    kept,
+    paid_device_s,
+    paid_s,
+    read_events,
+)
 
 
 def at(step, elapsed_s, unix_s):
@@ -62,8 +76,43 @@ def test_what_was_lost_is_not_kept():
     assert paid_s(RUN) == 10.0
 
 
+def test_a_run_that_goes_on_with_fewer_devices_pays_for_those_it_has():
+    halved = [replace(event, devices=1) if event is RUN[6] else event for event in RUN]
+    assert paid_device_s(halved) == 16.0  # 6 s on two before the kill, 4 s on one after
+    assert measure_training(halved).usage.device_s == 16.0
+    assert measure_training(halved).paid_s == 10.0
+
+
 def test_a_target_that_was_not_reached_says_so():
     assert measure_training(RUN, target_loss_nats=3.0).tokens_to_target is None
+
+
+@given(
+    losses=st.lists(st.floats(0.5, 10.0), min_size=2, max_size=8, unique=True).map(lambda all_: sorted(all_)[::-1]),
+    share=st.floats(0.0, 1.0),
+)
+def test_a_target_is_reached_on_the_line_between_two_evaluations(losses, share):
+    judged = [Evaluated(**at(n, 2.0 * n, 2.0 * n), held_out_loss_nats=loss) for n, loss in enumerate(losses, start=1)]
+    before, after = losses[-2:]
+    target = max(before + share * (after - before), after)
+    found = measure_training([Started(**at(0, 0.0, 0.0), **START), *judged], target_loss_nats=target)
+    place = len(losses) - 1 + (before - target) / (before - after)  # of the evaluations, counted from 1
+    assert found.tokens_to_target == pytest.approx(100 * place)
+    assert found.time_to_target_s == pytest.approx(2.0 * place)
+
+
+def test_speeds_are_told_by_the_middle_and_the_tenths_of_steps():
+    times_s = [50.0, *(float(number) for number in range(1, 12))]  # the first loads and allocates
+    run = measure_training([RUN[0], *(step(n, 1.0, 1001.0, step_s=took_s) for n, took_s in enumerate(times_s, 1))])
+    assert run.step_s == pytest.approx(6.0)  # of 1 to 11
+    assert run.tokens_per_s == pytest.approx(100 / 6)
+    # of 100/11 to 100/1, eleven speeds: the second from either end
+    assert run.low_tokens_per_s == pytest.approx(10.0)
+    assert run.high_tokens_per_s == pytest.approx(50.0)
+
+
+def test_of_what_is_paid_the_share_that_was_kept_is_busy():
+    assert measure_training(RUN).usage.busy_device_s == pytest.approx(16.0)  # 8 s of two devices; 20 s were paid
 
 
 def test_a_run_without_events_of_some_kind_still_says_the_rest():

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from steelyard.records.requests import RequestEvents
 from steelyard.records.serving_metrics import serving_metrics
@@ -39,3 +43,54 @@ def test_rates_failures_and_goodput() -> None:
     assert found.ttft.percentiles_s[50.0] == 1.0
     assert found.send_delay.count == 4
     assert found.itl.mean_s == 0.5
+    assert found.send_delay.percentiles_s[50.0] == 0.0
+    assert found.send_delay.mean_s == 0.125  # (0 + 0.5 + 0 + 0) / 4
+
+
+@given(
+    ttft_s=st.lists(st.floats(0.01, 10), min_size=1, max_size=20), limit_s=st.floats(0.01, 10),
+    tpot_limit_s=st.floats(0.01, 10), data=st.data(),
+)  # fmt: skip
+def test_good_is_what_keeps_both_limits(
+    ttft_s: list[float], limit_s: float, tpot_limit_s: float, data: st.DataObject
+) -> None:
+    count = len(ttft_s)
+    tpot_s = data.draw(st.lists(st.floats(0.01, 10), min_size=count, max_size=count))
+    failed = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    events = answers(ttft_s, tpot_s, failed)
+    good = sum(
+        ttft <= limit_s and tpot <= tpot_limit_s
+        for ttft, tpot, gone in zip(events.ttft_s, events.tpot_s, failed, strict=True)
+        if not gone
+    )
+    found = serving_metrics(events, Objective(ttft_s=limit_s, tpot_s=tpot_limit_s))
+    assert found.slo_attainment_ratio == pytest.approx(good / count)
+    assert found.goodput_request_per_s == pytest.approx(good / found.elapsed_s)
+    assert found.goodput_request_per_s <= found.request_rate_per_s * (1 + 1e-9)
+    assert found.num_answered + sum(found.errors.values()) == count
+
+
+def answers(ttft_s: list[float], tpot_s: list[float], failed: list[bool]) -> RequestEvents:
+    """Return requests that are due one a second, each with three tokens of answer."""
+    due = np.arange(float(len(ttft_s)))
+    first = due + np.array(ttft_s)
+    return RequestEvents(
+        arrival_s=due,
+        sent_s=due,
+        first_token_s=first,
+        end_s=first + 2 * np.array(tpot_s),
+        isl_tokens=np.full(len(due), 7),
+        osl_tokens=np.full(len(due), 3),
+        error=tuple("cut off" if gone else "" for gone in failed),
+        gaps_s=np.empty(0),
+    )
+
+
+def test_where_nothing_ended_there_is_no_rate() -> None:
+    nothing = replace(
+        answers([1.0, 1.0], [1.0, 1.0], [True, True]), first_token_s=np.full(2, NAN), end_s=np.full(2, NAN)
+    )
+    found = serving_metrics(nothing)
+    assert (found.elapsed_s, found.request_rate_per_s, found.slo_attainment_ratio) == (0.0, 0.0, 0.0)
+    at_once = replace(answers([0.0], [0.0], [False]), osl_tokens=np.ones(1, dtype=np.int64))
+    assert serving_metrics(at_once).request_rate_per_s == 0.0  # all in no time: no rate, and no division by it

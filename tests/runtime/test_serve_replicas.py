@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import re
 import signal
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,18 +21,24 @@ from runtime.clients import ASKED, ask_all
 pytest.importorskip("uvicorn", reason="serving needs the extra [run]")
 
 
-def test_two_replicas_share_the_work_of_one(served: Any) -> None:
-    spent = {}
-    for replicas in (1, 2):  # 8 answers of 0.5 s, one at a time on a replica: 4 s of sleep, or 2 s
-        with served("--replicas", str(replicas), "--slots", "1", "--option", "ttft=500ms") as found:
-            began = time.monotonic()
+def test_two_replicas_share_the_work_of_one(served: Any, tmp_path: Path) -> None:
+    for replicas in (1, 2):  # 8 answers of 0.5 s, one at a time on a replica
+        log = tmp_path / f"{replicas}.jsonl"
+        with served(
+            "--replicas", str(replicas), "--slots", "1", "--option", "ttft=500ms", "--option", f"log={log}"
+        ) as found:
             assert set(asyncio.run(ask_all(found.url, 8, ASKED | {"max_tokens": 1}))) == {"whole"}
-            spent[replicas] = time.monotonic() - began
             counted = re.findall(r"steelyard_replica_requests_total\S+ (\d+)", found.get("/metrics")[1])
             assert sum(map(int, counted)) == 8
             assert min(map(int, counted)) >= 8 // replicas - 1  # places are equal, so are the shares
-    # The exact factor (1.9 and more) is measured in benchmarks/serving.py: here other work may slow either.
-    assert spent[1] / spent[2] > 1.3
+        # What that gains is measured in benchmarks/serving.py: here other work may slow either.
+        assert _most_at_once([json.loads(line) for line in log.read_text().splitlines()]) == replicas
+
+
+def _most_at_once(answers: list[dict[str, float]]) -> int:
+    """Return how many answers were in work at the same time, by the one clock of the machine."""
+    changes = [(row["arrival_s"], 1) for row in answers] + [(row["end_s"], -1) for row in answers]
+    return max(itertools.accumulate(step for _, step in sorted(changes)))
 
 
 def test_a_killed_replica_loses_nothing_that_had_not_begun(served: Any) -> None:
@@ -67,4 +75,4 @@ def test_a_client_that_leaves_frees_its_place(served: Any) -> None:
         asyncio.run(leave(found.url))
         began = time.monotonic()
         assert asyncio.run(ask_all(found.url, 1, ASKED)) == ["whole"]
-        assert time.monotonic() - began < 5  # not the 100 s of the answer that nobody reads
+        assert time.monotonic() - began < 50  # not the 100 s of the answer that nobody reads

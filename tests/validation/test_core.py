@@ -1,7 +1,11 @@
 """The parts every kind of validation shares: rows, families, errors, baselines, the fit, families left out."""
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from steelyard import catalog
 from steelyard.errors import InputError
@@ -103,6 +107,33 @@ def test_errors_by_family_and_their_median():
     assert overall.baseline_median_abs_error_ratio == pytest.approx(0.25)
 
 
+@given(measured=st.lists(st.floats(0.5, 2.0), min_size=1, max_size=12), sigma=st.floats(0.0, 0.5))
+def test_covered_is_what_lies_between_both_ends(measured, sigma):
+    ones = np.ones(len(measured))
+    predicted = Predicted.around(ones, sigma * ones, {})
+    end = math.exp(1.2815515655446004 * sigma)  # p90 of the standard normal
+    _, found = groups(_points(measured, ["a"] * len(measured)), predicted, [], metric="speed")
+    within = [1 / end <= value <= end for value in measured]
+    assert found.coverage_80_ratio == pytest.approx(sum(within) / len(measured))
+    assert found.width_80_ratio == pytest.approx(end**2)
+    assert found.bias_ratio == pytest.approx(1 / np.median(measured) - 1, abs=1e-9) or len(measured) % 2 == 0
+    assert found.p90_abs_error_ratio >= found.median_abs_error_ratio - 1e-12
+
+
+def test_both_ends_of_a_range_belong_to_it():
+    predicted = Predicted(p50=np.ones(2), p10=np.array([0.5, 0.5]), p90=np.array([2.0, 2.0]), baselines={})
+    _, found = groups(_points([0.5, 2.0], ["a", "a"]), predicted, [], metric="speed")
+    assert found.coverage_80_ratio == 1.0
+
+
+def test_parts_joined_keep_their_order_and_nothing_is_joined_of_nothing():
+    parts = [Predicted.around(np.full(n, float(n)), np.zeros(n), {"constant": np.full(n, -1.0)}) for n in (1, 2)]
+    joined = Predicted.joined(parts)
+    assert joined.p50.tolist() == joined.p10.tolist() == joined.p90.tolist() == [1.0, 2.0, 2.0]
+    assert joined.baselines["constant"].tolist() == [-1.0] * 3
+    assert len(Predicted.joined([]).p50) == 0
+
+
 def test_the_spread_of_a_normal_is_its_standard_deviation():
     misses = np.random.default_rng(0).normal(0.0, 0.3, 20_000)
     assert robust_log_sigma(misses, np.ones(len(misses))) == pytest.approx(0.3, rel=0.03)
@@ -117,6 +148,13 @@ def test_a_prior_holds_what_no_point_tells():
     assert found.values["seen"] == pytest.approx(3.0, rel=0.01)
     assert found.values["unseen"] == pytest.approx(0.5, rel=0.01)
     assert found.log_errors["unseen"] > 10 * found.log_errors["seen"]
+
+
+def test_the_standard_error_of_a_factor_is_that_of_a_mean():
+    misses = np.tile([0.01, -0.01], 50)  # far below the scale of a usual miss, where the loss is the square
+    free = [Parameter(name="factor", value=1.0, log_sd_ratio=100.0)]
+    found = fit(lambda p: np.full(100, np.log(p["factor"])), free, misses, np.ones(100))
+    assert found.log_errors["factor"] == pytest.approx(0.01 / 10, rel=0.02)  # sd / sqrt(n)
 
 
 def test_too_many_parameters_are_refused():
@@ -137,3 +175,11 @@ def test_a_family_is_predicted_by_a_fit_that_did_not_see_it():
     assert np.exp(found.log_predicted[-1]) == pytest.approx(2.0, rel=0.02)
     assert np.exp(found.log_predicted[0]) > 2.02  # pulled by c
     assert set(found.without) == {"a", "b", "c"}
+
+
+def test_the_range_of_a_family_is_the_spread_of_misses_in_the_others():
+    misses, families = np.repeat([0.1, -0.2, 0.4], 10), np.repeat(["a", "b", "c"], 10)
+    free = [Parameter(name="unused", value=1.0, log_sd_ratio=1.0)]
+    found = leave_family_out(lambda _: np.full(30, 5.0), free, 5.0 + misses, families.tolist())
+    spread = found.log_sigma[::10] * 1.2815515655446004
+    assert spread == pytest.approx([0.3, 0.25, 0.15])  # the median over the two others

@@ -58,7 +58,7 @@ def command(
 
     expect = given.pop("expect")
     asked = [_asked(pair) for pair in expect]
-    changes = {key: int(value) if value.isdigit() else value for key, value in given.items() if value is not None}
+    changes = {key: int(value) if value.isdecimal() else value for key, value in given.items() if value is not None}
     stated = load_job(job, changes)
     if stated.tokenizer is None:
         stated = load_job(job, changes | {"tokenizer": _SMALL_VOCABULARY})

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from steelyard.compare.measured import Row
     from steelyard.measure.load import LoadPlan
     from steelyard.measure.load.client import Endpoint
-    from steelyard.records.requests import RequestEvents
+    from steelyard.records.requests import RequestEvents, Times
     from steelyard.records.serving_metrics import ServingMetrics
     from steelyard.records.workload import Lengths, Objective
 
@@ -70,10 +70,10 @@ def command(output: Path | None, as_json: bool, **asked: Any) -> int:
     from steelyard.measure.load import find_endpoint, run_loop
     from steelyard.records.workload import Objective
 
-    lengths = _lengths(asked)
+    lengths, times_s = _requests(asked)
     objective = Objective(ttft_s=asked["ttft"] or math.inf, tpot_s=asked["tpot"] or math.inf)
     endpoint = run_loop(find_endpoint(asked["url"], model=asked["model"], api=asked["api"], timeout_s=asked["timeout"]))
-    asking = _Asking(endpoint, lengths, objective, asked, as_json=as_json, output=output)
+    asking = _Asking(endpoint, lengths, times_s, objective, asked, as_json=as_json, output=output)
     return asking.sweep() if asked["sweep"] else asking.one_load()
 
 
@@ -87,26 +87,30 @@ def _check(asked: dict[str, Any]) -> None:
         raise InputError(f"--events: {asked['events'].name!r} ends in neither .csv nor .jsonl")
 
 
-def _lengths(asked: dict[str, Any]) -> Lengths:
-    from steelyard.inference import lengths_from_stated, lengths_from_trace, lengths_from_workload
+def _requests(asked: dict[str, Any]) -> tuple[Lengths, Times | None]:
+    """Return how long the requests are, and the times of those of a trace."""
+    from steelyard.inference import lengths_from_stated, lengths_from_workload
 
     if asked["trace"]:
-        return lengths_from_trace(asked["trace"])
+        from steelyard.inference.simulator import trace_load
+
+        trace = trace_load(asked["trace"])
+        return trace.lengths, trace.trace_times
     if asked["load"]:
         from steelyard import catalog
 
-        return lengths_from_workload(catalog.workload(asked["load"]))
-    return lengths_from_stated({"fixed": asked["isl"]}, {"fixed": asked["osl"]})
+        return lengths_from_workload(catalog.workload(asked["load"])), None
+    return lengths_from_stated({"fixed": asked["isl"]}, {"fixed": asked["osl"]}), None
 
 
-def _plan(lengths: Lengths, asked: dict[str, Any]) -> LoadPlan:
+def _plan(lengths: Lengths, times_s: Times | None, asked: dict[str, Any]) -> LoadPlan:
     from steelyard.measure.load import closed_plan, open_plan, trace_plan
 
     count = 200 if asked["requests"] is None else asked["requests"]
     until, seed = asked["duration"], asked["seed"]
-    if asked["trace"]:
+    if times_s is not None:
         limit = {} if asked["requests"] is None else {"num_requests": count}
-        return trace_plan(asked["trace"], lengths, duration_s=until, speed_ratio=asked["speed"], **limit)
+        return trace_plan(lengths, times_s, duration_s=until, speed_ratio=asked["speed"], **limit)
     if asked["concurrency"]:
         return closed_plan(lengths, asked["concurrency"], num_requests=count, duration_s=until, seed=seed)
     return open_plan(
@@ -120,6 +124,7 @@ class _Asking:
 
     endpoint: Endpoint
     lengths: Lengths
+    times_s: Times | None  # of a trace
     objective: Objective
     asked: dict[str, Any]
     _: KW_ONLY
@@ -141,7 +146,7 @@ class _Asking:
         from steelyard.records.serving_metrics import serving_metrics
         from steelyard.report import load as report
 
-        asked, plan = self.asked, _plan(self.lengths, self.asked)
+        asked, plan = self.asked, _plan(self.lengths, self.times_s, self.asked)
         with progress_line(f"of {len(plan):,} requests answered, {{}} in flight") as progress:
             events = measure_load(self.endpoint, plan, progress=progress)
         if asked["events"]:

@@ -39,7 +39,7 @@ KEY_VARIABLE = "STEELYARD_API_KEY"
 @click.option("--queue", type=click.IntRange(0), default=256, show_default=True, help="Waiting requests; then 429.")
 @click.option("--deadline", type=DURATION, default="10min", show_default=True, help="Of a request; then 504.")
 @click.option("--max-body", type=SIZE, default="8MB", show_default=True, help="Of a request; then 413.")
-@click.option("--max-tokens", type=click.IntRange(0), default=0, help="Most answer tokens that may be asked for.")
+@click.option("--max-tokens", type=click.IntRange(0), default=0, help="Of an answer, at most; else as engines do.")
 @click.option("--start-timeout", type=DURATION, default="5min", show_default=True, help="For a replica to answer.")
 @click.option("--drain", type=DURATION, default="30s", show_default=True, help="For answers begun, when stopped.")
 def command(model: str, **asked: Any) -> None:

@@ -160,7 +160,7 @@ def _changes(given: dict[str, Any]) -> dict[str, Any]:
         value = given[option]
         if not value:
             continue
-        value = int(value) if isinstance(value, str) and value.isdigit() else value
+        value = int(value) if isinstance(value, str) and value.isdecimal() else value
         if below:
             changes.setdefault(key, {})[below[0]] = value
         else:

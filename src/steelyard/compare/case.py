@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from steelyard import arch, catalog, device, economics, inference
-from steelyard.compare.draws import Z90, Draw, Draws
+from steelyard.compare.draws import Draw, Draws
 from steelyard.compare.kept import KEPT
 from steelyard.compare.quality import Score, score_of
 from steelyard.compare.scenario import Scenario, StatedLengths, TraceLengths
+from steelyard.records.estimate import Z90
 from steelyard.records.figure import Figure
 from steelyard.records.workload import Lengths, Objective, Workload
 from steelyard.units import DAYS_PER_MONTH, SECONDS_PER_MONTH

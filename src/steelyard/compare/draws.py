@@ -15,11 +15,10 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from steelyard.records.estimate import Z90
 from steelyard.records.figure import Figure
 
 Draw = npt.NDArray[np.float64]
-
-Z90 = NormalDist().inv_cdf(0.9)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

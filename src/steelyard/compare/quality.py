@@ -66,7 +66,7 @@ def _mapped(scenario: Scenario) -> Score | None:
         return None
     known = load_loss_map(scenario.base_dir / stated.points, stated.law)
     path = scenario.base_dir / route.model
-    params = arch.count_params(arch.load(path if path.exists() else route.model)).total_params
+    params = arch.count_params(arch.load(path if path.exists() else route.model)).active_params
     loss = float(training.loss_nats_per_token(params, route.tokens, law=known.law))
     value = known.score(loss)
     where = f"{len(known.losses)} points in {known.name}, {known.losses[0]:.3f} to {known.losses[-1]:.3f}"

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from steelyard.compare.case import Case
-from steelyard.compare.draws import Z90, Draw
+from steelyard.compare.draws import Draw
 from steelyard.compare.routes.outcome import Outcome
 from steelyard.decide.inputs import how_known, label_of
 from steelyard.decide.options import same_options
 from steelyard.decide.result import Influence
+from steelyard.records.estimate import Z90
 
 _LEAST_SWING = 1e-9  # of the cost: an input that moves less is none
 _SURE = 2.0  # standard errors that a gain stands above nothing, or the luck of the draws is taken for one

@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from steelyard.errors import CatalogError
+from steelyard.records.estimate import Z90
 from steelyard.records.figure import Figure
 from steelyard.units import Array
-
-_Z90 = 1.2815515655446004  # the standard normal's p90: low and high of a figure are read as p10 and p90
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +89,7 @@ def draw(figures: Mapping[str, Figure], vendor: str, rng: np.random.Generator, d
 def _log_steps(figure: Figure, z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     low, high = figure.low or figure.value, figure.high or figure.value
     up, down = math.log(high / figure.value), math.log(figure.value / low)
-    return z * np.where(z > 0, up, down) / _Z90
+    return z * np.where(z > 0, up, down) / Z90
 
 
 def _chosen(figures: Mapping[str, Figure], vendor: str) -> dict[str, Figure]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from steelyard import catalog
 from steelyard.catalog import Row
 from steelyard.errors import InputError, UnknownError, unknown
+from steelyard.records.estimate import Z90
 from steelyard.records.term import term
 from steelyard.units import DAYS_PER_YEAR, Array
 
@@ -25,8 +25,6 @@ GPT35_LEVEL = "gpt35_class_mmlu65"
 INPUT_SHARE = 3 / 4  # the usual blend of list prices: three input tokens to one output token
 RECENT_YEARS = 2.0
 NO_DECLINE_RATIO = 1.0
-
-_Z90 = NormalDist().inv_cdf(0.9)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +87,7 @@ class Decline:
 
     def forward_draws(self, rng: np.random.Generator, count: int) -> npt.NDArray[np.float64]:
         """Return draws [count] of the yearly price ratio ahead, log-normal on either side of the median."""
-        z = rng.standard_normal(count) / _Z90
+        z = rng.standard_normal(count) / Z90
         middle = np.log(self.forward_ratio)
         below, above = middle - np.log(self.forward_low_ratio), np.log(self.forward_high_ratio) - middle
         drawn: npt.NDArray[np.float64] = np.exp(middle + z * np.where(z < 0, below, above))
@@ -192,8 +190,8 @@ def fit_decline(points: tuple[PricePoint, ...]) -> Fit:
         spread = float(np.sqrt((count - 1) / count * ((left_out - left_out.mean()) ** 2).sum()))
     return Fit(
         annual_ratio=float(np.exp(slope)),
-        low_ratio=float(np.exp(slope - _Z90 * spread)),
-        high_ratio=float(np.exp(slope + _Z90 * spread)),
+        low_ratio=float(np.exp(slope - Z90 * spread)),
+        high_ratio=float(np.exp(slope + Z90 * spread)),
         num_points=count,
         first=points[0].day,
         last=points[-1].day,

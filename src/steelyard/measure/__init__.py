@@ -1,1 +1,1 @@
-"""Measures machines, endpoints and runs. Empty until there is something to measure with."""
+"""Measures machines, endpoints and runs."""

@@ -6,12 +6,13 @@ trainer = Trainer(..., callbacks=[TrainingEvents("runs/mine/events.jsonl", seque
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
-from steelyard.records.training import Ended, Evaluated, Saved, Started, Stepped
+from steelyard.records.training import Ended, Evaluated, Event, Saved, Started, Stepped
 from steelyard.runtime.train.event_log import EventLog
 from steelyard.runtime.train.loop import peak_memory_bytes
 
@@ -27,8 +28,8 @@ class TrainingEvents(TrainerCallback):  # type: ignore[misc] # transformers is u
             sequence_tokens: Tokens of one sequence.
             bytes_per_token: Of the held-out text, for bits per byte.
         """
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        self.log = EventLog(Path(path))
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         self.sequence_tokens, self.bytes_per_token = sequence_tokens, bytes_per_token
         self.batch_tokens, self.begun, self.step_begun, self.step_s, self.since = 0, 0.0, 0.0, 0.0, 0
 
@@ -40,11 +41,11 @@ class TrainingEvents(TrainerCallback):  # type: ignore[misc] # transformers is u
         if not state.is_world_process_zero:
             return
         trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-        self.log.write(
+        self._tell(
             Started(
                 **self._now(state), params=sum(parameter.numel() for parameter in model.parameters()),
                 trained_params=trained, devices=args.world_size, device=str(args.device),
-                dtype="bf16" if args.bf16 else "fp32", sequence_tokens=self.sequence_tokens,
+                dtype="bf16" if args.bf16 else "fp16" if args.fp16 else "fp32", sequence_tokens=self.sequence_tokens,
                 batch_tokens=self.batch_tokens, bytes_per_token=self.bytes_per_token,
             )
         )  # fmt: skip
@@ -63,23 +64,28 @@ class TrainingEvents(TrainerCallback):  # type: ignore[misc] # transformers is u
         if logs and "loss" in logs and self.since and state.is_world_process_zero:
             loss, memory = float(logs["loss"]), peak_memory_bytes(str(args.device))
             told = self._now(state)
-            self.log.write(Stepped(**told, loss_nats=loss, step_s=self.step_s / self.since, peak_memory_bytes=memory))
+            self._tell(Stepped(**told, loss_nats=loss, step_s=self.step_s / self.since, peak_memory_bytes=memory))
             self.step_s, self.since = 0.0, 0
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:  # noqa: ARG002
         """Tell the held-out loss."""
         if metrics and "eval_loss" in metrics and state.is_world_process_zero:
-            self.log.write(Evaluated(**self._now(state), held_out_loss_nats=float(metrics["eval_loss"])))
+            self._tell(Evaluated(**self._now(state), held_out_loss_nats=float(metrics["eval_loss"])))
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         """Tell that a checkpoint was saved; the Trainer does not say how long it took."""
         if state.is_world_process_zero:
-            self.log.write(Saved(**self._now(state), save_s=0.0))
+            self._tell(Saved(**self._now(state), save_s=0.0))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         """Tell the end."""
         if state.is_world_process_zero:
-            self.log.write(Ended(**self._now(state), reason="tokens"))
+            self._tell(Ended(**self._now(state), reason="tokens"))
+
+    def _tell(self, event: Event) -> None:
+        """Append an event. Only the process that writes opens the file, for that drops a half-written line."""
+        with closing(EventLog(self.path)) as log:
+            log.write(event)
 
     def _now(self, state: Any) -> dict[str, Any]:
         return {

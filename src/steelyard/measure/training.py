@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from steelyard.errors import InputError
-from steelyard.records.training import Ended, Evaluated, Event, Started, Stepped, kept, paid_s
+from steelyard.records.training import Ended, Evaluated, Event, Started, Stepped, kept, paid_device_s, paid_s
 from steelyard.records.usage import Usage
 
 
@@ -30,6 +30,7 @@ class TrainingMeasures:
     reason: str  # why it ended; "" while it runs, or where it was killed
     elapsed_s: float  # spent on progress that was kept
     paid_s: float  # of all processes of the run one after the other, lost work included
+    paid_device_s: float  # of all devices meanwhile
     training_goodput_ratio: float
     step_s: float | None  # median
     tokens_per_s: float | None  # of the median step, all devices
@@ -53,8 +54,8 @@ class TrainingMeasures:
     def usage(self) -> Usage:
         """What was used, to be priced."""
         return Usage(
-            device_s=self.paid_s * self.devices,
-            busy_device_s=self.elapsed_s * self.devices,
+            device_s=self.paid_device_s,
+            busy_device_s=self.paid_device_s * self.training_goodput_ratio,
             training_tokens=float(self.tokens),
         )
 
@@ -85,6 +86,7 @@ def measure_training(
     speeds = [start.batch_tokens / event.step_s for event in _settled(steps) if event.step_s > 0]
     low, middle, high = (float(value) for value in np.quantile(speeds, [0.1, 0.5, 0.9])) if speeds else (None,) * 3
     last = progress[-1]
+    ended = next((event for event in progress if isinstance(event, Ended)), None)  # judged once more after it, perhaps
     all_s = paid_s(events)
     held_out = judged[-1].held_out_loss_nats if judged else None
     trained = next((event.trained_loss_nats for event in reversed(judged) if event.trained_loss_nats is not None), None)
@@ -99,9 +101,10 @@ def measure_training(
         dtype=start.dtype,
         step=last.step,
         tokens=last.tokens,
-        reason=last.reason if isinstance(last, Ended) else "",
+        reason="" if ended is None else ended.reason,
         elapsed_s=last.elapsed_s,
         paid_s=all_s,
+        paid_device_s=paid_device_s(events),
         training_goodput_ratio=min(1.0, last.elapsed_s / all_s) if all_s > 0 else 1.0,
         step_s=None if middle is None else start.batch_tokens / middle,
         tokens_per_s=middle,
@@ -120,7 +123,7 @@ def measure_training(
         target_loss_nats=target_loss_nats,
         tokens_to_target=None if reached is None else reached[0],
         time_to_target_s=None if reached is None else reached[1],
-        accuracy_ratio=last.accuracy_ratio if isinstance(last, Ended) else {},
+        accuracy_ratio={} if ended is None else ended.accuracy_ratio,
     )  # fmt: skip
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+Z90 = NormalDist().inv_cdf(0.9)
+"""The standard normal's p90: low and high of a range are its p10 and p90, so many deviations from the middle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,12 +126,22 @@ def kept(events: Iterable[Event]) -> list[Event]:
 
 
 def paid_s(events: Iterable[Event]) -> float:
-    """Return how long the run's processes ran in all, lost work included (s): what is paid for."""
-    total = 0.0
+    """Return how long the run's processes ran in all, lost work included (s)."""
+    return sum(lasted_s for lasted_s, _ in _stretches(events))
+
+
+def paid_device_s(events: Iterable[Event]) -> float:
+    """Return the device-seconds of the same: a run may go on with other numbers of devices than it began with."""
+    return sum(lasted_s * devices for lasted_s, devices in _stretches(events))
+
+
+def _stretches(events: Iterable[Event]) -> Iterator[tuple[float, int]]:
+    """Yield how long the run went on each time it was started (s), and on how many devices."""
     start = last = 0.0
+    devices = 0
     for event in events:
         if isinstance(event, Started):
-            total += last - start
-            start = event.unix_s
+            yield last - start, devices
+            start, devices = event.unix_s, event.devices
         last = event.unix_s
-    return total + last - start
+    yield last - start, devices

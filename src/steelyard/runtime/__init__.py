@@ -1,1 +1,1 @@
-"""Starts and stops outside programs that train and serve for real. Empty until there are some."""
+"""Starts and stops outside programs that train and serve for real."""

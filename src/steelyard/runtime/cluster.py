@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from steelyard.errors import InputError, OutsideProgramError
+from steelyard.errors import InputError, OutsideProgramError, first_line
 
 Resources: TypeAlias = dict[str, float]
 """Amounts by the names that Ray gives them: CPU, GPU, ..."""
@@ -41,8 +41,7 @@ def joined(address: str) -> Iterator[Any]:
     try:
         ray.init(address, logging_level=logging.CRITICAL, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise OutsideProgramError(f"no Ray cluster can be joined at {address}: {reason}; {_HINT}") from None
+        raise OutsideProgramError(f"no Ray cluster can be joined at {address}: {first_line(error)}; {_HINT}") from None
     try:
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
             yield ray

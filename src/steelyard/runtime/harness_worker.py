@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
-from steelyard.errors import InputError, OutsideProgramError, SteelyardError, UnknownError, unknown
+from steelyard.errors import InputError, OutsideProgramError, SteelyardError, UnknownError, first_line, unknown
 
 _SHARES = ("acc", "acc_norm", "exact_match")  # metrics of the harness that are shares of right answers
 _BATCH = 8
@@ -105,8 +105,8 @@ def _share(metrics: Mapping[str, Any]) -> float | None:
 
 
 def _line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    name, said = type(error).__name__, first_line(error)
+    return name if said == name else f"{name}: {said}"
 
 
 def main() -> None:

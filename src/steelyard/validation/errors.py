@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from steelyard.records.estimate import Z90
 from steelyard.validation.points import Point, Refusal, Vector
 
 OVERALL = "overall"
@@ -21,6 +22,12 @@ class Predicted:
     p10: Vector
     p90: Vector
     baselines: Mapping[str, Vector]  # "constant": one share of the peak; "nearest": the nearest measured row
+
+    @classmethod
+    def around(cls, p50: Vector, log_sigma: Vector, baselines: Mapping[str, Vector]) -> Predicted:
+        """Return predictions [N] whose logarithms are spread by `log_sigma` [N]."""
+        factor = np.exp(Z90 * log_sigma)
+        return cls(p50=p50, p10=p50 / factor, p90=p50 * factor, baselines=baselines)
 
     @classmethod
     def joined(cls, parts: Sequence[Predicted]) -> Predicted:

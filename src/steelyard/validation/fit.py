@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from steelyard.errors import InputError
+from steelyard.records.estimate import Z90
 from steelyard.validation.points import Vector
 
 MAX_FREE_PARAMETERS = 60
@@ -31,7 +32,6 @@ class Fitted:
 
     values: Mapping[str, float]
     log_errors: Mapping[str, float]
-    num_evaluations: int
 
 
 Predict = Callable[[Mapping[str, float]], Vector]
@@ -101,16 +101,14 @@ def fit(
         return np.concatenate([np.sqrt(weights[used]) * robust, (theta - centre) / sd])
 
     theta = np.concatenate([np.log([(start or {}).get(p.name, p.value) for p in parameters]), np.zeros(len(known))])
-    evaluations = 0
     for scale in (4.0 * log_scale, log_scale):
         inside = np.clip(theta, bounds[0] + 1e-9, bounds[1] - 1e-9)
         found = least_squares(residuals, inside, bounds=bounds, xtol=1e-4, ftol=1e-5, max_nfev=60, args=(scale,))
-        theta, evaluations = found.x, evaluations + int(found.nfev)
+        theta = found.x
     errors = _standard_errors(found.jac, found.fun, int(used.sum()))
     return Fitted(
         values=dict(zip(names, np.exp(theta[: len(names)]).tolist(), strict=True)),
         log_errors=dict(zip(names, errors[: len(names)], strict=True)),
-        num_evaluations=evaluations,
     )
 
 
@@ -136,4 +134,4 @@ def robust_log_sigma(log_miss: Vector, weights: Vector) -> float:
     order = np.argsort(size)
     share = np.cumsum(weights[order]) / np.sum(weights)
     at = int(np.searchsorted(share, 0.8))
-    return float(size[order][min(at, len(size) - 1)] / 1.2815515655446004)
+    return float(size[order][min(at, len(size) - 1)] / Z90)

@@ -50,7 +50,7 @@ def leave_family_out(
         own = names == name
         weights = np.zeros(len(names))
         if own.all():
-            without[str(name)] = Fitted(values={p.name: p.value for p in parameters}, log_errors={}, num_evaluations=0)
+            without[str(name)] = Fitted(values={p.name: p.value for p in parameters}, log_errors={})
         else:
             weights[~own] = equal_weights(names[~own].tolist())
             without[str(name)] = fitted(weights)

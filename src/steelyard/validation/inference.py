@@ -21,7 +21,6 @@ from steelyard.validation.result import Calibration, Fit, Validation
 METRICS = ("throughput", "tpot", "ttft", "energy", "e2e", "prefill", "ttft_p99")
 LEFT_OUT = "every family of sources predicted by a fit that never saw it; energy without its model and its device too"
 SHIPPED = "predicted with the parameters of the calibration"
-_Z90 = 1.2815515655446004
 
 
 def validate(data: Path | None = None, *, refit: bool = True) -> Validation:
@@ -78,7 +77,7 @@ def _left_out(prepared: Serving) -> Predicted:
 
 
 def _from_left(prepared: Serving, left: Left) -> Predicted:
-    return _ranges(left.predicted, left.log_sigma, _rules(prepared, None))
+    return Predicted.around(left.predicted, left.log_sigma, _rules(prepared, None))
 
 
 def _shipped(prepared: Serving, known: Measured | None = None) -> Predicted:
@@ -93,12 +92,7 @@ def _shipped(prepared: Serving, known: Measured | None = None) -> Predicted:
     times = [figures[sigma_name("tpot", moe=bool(kind))].value for kind in prepared.facts.moe]
     waits = np.isin(metric, WAITS)
     sigma[waits] = prepared.ttft_sigma({}, np.array(times))[runs[waits]]
-    return _ranges(predicted, sigma, _rules(prepared, known))
-
-
-def _ranges(middle: Vector, sigma: Vector, rules: Mapping[str, Vector]) -> Predicted:
-    factor = np.exp(_Z90 * sigma)
-    return Predicted(p50=middle, p10=middle / factor, p90=middle * factor, baselines=rules)
+    return Predicted.around(predicted, sigma, _rules(prepared, known))
 
 
 def _rules(prepared: Serving, known: Measured | None) -> Mapping[str, Vector]:

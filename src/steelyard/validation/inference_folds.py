@@ -42,7 +42,7 @@ def leave_out(prepared: Serving) -> Left:
     for name in np.unique(families):
         found = _fit(prepared, families != name) if np.any(families != name) else None
         values = found.values if found else {p.name: p.value for p in PARAMETERS}
-        without[str(name)] = found or Fitted(values=values, log_errors={}, num_evaluations=0)
+        without[str(name)] = found or Fitted(values=values, log_errors={})
         predicted[families == name] = prepared.predict(values)[families == name]
     energy = np.flatnonzero(metric == "power")
     for own, seen in _model_and_device_folds(prepared, energy):

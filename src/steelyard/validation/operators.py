@@ -23,7 +23,6 @@ from steelyard.validation.result import Calibration, Fit, Validation
 METRICS = ("gemm", "attention prefill", "attention decode", "collective")
 LEFT_OUT = "every generation of devices predicted by a fit that never saw it"
 SHIPPED = "predicted with the parameters of the calibration"
-_Z90 = 1.2815515655446004
 _SIGMA = "kernel_residual_sigma_ratio"
 _PERFECT = {
     "matmul_ratio": 1.0, "narrow_matmul_ratio": 1.0, "matmul_pad_count": 1e-9, "expanded_ratio": 1.0,
@@ -174,8 +173,7 @@ def _leave_out(timed: Sequence[Timed], points: Sequence[Point]) -> tuple[Vector,
 
 
 def _ranges(timed: Sequence[Timed], points: Sequence[Point], middle: Vector, sigma: Vector) -> Predicted:
-    factor = np.exp(_Z90 * sigma)
-    return Predicted(p50=middle, p10=middle / factor, p90=middle * factor, baselines=_baselines(timed, points))
+    return Predicted.around(middle, sigma, _baselines(timed, points))
 
 
 def _baselines(timed: Sequence[Timed], points: Sequence[Point]) -> Mapping[str, Vector]:

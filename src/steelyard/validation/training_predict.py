@@ -46,10 +46,6 @@ class Ensemble:
     families: tuple[str, ...]  # of devices [A]
     filled_ratio: Vector  # what is counted in memory over the device's own
 
-    @property
-    def num_alternatives(self) -> int:
-        return len(self.run)
-
 
 def ensemble(runs: Sequence[Run]) -> Ensemble:
     """Compute what all alternatives of all runs consist of; those that share a model and a device in one call."""

@@ -20,6 +20,17 @@ def test_one_text_file_comes_in_pieces_of_whole_lines(tmp_path):
     assert all(piece.endswith("\n") for piece in pieces)
 
 
+@pytest.mark.parametrize(
+    "content", ["one word after another " * 20_000, "a line of its own\n" * 9 + "and a long one " * 9000]
+)
+def test_a_text_without_line_ends_comes_in_pieces_too(tmp_path, content):
+    path = tmp_path / "corpus.txt"
+    path.write_text(content)
+    pieces = texts(path)
+    assert len(pieces) > 10
+    assert "".join(pieces) == content
+
+
 def test_of_many_files_each_is_on_one_side(tmp_path):
     for number in range(120):
         (tmp_path / f"{number}.txt").write_text(f"file {number}\n" * 400_000 if number == 7 else f"file {number}\n")
@@ -28,6 +39,11 @@ def test_of_many_files_each_is_on_one_side(tmp_path):
     assert len(long) > 1
     assert len({doc.key for doc in long}) == 1
     assert len({doc.key for doc in found}) == 120
+
+
+def test_half_a_character_in_json_is_replaced(tmp_path):
+    (tmp_path / "a.jsonl").write_text(r'{"text": "cut \ud83d off"}')
+    assert texts(tmp_path) == ["cut ? off"]
 
 
 def test_json_lines_and_parquet_give_the_same_rows(tmp_path):

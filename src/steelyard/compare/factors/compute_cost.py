@@ -66,7 +66,7 @@ def _training(run: TrainingRun) -> Cell:
             quantity("the run, as paid for", run.rented_usd, "usd", "predicted", run.description),
             *_owned(run),
             quantity("device time", np.asarray(run.run.device_s), "device_s", "predicted"),
-            quantity("with R&D around the run", run.rented_usd * run.job.rd_multiplier, "usd", "assumed"),
+            quantity("with R&D around the run", run.usd_of(run.job.rd_multiplier), "usd", "assumed"),
         )
     )
 

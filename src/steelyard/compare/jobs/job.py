@@ -5,13 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from functools import cached_property
-from typing import Any
 
-from steelyard import arch, device, economics, training
-from steelyard.compare.draws import Draws
-from steelyard.compare.rent import rental_of
+from steelyard import training
+from steelyard.compare.asked import Asked
 from steelyard.errors import InputError, unknown
 
 PRETRAIN, QLORA = "pretrain", "qlora"
@@ -25,16 +22,13 @@ OPTIMIZERS = {  # bytes of the moments of a trained parameter
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingJob:
+class TrainingJob(Asked):
     """A training job, whatever its layout.
 
     `kind` is "pretrain" (all weights, from nothing) or the method of a fine-tuning: "full", "lora", "qlora" (adapters
-    on frozen 4-bit weights). Prices are those of the catalogue at `as_of`, the newest when None, or the user's own
-    `usd_per_device_s`.
+    on frozen 4-bit weights).
     """
 
-    model_ref: str
-    device_ref: str
     tokens: float  # trained on, repetitions included
     seq_tokens: float = 4096.0
     global_batch_tokens: float = 4_194_304.0
@@ -46,12 +40,6 @@ class TrainingJob:
     served_tokens: float | None = None  # over the model's life, for the size that is best for both
     target_loss_nats: float | None = None  # for the tokens that reach it
     bytes_per_token: float | None = None  # of the tokenizer on the corpus, for bits per byte
-    pricing: str = economics.CONTRACT
-    usd_per_device_s: float | None = None
-    region: str = "United States"
-    as_of: date | None = None
-    draws: int = 1000
-    seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no job can have.
@@ -63,32 +51,20 @@ class TrainingJob:
             raise InputError(f"method is {self.kind!r}; allowed: {', '.join(KINDS)}")
         if self.optimizer not in OPTIMIZERS:
             raise InputError(unknown("optimizer", self.optimizer, OPTIMIZERS))
-        limits = {
-            "tokens": (1.0, 1e18),
-            "unique_tokens": (1.0, 1e18),
-            "served_tokens": (0.0, 1e24),
-            "target_loss_nats": (0.1, 20.0),
-            "bytes_per_token": (0.1, 100.0),
-            "usd_per_device_s": (0.0, 1e6),
-            "draws": (10, 100_000),
-        }
-        for name, (low, high) in limits.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise InputError(f"{name} is {value:g}; allowed: {low:g} to {high:g}")
+        self.require(
+            {
+                "tokens": (1.0, 1e18),
+                "unique_tokens": (1.0, 1e18),
+                "served_tokens": (0.0, 1e24),
+                "target_loss_nats": (0.1, 20.0),
+                "bytes_per_token": (0.1, 100.0),
+            }
+        )
 
     @property
     def method(self) -> str:
         """What is trained: all weights ("full") or adapters ("lora")."""
         return {PRETRAIN: "full", QLORA: "lora"}.get(self.kind, self.kind)
-
-    @cached_property
-    def model(self) -> arch.Model:
-        return arch.load(self.model_ref)
-
-    @cached_property
-    def device(self) -> device.Device:
-        return device.load(self.device_ref)
 
     @cached_property
     def step_job(self) -> training.Job:
@@ -123,28 +99,6 @@ class TrainingJob:
         return dataclasses.replace(usual, **self.software)  # type: ignore[arg-type]
 
     @property
-    def drawn(self) -> Draws:
-        return Draws(self.draws, self.seed)
-
-    @cached_property
-    def rental(self) -> economics.RentalPrice:
-        """What a rented device costs.
-
-        Raises:
-            InputError: A kind of contract that no device has.
-            UnknownError: The catalogue has no price of that kind and date.
-        """
-        return rental_of(self.device, self.pricing, usd_per_device_s=self.usd_per_device_s, as_of=self.as_of)
-
-    @property
     def batch_sequences(self) -> int:
         """Sequences of the global batch asked for."""
         return max(round(self.global_batch_tokens / self.seq_tokens), 1)
-
-    def inputs(self) -> dict[str, Any]:
-        """Return the inputs as plain values, the defaults included."""
-        return {item.name: _plain(getattr(self, item.name)) for item in dataclasses.fields(self)}
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, date) else dict(value) if isinstance(value, Mapping) else value

@@ -8,7 +8,7 @@ from steelyard.compare.case import Case
 from steelyard.compare.routes.outcome import Outcome, Training, Unpriced
 from steelyard.compare.routes.people import engineer_usd_per_month
 from steelyard.compare.routes.trained import failed, serve_after
-from steelyard.compare.routes.training_leg import Job, refresh_months, train
+from steelyard.compare.routes.training_leg import Job, in_months, refresh_months, train
 from steelyard.compare.scenario import FinetuneRoute
 from steelyard.errors import DoesNotFitError, UnknownError
 from steelyard.units import SECONDS_PER_MONTH
@@ -26,9 +26,9 @@ def evaluate(case: Case) -> list[Outcome | Unpriced]:
     except (DoesNotFitError, UnknownError) as error:
         return [failed(case, "finetune", route.model, str(error))]
     setup_s = case.assumed("setup_finetune")
-    once = run.rented_usd * route.runs
-    people = route.engineers * engineer_usd_per_month(case) * setup_s / SECONDS_PER_MONTH
     refreshes = refresh_months(case, route.refresh_months)
+    once, again = run.usd_with_refreshes(route.runs, route.runs, refreshes)
+    people = route.engineers * engineer_usd_per_month(case) * setup_s / SECONDS_PER_MONTH
     times = route.runs * (1 + len(refreshes))
     leg = Training(
         usd=once + people + route.each_time_usd,
@@ -49,8 +49,7 @@ def evaluate(case: Case) -> list[Outcome | Unpriced]:
         device=route.device,
         pricing=route.pricing,
         engineers=route.engineers,
-        refreshes=refreshes,
-        refresh_usd=once + route.each_time_usd,
+        repeats=again + in_months(case, np.full((1, 1), route.each_time_usd), refreshes),
     )
 
 

@@ -157,11 +157,5 @@ def nothing() -> str:
     return "nothing"
 
 
-def sum_term(label: str, unit: str, formula: str, children: list[Term]) -> Term:
-    """Return a term that is the sum of its numeric children."""
-    total = sum(child.value for child in children if isinstance(child.value, float))
-    return Term(label=label, value=float(total), unit=unit, formula=formula, children=tuple(children))
-
-
 def median(values: Draw) -> float:
     return float(np.median(values))

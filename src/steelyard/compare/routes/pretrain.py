@@ -8,7 +8,7 @@ from steelyard.compare.case import Case
 from steelyard.compare.routes.outcome import Outcome, Training, Unpriced
 from steelyard.compare.routes.people import engineer_usd_per_month
 from steelyard.compare.routes.trained import failed, serve_after
-from steelyard.compare.routes.training_leg import Job, refresh_months, train
+from steelyard.compare.routes.training_leg import Job, in_months, refresh_months, train
 from steelyard.compare.scenario import PretrainRoute
 from steelyard.errors import DoesNotFitError, UnknownError
 from steelyard.units import SECONDS_PER_MONTH
@@ -25,10 +25,11 @@ def evaluate(case: Case) -> list[Outcome | Unpriced]:
     setup_s = case.assumed("setup_pretrain")
     wall_s = np.asarray(run.run.wall_s)
     refreshes = refresh_months(case, route.refresh_months)
+    once, again = run.usd_with_refreshes(route.rd_multiplier, 1.0, refreshes)
     runs = route.rd_multiplier + len(refreshes)
     people = route.engineers * engineer_usd_per_month(case) * (setup_s + wall_s) / SECONDS_PER_MONTH
     leg = Training(
-        usd=run.rented_usd * route.rd_multiplier + people + route.each_time_usd,
+        usd=once + people + route.each_time_usd,
         wall_s=wall_s,
         device_s=np.asarray(run.run.device_s) * runs,
         energy_j=run.energy_j * runs,
@@ -46,8 +47,7 @@ def evaluate(case: Case) -> list[Outcome | Unpriced]:
         device=route.device,
         pricing=route.pricing,
         engineers=route.engineers,
-        refreshes=refreshes,
-        refresh_usd=run.rented_usd + route.each_time_usd,
+        repeats=again + in_months(case, np.full((1, 1), route.each_time_usd), refreshes),
     )
 
 

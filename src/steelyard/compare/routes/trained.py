@@ -5,13 +5,10 @@ from __future__ import annotations
 import dataclasses
 from functools import partial
 
-import numpy as np
-
 from steelyard.compare.case import Case
 from steelyard.compare.draws import Draw
 from steelyard.compare.routes.outcome import Outcome, Training, Tree, Unpriced, median
 from steelyard.compare.routes.serve import serve_options
-from steelyard.compare.routes.training_leg import in_months
 from steelyard.compare.scenario import ServeRoute
 from steelyard.records.term import Term
 
@@ -31,16 +28,14 @@ def serve_after(
     device: str,
     pricing: str,
     engineers: float,
-    refreshes: tuple[int, ...] = (),
-    refresh_usd: Draw | float = 0.0,
+    repeats: Draw,
 ) -> list[Outcome | Unpriced]:
-    """Return the options of serving a trained model, with its training before the first answer and its repeats.
+    """Return the options of serving a trained model, with its training before the first answer and `repeats` [D, M].
 
     It is served as the scenario's serve route is, else on the device and by the people that trained it.
     """
     own = ServeRoute(devices=(device,), pricing=(pricing,), engineers=engineers)
     settings = (case.scenario.routes.serve or own).model_copy(update={"weight_dtype": None, "model": model_ref})
-    repeats = in_months(case, np.asarray(refresh_usd), refreshes)
     options: list[Outcome | Unpriced] = []
     for served in serve_options(case, settings, route, model_ref):
         if isinstance(served, Unpriced):
@@ -73,7 +68,10 @@ def _tree(route: str, served: Outcome, leg: Training, repeats: Draw, run: Tree) 
         children=(run(),),
     )
     after = Term(
-        label="refreshes", value=median(repeats.sum(axis=1)), unit="usd", formula="one run each time, data again"
+        label="refreshes",
+        value=median(repeats.sum(axis=1)),
+        unit="usd",
+        formula="one run each time (a commitment pays for all in it), data again",
     )
     return Term(
         label=f"{route}: {served.option}",

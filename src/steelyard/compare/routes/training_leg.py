@@ -51,10 +51,34 @@ class TrainingRun:
     @property
     def rented_usd(self) -> Draw:
         """Return what the devices of the run cost [D, 1]: a commitment to its end, owned ones with electricity."""
+        return self.usd_of(1.0)
+
+    def usd_of(self, times: float) -> Draw:
+        """Return the same of several runs one after the other [D, 1]; those within one commitment pay it once."""
         term_s = COMMITMENT_MONTHS.get(self.job.pricing, 0) * SECONDS_PER_MONTH
-        paid_s = np.maximum(np.asarray(self.run.device_s), self.job.num_devices * term_s)
+        paid_s = np.maximum(np.asarray(self.run.device_s) * times, self.job.num_devices * term_s)
         result: Draw = paid_s * self.price.usd_per_device_s[:, :1]
-        return result + self.electricity_usd
+        return result + self.electricity_usd * times
+
+    def usd_with_refreshes(self, first: float, again: float, months: tuple[int, ...]) -> tuple[Draw, Draw]:
+        """Return what so many runs before the first answer cost [D, 1], and those of each refresh by month [D, M].
+
+        Devices that are committed to are there for the refreshes within the term: its device time is paid once, in the
+        month in which it begins.
+        """
+        term = COMMITMENT_MONTHS.get(self.job.pricing, 0)
+        begins, times = [0], [first]
+        for month in months:
+            if month - begins[-1] < term:
+                times[-1] += again
+            else:
+                begins.append(month)
+                times.append(again)
+        paid = [self.usd_of(count) for count in times]
+        by_month = np.zeros((len(paid[0]), self.price.usd_per_device_s.shape[1]))
+        for begin, usd in zip(begins[1:], paid[1:], strict=True):
+            by_month[:, begin] += usd[:, 0]
+        return paid[0], by_month
 
     @property
     def description(self) -> str:

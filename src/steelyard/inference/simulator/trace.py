@@ -146,7 +146,7 @@ def _seconds(value: Any, number: int, scale: float, path: Path) -> float:
         raise InputError(
             f"{path}, line {number}: {str(value)[:40]!r} is neither a number nor a date and time"
         ) from None
-    # A clock without a zone is taken as one that is never put back or forward.
+    # Without a zone it is taken as UTC: where clocks are put forward, local time would leave out an hour of the trace.
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 

@@ -20,9 +20,10 @@ class Answer:
 
     def feed(self, data: bytes, now_s: float) -> None:
         """Take what arrived at `now_s`; events may come whole, in pieces or several at once."""
-        if b"\r" in data:
+        data = self._rest + data
+        if b"\r" in data:  # looked for in what is left of before too: a cut may part the two characters
             data = data.replace(b"\r\n", b"\n")
-        *events, self._rest = (self._rest + data).split(b"\n\n")
+        *events, self._rest = data.split(b"\n\n")
         for event in events:
             for line in event.split(b"\n"):
                 if line.startswith(b"data:"):
@@ -33,13 +34,11 @@ class Answer:
             self.done = True
             return
         try:
-            event: Any = json.loads(payload)
-        except ValueError:
+            self._read(json.loads(payload), now_s)
+        except (ValueError, TypeError, AttributeError, RecursionError):  # no JSON, or of another shape than asked for
             self.error = self.error or "malformed stream"
-            return
-        if not isinstance(event, dict):
-            self.error = self.error or "malformed stream"
-            return
+
+    def _read(self, event: dict[str, Any], now_s: float) -> None:
         if event.get("error"):
             self.error = self.error or "error in stream"
         for choice in event.get("choices") or ():

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from steelyard.errors import InputError, OutsideProgramError, UnknownError, unknown
+from steelyard.errors import InputError, OutsideProgramError, UnknownError, first_line, unknown
 from steelyard.measure.load.answer import Answer
 from steelyard.measure.load.prompts import Api, body, prompt
 
@@ -62,8 +62,8 @@ def session(timeout_s: float, headers: dict[str, str]) -> aiohttp.ClientSession:
         trace_configs=[reuse],
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
         timeout=aiohttp.ClientTimeout(total=timeout_s),
-        headers={"content-type": "application/json"} | headers,
-        auto_decompress=False,
+        headers={"content-type": "application/json", "accept-encoding": "identity"} | headers,
+        auto_decompress=False,  # nor asked for: a compressed stream is held back by whoever compresses it
         read_bufsize=2**20,
     )
 
@@ -104,12 +104,12 @@ async def find_endpoint(
 async def _model(asking: aiohttp.ClientSession, base: str, model: str | None) -> str:
     try:
         async with asking.get(f"{base}/models", trace_request_ctx=_Connection()) as response:
-            text = await response.content.read(1_000_000)
+            text = await _beginning(response, 1_000_000)
             if response.status == 401:
                 raise OutsideProgramError(f"{base}/models: wants an API key; put it into OPENAI_API_KEY")
             served = [str(entry["id"]) for entry in json.loads(text)["data"]] if response.status == 200 else []
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise OutsideProgramError(f"{base}: cannot be reached: {_reason(error)}; is the server running?") from None
+        raise OutsideProgramError(f"{base}: cannot be reached: {first_line(error)}; is the server running?") from None
     except (ValueError, KeyError, TypeError):
         served = []
     if model is None:
@@ -127,10 +127,20 @@ async def _probe(asking: aiohttp.ClientSession, endpoint: Endpoint) -> tuple[int
         async with asking.post(
             endpoint.target, data=endpoint.body(8, 2, seed=0), trace_request_ctx=_Connection()
         ) as response:
-            text = await response.content.read()
+            text = await _beginning(response, 1_000_000)
             return response.status, f"{response.status}: {' '.join(text.decode(errors='replace').split())[:200]}"
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        return 0, _reason(error)
+        return 0, first_line(error)
+
+
+async def _beginning(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
+    """Return the body, of a longer one about so many bytes: a single read gives no more than has just arrived."""
+    whole = b""
+    async for part in response.content.iter_any():
+        whole += part
+        if len(whole) >= limit_bytes:
+            break
+    return whole
 
 
 async def ask(asking: aiohttp.ClientSession, target: str, payload: bytes) -> tuple[float, float, str, Answer]:
@@ -174,7 +184,3 @@ async def _read(
         return "cut off" if answer.token_times_s else "disconnected"
     except OSError as error:
         return (error.strerror or type(error).__name__).lower()
-
-
-def _reason(error: BaseException) -> str:
-    return str(error) or type(error).__name__

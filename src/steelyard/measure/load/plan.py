@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +12,6 @@ from steelyard.records.requests import Counts, Times
 from steelyard.records.workload import Lengths
 
 MAX_REQUESTS = 2_000_000
-_TIME_COLUMNS = ("arrival_s", "timestamp", "time", "arrival_time", "arrived_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,70 +97,42 @@ def closed_plan(
 
 
 def trace_plan(
-    path: Path,
     lengths: Lengths,
+    times_s: Times,
     *,
     num_requests: int = MAX_REQUESTS,
     duration_s: float = math.inf,
     speed_ratio: float = 1.0,
 ) -> LoadPlan:
-    """Return the requests of a trace at the times it states.
+    """Return the requests of a trace at the times at which they came.
 
     Args:
-        path: CSV with a header, or JSON lines; a column `timestamp` (or arrival_s, time, ...) holds seconds,
-            or a date and time.
-        lengths: Read off the same file, one a row in its order.
+        lengths: Of the requests, in their order [N].
+        times_s: When each came [N], rising from 0, as `inference.simulator.trace_load` reads both off a file.
         num_requests: Most requests, from the start.
         duration_s: None is due after it.
         speed_ratio: 2 replays it twice as fast.
 
     Raises:
-        InputError: No such column, or a time that cannot be read or falls; the row is named.
+        InputError: A speed or a number of requests that makes no sense.
+
+    Example:
+        >>> asked = Lengths(isl_tokens=np.array([100.0, 50.0]), osl_tokens=np.array([10.0, 5.0]), label="two")
+        >>> trace_plan(asked, np.array([0.0, 3.0]), speed_ratio=2.0).arrival_s.tolist()
+        [0.0, 1.5]
     """
     if not 0 < speed_ratio < math.inf:
         raise InputError(f"speed: {speed_ratio:g} is not a positive number")
-    times = np.fromiter(_times(path, min(num_requests, len(lengths.isl_tokens))), dtype=np.float64)
-    if len(times) == 0:
-        raise InputError(f"{path}: holds no request")
-    if (falling := np.flatnonzero(np.diff(times) < 0)).size:
-        raise InputError(f"{path}: row {falling[0] + 2} is earlier than the row before; sort the trace by time")
-    arrival = (times - times[0]) / speed_ratio
+    _counted(num_requests)
+    arrival = times_s[:num_requests] / speed_ratio
     arrival = arrival[arrival < duration_s]
     return LoadPlan(
-        label=f"trace {path.name} at {speed_ratio:g} times its speed",
+        label=f"at {speed_ratio:g} times its speed",
         isl_tokens=_whole(lengths.isl_tokens[: len(arrival)]),
         osl_tokens=_whole(lengths.osl_tokens[: len(arrival)]),
         arrival_s=arrival,
         duration_s=duration_s,
     )
-
-
-def _times(path: Path, limit: int) -> Iterator[float]:
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        as_json = stream.read(256).lstrip().startswith("{")
-        stream.seek(0)
-        rows = (json.loads(line) for line in stream if line.strip()) if as_json else csv.DictReader(stream)
-        for number, row in enumerate(rows, start=1):
-            if number > limit:
-                return
-            yield _seconds({str(key).strip().casefold(): value for key, value in row.items()}, path, number)
-
-
-def _seconds(row: dict[str, Any], path: Path, number: int) -> float:
-    name = next((column for column in _TIME_COLUMNS if column in row), None)
-    if name is None:
-        raise InputError(f"{path}: has no column of times; name one of {', '.join(_TIME_COLUMNS)}")
-    text = str(row[name]).strip()
-    try:
-        value = float(text)
-    except ValueError:
-        try:
-            head, dot, fraction = text.partition(".")  # some traces print 7 digits of a second
-            value = datetime.fromisoformat(f"{head}.{fraction[:6]}" if dot else text).timestamp()
-        except ValueError:
-            raise InputError(f"{path}: row {number}: {text[:40]!r} is no time (seconds, or date and time)") from None
-    # Mooncake's traces count milliseconds in whole numbers; they say so by the column "timestamp" of JSON integers.
-    return value / 1000.0 if name == "timestamp" and isinstance(row[name], int) else value
 
 
 def _drawn(lengths: Lengths, count: int, rng: np.random.Generator) -> tuple[Counts, Counts]:

@@ -81,20 +81,16 @@ async def send(endpoint: Endpoint, plan: LoadPlan, *, progress: Progress | None 
 
 async def _open(asking: aiohttp.ClientSession, endpoint: Endpoint, log: _Log, start: float, new: int) -> None:
     plan, target = log.plan, endpoint.target
-    running: set[asyncio.Task[None]] = set()
-    for index in range(len(plan)):
-        payload = endpoint.body(int(plan.isl_tokens[index]), int(plan.osl_tokens[index]), new + index)
-        due = start + float(plan.arrival_s[index])
-        if index % 16 == 0:
-            await asyncio.sleep(0)  # even when late: answers must be read, or they would seem late too
-        # A loop's clock can be behind the real one, and wake early.
-        while (wait := due - time.perf_counter()) > 0:  # noqa: ASYNC110 - a time is waited for, no event
-            await asyncio.sleep(wait)
-        task = asyncio.ensure_future(log.request(asking, target, payload, index, due))
-        running.add(task)
-        task.add_done_callback(running.discard)
-    if running:
-        await asyncio.wait(running)
+    async with asyncio.TaskGroup() as running:  # a fault of ours ends the load: it is no request that was not answered
+        for index in range(len(plan)):
+            payload = endpoint.body(int(plan.isl_tokens[index]), int(plan.osl_tokens[index]), new + index)
+            due = start + float(plan.arrival_s[index])
+            if index % 16 == 0:
+                await asyncio.sleep(0)  # even when late: answers must be read, or they would seem late too
+            # A loop's clock can be behind the real one, and wake early.
+            while (wait := due - time.perf_counter()) > 0:  # noqa: ASYNC110 - a time is waited for, no event
+                await asyncio.sleep(wait)
+            running.create_task(log.request(asking, target, payload, index, due))
 
 
 async def _closed(asking: aiohttp.ClientSession, endpoint: Endpoint, log: _Log, start: float, new: int) -> None:

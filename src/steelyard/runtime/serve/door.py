@@ -26,6 +26,7 @@ from steelyard.runtime.serve.routing import PREFIX_CHARACTERS
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
+_MOST_TOKENS = ("max_completion_tokens", "max_tokens", "n_predict")  # of an answer; the last is llama.cpp's own
 _CHARACTERS_PER_TOKEN = 4  # to rank replicas by what they hold; nothing is billed by it
 
 
@@ -91,13 +92,19 @@ class _Completions:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         door = self.door
         headers = dict(scope["headers"])
-        if not door.allows(headers.get(b"authorization", b"").decode(errors="replace")):
-            await respond(send, 401, UNAUTHORISED[0])
-            return
         forward = Forward(door.pool, door.session, door.counters, door.limits)
+        if not door.allows(headers.get(b"authorization", b"").decode("latin-1")):
+            await respond(send, 401, UNAUTHORISED[0])
+            door.note(401, forward.came)
+            return
         try:
-            body = await _body(receive, headers, door.limits.max_body_bytes)
-            prefix, tokens = _look(body, door)
+            async with asyncio.timeout(door.limits.deadline_s):
+                body = await _body(receive, headers, door.limits.max_body_bytes)
+            body, prefix, tokens = _look(body, door)
+        except TimeoutError:
+            message = f"the body did not arrive within {door.limits.deadline_s:g} s"
+            await respond(send, 408, error_body(message, "invalid_request_error", 408), {"connection": "close"})
+            status = 408
         except InputError as error:
             await respond(send, 400, error_body(str(error), "invalid_request_error", 400))
             status = 400
@@ -143,8 +150,11 @@ async def _body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> by
     return b"".join(parts)
 
 
-def _look(body: bytes, door: Door) -> tuple[str, int]:
-    """Return the beginning of the prompt and the tokens that the request may hold; what engines check is theirs."""
+def _look(body: bytes, door: Door) -> tuple[bytes, str, int]:
+    """Return the body to send on, the beginning of the prompt and the tokens that the request may hold.
+
+    What engines check is theirs; how long an answer may be is decided here, for each engine has a default of its own.
+    """
     try:
         raw = json.loads(body)
     except (ValueError, RecursionError):
@@ -153,11 +163,14 @@ def _look(body: bytes, door: Door) -> tuple[str, int]:
         raise InputError("the body is not a JSON object")
     if raw.get("model") not in (None, "", door.name):
         raise InputError(f"model: {str(raw['model'])[:80]!r} is not served here; {door.name!r} is")
-    asked = raw.get("max_completion_tokens") or raw.get("max_tokens") or 0
-    if not isinstance(asked, int) or asked < 0:
-        raise InputError("max_tokens: must be a whole number from 1 on")
+    stated = {name: raw[name] for name in _MOST_TOKENS if raw.get(name) is not None}
     most = door.limits.max_output_tokens
-    if most and asked > most:
-        raise InputError(f"max_tokens: {asked} is above {most}, the most that is served here")
+    for name, asked in stated.items():
+        if not isinstance(asked, int) or asked < 0:
+            raise InputError(f"{name}: must be a whole number from 1 on")
+        if most and asked > most:
+            raise InputError(f"{name}: {asked} is above {most}, the most that is served here")
+    if most and not stated:
+        body = json.dumps(raw | {"max_tokens": most}).encode()
     text = json.dumps(raw["messages"]) if "messages" in raw else str(raw.get("prompt", ""))
-    return text[:PREFIX_CHARACTERS], len(text) // _CHARACTERS_PER_TOKEN + asked
+    return body, text[:PREFIX_CHARACTERS], len(text) // _CHARACTERS_PER_TOKEN + max(stated.values(), default=most)

@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 from collections import deque
+from collections.abc import Iterable
 from typing import Protocol
 
 from steelyard.runtime.serve.engines import engine
@@ -18,6 +19,7 @@ from steelyard.runtime.serve.spec import KEY_VARIABLE, ReplicaSpec
 _STOP_S = 10.0
 _RAISED = re.compile(r"\b[A-Z]\w*(?:Error|Exception): \S.*")  # as Python ends a traceback
 _MOST_CHARACTERS = 500
+_LONGEST_LINE_BYTES = 1 << 20
 
 
 class RunningEngine(Protocol):
@@ -75,23 +77,34 @@ class EngineProcess:
         return telling[-1][:_MOST_CHARACTERS] if telling else "it said nothing"
 
     async def stop(self) -> None:
-        """End the process and those it has started: politely, then at once."""
+        """End the process and those it has started: politely, then at once, also where it has ended before them."""
         process = self._process
-        if process is None or process.returncode is not None:
+        if process is None:
             return
-        for number, patience_s in ((signal.SIGTERM, _STOP_S), (signal.SIGKILL, None)):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
+        if process.returncode is None:
+            _signal_group(process.pid, signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), patience_s)
-                return
+                await asyncio.wait_for(process.wait(), _STOP_S)
+        _signal_group(process.pid, signal.SIGKILL)  # a server that outlives who started it would hold the device
+        await process.wait()
 
     async def _read_errors(self, process: asyncio.subprocess.Process) -> None:
+        """Keep the last lines; an engine may end in the middle of one."""
         assert process.stderr is not None
+        rest = b""
         while data := await process.stderr.read(65536):
-            self._last_lines.extend(
-                text for line in data.decode(errors="replace").splitlines() if (text := line.strip())
-            )
+            *lines, rest = (rest + data).split(b"\n")
+            self._keep(lines)
+            rest = rest[-_LONGEST_LINE_BYTES:]
+        self._keep([rest])
+
+    def _keep(self, lines: Iterable[bytes]) -> None:
+        self._last_lines.extend(text for line in lines if (text := line.decode(errors="replace").strip()))
+
+
+def _signal_group(leader: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, number)
 
 
 def _free_port(host: str) -> int:

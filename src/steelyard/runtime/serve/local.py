@@ -61,44 +61,74 @@ async def _answer(request: Request, engine: LocalEngine, key: str, *, chat: bool
     writer = Writer(asked, engine.model)
     if asked.stream:
         return StreamingResponse(_events(engine, asked, writer, prompt_tokens), media_type="text/event-stream")
-    pieces = await _collect(request, engine, asked)
+    pieces, stopped = await _collect(request, engine, asked)
     usage = Usage(prompt_tokens=prompt_tokens, output_tokens=len(pieces))
-    text, stopped = _cut("".join(pieces), asked.stop)
-    return JSONResponse(writer.whole(text, _reason(asked, usage, stopped), usage))
+    return JSONResponse(writer.whole("".join(pieces), _reason(asked, usage, stopped), usage))
 
 
-async def _collect(request: Request, engine: LocalEngine, asked: Asked) -> list[str]:
-    """Return the whole answer; a client that leaves ends the work."""
+async def _collect(request: Request, engine: LocalEngine, asked: Asked) -> tuple[list[str], bool]:
+    """Return what each token added to the answer, and whether a stop text ended it; a client that leaves does too."""
     pieces: list[str] = []
+    unstopped = Unstopped(asked.stop)
     async with contextlib.aclosing(engine.generate(asked)) as stream:  # type: ignore[type-var]
         async for piece in stream:
-            pieces.append(piece)
-            if (asked.stop and _cut("".join(pieces), asked.stop)[1]) or await request.is_disconnected():
+            pieces.append(unstopped.add(piece))
+            if unstopped.stopped or await request.is_disconnected():
                 break
-    return pieces
+    if pieces:
+        pieces[-1] += unstopped.rest()
+    return pieces, unstopped.stopped
 
 
 async def _events(engine: LocalEngine, asked: Asked, writer: Writer, prompt_tokens: int) -> AsyncIterator[bytes]:
-    count, text, stopped = 0, "", False
+    count, unstopped = 0, Unstopped(asked.stop)
     async with contextlib.aclosing(engine.generate(asked)) as stream:  # type: ignore[type-var]
         async for piece in stream:
             if count == 0 and asked.chat:
                 yield writer.opening()
             count += 1
-            if asked.stop:
-                text += piece
-                _, stopped = _cut(text, asked.stop)
-                if stopped:
-                    break
-            yield writer.chunk(piece)
+            yield writer.chunk(unstopped.add(piece))
+            if unstopped.stopped:
+                break
+    if rest := unstopped.rest():
+        yield writer.chunk(rest)
     usage = Usage(prompt_tokens=prompt_tokens, output_tokens=count)
-    yield writer.closing(_reason(asked, usage, stopped), usage if asked.include_usage else None)
+    yield writer.closing(_reason(asked, usage, unstopped.stopped), usage if asked.include_usage else None)
 
 
-def _cut(text: str, stops: tuple[str, ...]) -> tuple[str, bool]:
-    """Return the text before the first stop text in it, and whether there is one."""
-    places = [place for stop in stops if (place := text.find(stop)) >= 0]
-    return (text[: min(places)], True) if places else (text, False)
+class Unstopped:
+    """Text up to the first of some stop texts, as it comes: what may begin one is held back until more is known.
+
+    Example:
+        >>> text = Unstopped(("END",))
+        >>> text.add("at the E"), text.add("asy E"), text.add("ND of"), text.stopped
+        ('at the ', 'Easy ', '', True)
+    """
+
+    def __init__(self, stops: tuple[str, ...]) -> None:
+        self.stops = stops
+        self.stopped = False
+        self._held = ""
+
+    def add(self, piece: str) -> str:
+        """Return what of the text is known to be shown now."""
+        text = self._held + piece
+        places = [place for stop in self.stops if (place := text.find(stop)) >= 0]
+        if places:
+            self.stopped, self._held = True, ""
+            return text[: min(places)]
+        kept = max((_overlap(text, stop) for stop in self.stops), default=0)
+        self._held = text[len(text) - kept :]
+        return text[: len(text) - kept]
+
+    def rest(self) -> str:
+        """Return what was held back when nothing more comes."""
+        return self._held
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Return how many characters at the end of a text begin a stop text."""
+    return next((size for size in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:size])), 0)
 
 
 def _reason(asked: Asked, usage: Usage, stopped: bool) -> str:

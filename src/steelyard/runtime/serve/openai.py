@@ -67,7 +67,7 @@ def parse(text: bytes, *, chat: bool) -> Asked:
         seed=None if raw.get("seed") is None else round(_number(raw, ("seed",), 0, -(2.0**63), 2.0**63)),
         stop=_stop(raw),
         stream=bool(raw.get("stream")),
-        include_usage=bool((raw.get("stream_options") or {}).get("include_usage")),
+        include_usage=bool(_stream_options(raw).get("include_usage")),
         ignore_eos=bool(raw.get("ignore_eos")),
     )
 
@@ -109,6 +109,13 @@ def _number(raw: dict[str, Any], names: tuple[str, ...], default: float, low: fl
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise InputError(f"{name}: must be a number from {low:g} to {high:g}")
     return float(value)
+
+
+def _stream_options(raw: dict[str, Any]) -> dict[str, Any]:
+    options = raw.get("stream_options") or {}
+    if not isinstance(options, dict):
+        raise InputError("stream_options: must be an object")
+    return options
 
 
 def _stop(raw: dict[str, Any]) -> tuple[str, ...]:
@@ -171,5 +178,5 @@ UNAUTHORISED = (error_body("the API key is missing or wrong", "authentication_er
 
 
 def is_allowed(authorization: str, key: str) -> bool:
-    """Tell whether a header carries the key; without a key everyone is let in."""
-    return not key or hmac.compare_digest(authorization.encode(), f"Bearer {key}".encode())
+    """Tell whether a header carries the key; without a key everyone is let in. Headers are read as Latin-1."""
+    return not key or hmac.compare_digest(authorization.encode("latin-1", "replace"), f"Bearer {key}".encode())

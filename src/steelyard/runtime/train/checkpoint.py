@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,46 +56,69 @@ def save(
     Raises:
         OutsideProgramError: The disk refused; earlier checkpoints are untouched.
     """
-    import torch.distributed.checkpoint as dcp
-
     target = folder / f"step-{progress.step:09d}"
     draft = target.with_name(target.name + _PART)
-    trouble = ""
+    _agree(_refused(lambda: _begin(draft, progress)) if ranks.first else "", target, ranks)
+    _agree(_refused(lambda: _write(draft, model, optimizer, ranks)), target, ranks)
+    _agree(_refused(lambda: _finish(draft, target, keep)) if ranks.first else "", target, ranks)
+
+
+def _begin(draft: Path, progress: Progress) -> None:
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    (draft / "progress.json").write_text(json.dumps(asdict(progress)), encoding="utf-8")
+
+
+def _write(draft: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, ranks: Ranks) -> None:
+    import torch.distributed.checkpoint as dcp
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dcp.save(
+            _state(model, optimizer, ranks),
+            storage_writer=dcp.FileSystemWriter(draft, single_file_per_rank=True, sync_files=True),
+            no_dist=ranks.size == 1,
+        )
+
+
+def _finish(draft: Path, target: Path, keep: int) -> None:
+    _sync_folder(draft)
+    if target.exists():  # a run that was told to forget what came after an earlier step
+        _remove(target)
+    draft.rename(target)
+    _sync_folder(target.parent)
+    _drop_old(target.parent, keep)
+
+
+def _refused(work: Callable[[], None]) -> str:
+    """Do a part of the work; return why the disk refused it, or nothing."""
+    import torch.distributed.checkpoint as dcp
+
     try:
-        if ranks.first:
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir()
-            (draft / "progress.json").write_text(json.dumps(asdict(progress)), encoding="utf-8")
-        ranks.wait()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            dcp.save(
-                _state(model, optimizer, ranks),
-                storage_writer=dcp.FileSystemWriter(draft, single_file_per_rank=True, sync_files=True),
-                no_dist=ranks.size == 1,
-            )
+        work()
     except (OSError, RuntimeError, dcp.api.CheckpointException) as error:
-        trouble = _reason(error)
+        return _reason(error)
+    return ""
+
+
+def _agree(trouble: str, target: Path, ranks: Ranks) -> None:
+    """Wait for all processes; where one of them met trouble, none goes on to what it would wait for the others in.
+
+    Raises:
+        OutsideProgramError: One did.
+    """
     if ranks.size > 1:
         import torch
 
         failed = ranks.sum(torch.tensor([float(bool(trouble))], device=ranks.device))
         trouble = trouble or ("another process could not write" if failed.item() else "")
-    if trouble:
-        if ranks.first:
-            shutil.rmtree(draft, ignore_errors=True)
-        last = latest(folder)
-        rest = f"the last good one is {last}" if last else "there is no earlier one"
-        raise OutsideProgramError(f"checkpoint {target} cannot be written: {trouble}; {rest}")
+    if not trouble:
+        return
     if ranks.first:
-        _sync_folder(draft)
-        if target.exists():  # a run that was told to forget what came after an earlier step
-            _remove(target)
-        draft.rename(target)
-        _sync_folder(folder)
-        _drop_old(folder, keep)
-    ranks.wait()
+        shutil.rmtree(target.with_name(target.name + _PART), ignore_errors=True)
+    last = latest(target.parent)
+    rest = f"the last good one is {last}" if last else "there is no earlier one"
+    raise OutsideProgramError(f"checkpoint {target} cannot be written: {trouble}; {rest}")
 
 
 def load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, ranks: Ranks) -> Progress:

@@ -117,21 +117,25 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def _telling(log: Path, tell: Callable[[Event], None] | None) -> Iterator[None]:
-    """Tell the events that workers add to a log."""
+    """Tell the events that workers add to a log, all of them by the end of the block."""
     over = threading.Event()
     read_bytes = log.stat().st_size if log.exists() else 0
 
-    def follow() -> None:
+    def tell_added() -> None:
         nonlocal read_bytes
-        while tell is not None and not over.wait(_LOOK_S):
-            if log.exists():
-                with log.open("rb") as file:
-                    file.seek(read_bytes)
-                    added = file.read()
-                whole = added[: added.rfind(b"\n") + 1]
-                read_bytes += len(whole)
-                for event in read_events(whole.decode().splitlines()):
-                    tell(event)
+        if tell is None or not log.exists():
+            return
+        with log.open("rb") as file:
+            file.seek(read_bytes)
+            added = file.read()
+        whole = added[: added.rfind(b"\n") + 1]
+        read_bytes += len(whole)
+        for event in read_events(whole.decode().splitlines()):
+            tell(event)
+
+    def follow() -> None:
+        while not over.wait(_LOOK_S):
+            tell_added()
 
     thread = threading.Thread(target=follow)
     thread.start()
@@ -140,3 +144,4 @@ def _telling(log: Path, tell: Callable[[Event], None] | None) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+        tell_added()

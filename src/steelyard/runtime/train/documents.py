@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 
-from steelyard.errors import InputError
+from steelyard.errors import InputError, first_line
 
 TEXT_ENDINGS = (".txt", ".md", ".rst", ".py", ".c", ".h", ".rs", ".go", ".js", ".ts", ".java", ".html", ".tex")
 ENDINGS = (*TEXT_ENDINGS, ".jsonl", ".parquet")
@@ -77,8 +77,8 @@ def documents(files: list[Path], *, text_field: str = "text") -> Iterator[Docume
 def _text(path: Path, piece_bytes: int, *, whole: bool) -> Iterator[Document]:
     key = ""
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        while lines := file.readlines(piece_bytes):  # whole lines, about so many characters
-            piece = "".join(lines)
+        while piece := file.read(piece_bytes):  # about so many characters
+            piece += file.readline(piece_bytes)  # to the end of a line, unless the text has none for long
             key = key if whole and key else piece
             yield Document(key, piece)
 
@@ -95,7 +95,17 @@ def _json_lines(path: Path, field: str) -> Iterator[Document]:
             if not isinstance(row, dict) or not isinstance(row.get(field), str):
                 held = ", ".join(list(row)[:12]) if isinstance(row, dict) else type(row).__name__
                 raise InputError(f"{path}: line {number}: no text in {field!r} (it holds: {held}); set text_field")
-            yield Document(row[field], row[field])
+            text = _encodable(row[field])
+            yield Document(text, text)
+
+
+def _encodable(text: str) -> str:
+    """Return a text that UTF-8 can hold: JSON may state half of a character, which no tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text
 
 
 def _parquet(path: Path, field: str) -> Iterator[Document]:
@@ -112,4 +122,4 @@ def _parquet(path: Path, field: str) -> Iterator[Document]:
                     if isinstance(value, str):
                         yield Document(value, value)
     except pa.ArrowException as error:
-        raise InputError(f"{path}: not Parquet that can be read: {str(error).splitlines()[0][:200]}") from None
+        raise InputError(f"{path}: not Parquet that can be read: {first_line(error)}") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steelyard import arch, catalog
-from steelyard.errors import InputError, UnknownError
+from steelyard.errors import InputError, UnknownError, first_line
 from steelyard.runtime.train.job import Lora, TrainJob
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def build(job: TrainJob, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
         return AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         what = f"finetune: {job.finetune}" if job.finetune else f"model: {job.model}"
-        raise InputError(f"{what} cannot be used by transformers: {str(error).splitlines()[0][:200]}") from None
+        raise InputError(f"{what} cannot be used by transformers: {first_line(error)}") from None
 
 
 def _with_adapters(model: PreTrainedModel, lora: Lora) -> PreTrainedModel:

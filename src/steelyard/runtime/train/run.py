@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from steelyard import arch
-from steelyard.records.training import Ended, Evaluated, Event, Started, kept, paid_s
+from steelyard.records.training import Ended, Evaluated, Event, Started, kept, paid_device_s, paid_s
 from steelyard.runtime.memory import keep_memory
 from steelyard.runtime.threads import spin_shortly
 from steelyard.runtime.train import checkpoint
@@ -78,6 +78,7 @@ class _Run:
             watch=watch,
             devices=ranks.size,
             paid_before_s=paid_s(earlier),
+            paid_before_device_s=paid_device_s(earlier),
         )
 
     def _total_steps(self) -> int | None:

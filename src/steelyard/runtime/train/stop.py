@@ -25,7 +25,8 @@ class Stop:
     total_steps: int | None
     watch: Watch
     devices: int
-    paid_before_s: float
+    paid_before_s: float  # by the processes before this one
+    paid_before_device_s: float
     held_out_loss_nats: float = math.inf
     signalled: bool = False
     begun_unix_s: float = field(default_factory=time.time)
@@ -37,10 +38,11 @@ class Stop:
         target = self.limits.target_loss_nats
         if target is not None and self.held_out_loss_nats <= target:
             return "target_loss"
-        paid_s = self.paid_before_s + time.time() - self.begun_unix_s
-        if self.limits.time_s is not None and paid_s >= self.limits.time_s:
+        lasted_s = time.time() - self.begun_unix_s
+        if self.limits.time_s is not None and self.paid_before_s + lasted_s >= self.limits.time_s:
             return "time"
-        cost_usd = self.watch.cost_usd(paid_s * self.devices) if self.watch.cost_usd is not None else None
+        device_s = self.paid_before_device_s + lasted_s * self.devices
+        cost_usd = self.watch.cost_usd(device_s) if self.watch.cost_usd is not None else None
         if self.limits.usd is not None and cost_usd is not None and cost_usd >= self.limits.usd:
             return "usd"
         return "tokens" if self.total_steps is not None and step >= self.total_steps else ""

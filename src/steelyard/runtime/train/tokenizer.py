@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steelyard.errors import InputError
+from steelyard.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -23,6 +23,8 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+    if path.suffix != ".json" and not path.is_dir():
+        raise InputError(f"tokenizer: no such folder: {path}; give a Hugging Face directory or a size, as 4096")
     try:
         if path.suffix == ".json":
             tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(path))
@@ -31,11 +33,9 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
             if ends:
                 tokenizer.eos_token = ends[0]
         else:
-            if not path.is_dir():
-                raise InputError(f"tokenizer: no such folder: {path}; give a Hugging Face directory or a size, as 4096")
             tokenizer = AutoTokenizer.from_pretrained(str(path), local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"tokenizer: {path} cannot be read: {str(error).splitlines()[0][:200]}") from None
+    except Exception as error:  # noqa: BLE001 - a file of any content; the library in Rust knows no other class
+        raise InputError(f"tokenizer: {path} cannot be read: {first_line(error)}") from None
     if tokenizer.eos_token_id is None:
         raise InputError(f"tokenizer: {path} names no end-of-text token (eos_token); documents could not be told apart")
     return tokenizer
@@ -67,6 +67,6 @@ def _first_bytes(texts: Iterable[str], limit_bytes: int) -> Iterator[str]:
     seen = 0
     for text in texts:
         yield text
-        seen += len(text)
+        seen += len(text.encode("utf-8", errors="replace"))
         if seen >= limit_bytes:
             return

@@ -16,6 +16,8 @@ from steelyard.runtime.serve.spec import Reads, ReplicaSpec, from_command_line, 
 
 OPTIONS: Mapping[str, Reads] = {}
 
+_COLD = 1e-3  # a temperature; below it logits over it grow until they are no numbers
+
 
 def refuse(model: str) -> str:
     missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
@@ -44,6 +46,7 @@ class TransformersEngine:
         self.model = spec.name
         stated = getattr(self.weights.config, "max_position_embeddings", 0)
         self.context_tokens = spec.context_tokens or stated or 0
+        self.ends = _ends(self.tokenizer.eos_token_id, getattr(self.weights.generation_config, "eos_token_id", None))
         self.turn = asyncio.Lock()
 
     def count_prompt(self, asked: Asked) -> int:
@@ -97,7 +100,7 @@ class TransformersEngine:
             generator.manual_seed(asked.seed)
         else:
             generator.seed()
-        ends = {self.tokenizer.eos_token_id} if not asked.ignore_eos else set()
+        ends = self.ends if not asked.ignore_eos else frozenset()
         given, cache = torch.tensor([prompt], device=self.device), None
         for _ in range(most):
             with torch.inference_mode():
@@ -110,9 +113,19 @@ class TransformersEngine:
             given = torch.tensor([[token]], device=self.device)
 
 
+def _ends(*stated: int | list[int] | None) -> frozenset[int]:
+    """Return the tokens that end an answer: the tokenizer's, and those of the model, of which chat models have several.
+
+    Example:
+        >>> sorted(_ends(1, [1, 106])), sorted(_ends(None, None))
+        ([1, 106], [])
+    """
+    return frozenset(end for ends in stated if ends is not None for end in ([ends] if isinstance(ends, int) else ends))
+
+
 def _choose(torch: Any, logits: Any, asked: Asked, generator: Any) -> int:
     """Return the next token: the likeliest at temperature 0, else drawn from the smallest set that holds `top_p`."""
-    if asked.temperature == 0:
+    if asked.temperature < _COLD:
         return int(logits.argmax())
     shares, order = torch.softmax(logits / asked.temperature, dim=-1).sort(descending=True)
     kept = shares * ((shares.cumsum(0) - shares) < max(asked.top_p, 1e-6))
