@@ -39,6 +39,7 @@ _PREFIXED = {  # unit -> (SI name, factor); these take a prefix
     "token": ("token", 1.0),
     "tok": ("token", 1.0),
     "param": ("param", 1.0),
+    "request": ("request", 1.0),
     "gCO2e": ("kgco2e", 1e-3),
     "Hz": ("per_s", 1.0),
     "s": ("s", 1.0),
@@ -56,7 +57,6 @@ _PLAIN = {  # these do not
     "1": ("ratio", 1.0),
     "ratio": ("ratio", 1.0),
     "%": ("ratio", 0.01),
-    "request": ("request", 1.0),
     "device": ("device", 1.0),
     "count": ("count", 1.0),
     "person": ("person", 1.0),
@@ -66,16 +66,20 @@ _PLAIN = {  # these do not
     "point": ("point", 1.0),
     "date": ("date", 1.0),
 }
+_COUNTS = ("token", "param", "request")  # prefixed as they are said, `M requests`, and a G is also a B
 _PLURAL = ("tokens", "days", "weeks", "months", "years", "hours", "requests", "devices", "params", "bits", "persons")
 
 
 def _base(text: str, whole: str) -> tuple[str, float]:
-    name = text[:-1] if text in _PLURAL or (text.endswith("tokens") and len(text) > 1) else text
+    counted = text.endswith(tuple(f"{name}s" for name in _COUNTS))
+    name = text[:-1] if text in _PLURAL or counted else text
     if name in _PLAIN:
         return _PLAIN[name]
     for unit, (suffix, factor) in _PREFIXED.items():
         if name.endswith(unit):
-            prefix = name[: len(name) - len(unit)]
+            prefix = name[: len(name) - len(unit)].rstrip()
+            if unit in _COUNTS and prefix == "B":
+                prefix = "G"
             scale = _PREFIXES.get(prefix, _BINARY.get(prefix))
             if scale is not None:
                 return suffix, factor * scale
@@ -122,6 +126,8 @@ def parse_quantity(text: str | float, suffix: str) -> float:
     Example:
         >>> parse_quantity("200ms", "s"), parse_quantity("5%", "ratio"), parse_quantity(80, "bytes")
         (0.2, 0.05, 80.0)
+        >>> parse_quantity("2.5M requests/s", "request_per_s"), parse_quantity("1.2B requests", "request")
+        (2500000.0, 1200000000.0)
     """
     if isinstance(text, bool):
         raise ValueError(f"{text!r} is not a quantity")  # noqa: TRY004 - callers handle one kind of error
@@ -171,6 +177,7 @@ _RATES = {
     "usd_per_token": (1e6, "USD/Mtoken"),
     "usd_per_device_s": (3600.0, "USD/device-h"),
     "usd_per_s": (SECONDS_PER_MONTH, "USD/month"),
+    "usd_per_person_s": (SECONDS_PER_YEAR, "USD/person/year"),
     "usd_per_j": (JOULES_PER_KWH, "USD/kWh"),
     "kgco2e_per_j": (1e3 * JOULES_PER_KWH, "g CO2e/kWh"),
     "request_per_s": (1.0, "requests/s"),

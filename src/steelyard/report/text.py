@@ -24,6 +24,8 @@ _COUNTED = {  # scores and counts keep four digits; one of them, several
     "point": ("point", "points"),
     "device": ("device", "devices"),
     "model": ("model", "models"),
+    "person": ("person", "people"),
+    "failure": ("failure", "failures"),
 }
 NARROW_RATIO = 0.1  # a range within this share of its median is shown to three digits, else to two
 
