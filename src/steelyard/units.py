@@ -186,6 +186,18 @@ _RATES = {
 }
 
 
+def rounded(value: float, digits: int) -> float:
+    """Return a value at so many significant digits.
+
+    Example:
+        >>> rounded(999.6, 3), rounded(0.0123, 2)
+        (1000.0, 0.012)
+    """
+    if value == 0 or not math.isfinite(value):
+        return value
+    return round(value, digits - 1 - math.floor(math.log10(abs(value))))
+
+
 def format_number(value: float, digits: int = 3) -> str:
     """Return a number for people: `digits` significant figures, thousands grouped, no exponent in the usual range.
 
@@ -206,39 +218,43 @@ def format_number(value: float, digits: int = 3) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def format_quantity(value: float, suffix: str) -> str:
-    """Return an SI value for people, in the unit they say aloud.
+def format_quantity(value: float, suffix: str, digits: int = 3) -> str:
+    """Return an SI value for people, in the unit they say aloud, to so many significant digits of that unit.
 
     Example:
         >>> format_quantity(0.2, "s"), format_quantity(3.35e12, "bytes_per_s"), format_quantity(6e-7, "usd_per_token")
         ('200 ms', '3.35 TB/s', '0.6 USD/Mtoken')
         >>> format_quantity(0.051, "ratio"), format_quantity(1234.5, "usd")
         ('5.1%', '1,230 USD')
+        >>> format_quantity(2.9 / 3600, "usd_per_device_s", 2), format_quantity(100.0, "s", 2)
+        ('2.9 USD/device-h', '100 s')
     """
     if not math.isfinite(value):
         return format_number(value)
     if suffix == "ratio":
-        return f"{format_number(value * 100)}%"
+        return f"{format_number(value * 100, digits)}%"
     if suffix in _RATES:
         factor, name = _RATES[suffix]
-        return f"{format_number(value * factor)} {name}"
+        return f"{format_number(value * factor, digits)} {name}"
     if suffix in _LADDERS:
-        _, divisor, name = next(step for step in reversed(_LADDERS[suffix]) if abs(value) >= step[0])
-        return f"{format_number(value / divisor)} {name}"
-    return _with_prefix(value, suffix)
+        size = abs(rounded(value, digits))  # so that 999.9 ms are 1 s
+        _, divisor, name = next(step for step in reversed(_LADDERS[suffix]) if size >= step[0])
+        return f"{format_number(value / divisor, digits)} {name}"
+    return _with_prefix(value, suffix, digits)
 
 
-def _with_prefix(value: float, suffix: str) -> str:
+def _with_prefix(value: float, suffix: str, digits: int) -> str:
     """Return a measured or counted value with its SI prefix, or a plain number with its unit."""
     base, _, per = suffix.partition("_per_")
     end = f"/{per.replace('_', '-')}" if per else ""
     if base in _MEASURED or base in _COUNTED:
-        scale, prefix = next((step for step in _PREFIXES_SHOWN if abs(value) >= step[0]), (1.0, ""))
-        shown = format_number(value / scale)
+        size = abs(rounded(value, digits))
+        scale, prefix = next((step for step in _PREFIXES_SHOWN if size >= step[0]), (1.0, ""))
+        shown = format_number(value / scale, digits)
         if base in _MEASURED:
             return f"{shown} {prefix}{_MEASURED[base]}{end}"
         if not per or prefix:
             prefix = {"G": "B"}.get(prefix, prefix)  # people count in billions
             return f"{shown}{prefix} {_COUNTED[base]}{end}"
     name = {"usd": "USD", "device": "devices", "elo": "Elo", "1": "", "count": "", "nat": "nats"}.get(base)
-    return f"{format_number(value)} {base.replace('_', ' ') if name is None else name}".rstrip() + end
+    return f"{format_number(value, digits)} {base.replace('_', ' ') if name is None else name}".rstrip() + end
