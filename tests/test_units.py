@@ -1,12 +1,13 @@
 """Units as text at the edges; expected values by hand."""
 
 import math
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.units import format_number, format_quantity, parse_quantity, parse_unit
+from steelyard.units import SECONDS_PER_MONTH, format_number, format_quantity, parse_quantity, parse_unit
 
 
 @pytest.mark.parametrize(
@@ -76,3 +77,33 @@ def test_numbers_keep_three_digits(value):
 )
 def test_values_for_people(value, suffix, shown):
     assert format_quantity(value, suffix) == shown
+
+
+@given(st.floats(1e-5, 1e8), st.sampled_from(["usd_per_device_s", "s", "j", "device_s", "bytes", "ratio", "token"]))
+def test_digits_are_those_of_the_unit_shown(value: float, suffix: str) -> None:
+    """A rate stated as 2.9 USD/device-h shows as 2.9, not as what two digits of USD/device-s come to."""
+    shown = format_quantity(value, suffix, 2)
+    number = re.match(r"[\d,.]+", shown)[0].replace(",", "")
+    assert float(number) == float(f"{float(number):.2g}"), shown
+    if suffix in {"bytes", "ratio", "token", "s"}:  # in units that are read too
+        assert parse_quantity(shown, suffix) == pytest.approx(value, rel=0.051)
+
+
+@pytest.mark.parametrize(
+    ("text", "per_s"),
+    [
+        ("40M requests/month", 40e6 / SECONDS_PER_MONTH),
+        ("40 Mrequests/month", 40e6 / SECONDS_PER_MONTH),
+        ("2B requests/day", 2e9 / 86_400),
+        ("3 requests/s", 3.0),
+        ("12k request/h", 12e3 / 3600),
+    ],
+)
+def test_rates_of_requests_as_they_are_said(text: str, per_s: float) -> None:
+    assert parse_quantity(text, "request_per_s") == pytest.approx(per_s)
+
+
+@pytest.mark.parametrize("text", ["40M", "40X requests/month", "40 requests/parsec", "4 BB/s"])
+def test_rates_that_are_none(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_quantity(text, "request_per_s")

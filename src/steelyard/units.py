@@ -39,6 +39,7 @@ _PREFIXED = {  # unit -> (SI name, factor); these take a prefix
     "token": ("token", 1.0),
     "tok": ("token", 1.0),
     "param": ("param", 1.0),
+    "request": ("request", 1.0),
     "gCO2e": ("kgco2e", 1e-3),
     "Hz": ("per_s", 1.0),
     "s": ("s", 1.0),
@@ -56,7 +57,6 @@ _PLAIN = {  # these do not
     "1": ("ratio", 1.0),
     "ratio": ("ratio", 1.0),
     "%": ("ratio", 0.01),
-    "request": ("request", 1.0),
     "device": ("device", 1.0),
     "count": ("count", 1.0),
     "person": ("person", 1.0),
@@ -66,16 +66,20 @@ _PLAIN = {  # these do not
     "point": ("point", 1.0),
     "date": ("date", 1.0),
 }
+_COUNTS = ("token", "param", "request")  # prefixed as they are said, `M requests`, and a G is also a B
 _PLURAL = ("tokens", "days", "weeks", "months", "years", "hours", "requests", "devices", "params", "bits", "persons")
 
 
 def _base(text: str, whole: str) -> tuple[str, float]:
-    name = text[:-1] if text in _PLURAL or (text.endswith("tokens") and len(text) > 1) else text
+    counted = text.endswith(tuple(f"{name}s" for name in _COUNTS))
+    name = text[:-1] if text in _PLURAL or counted else text
     if name in _PLAIN:
         return _PLAIN[name]
     for unit, (suffix, factor) in _PREFIXED.items():
         if name.endswith(unit):
-            prefix = name[: len(name) - len(unit)]
+            prefix = name[: len(name) - len(unit)].rstrip()
+            if unit in _COUNTS and prefix == "B":
+                prefix = "G"
             scale = _PREFIXES.get(prefix, _BINARY.get(prefix))
             if scale is not None:
                 return suffix, factor * scale
@@ -122,6 +126,8 @@ def parse_quantity(text: str | float, suffix: str) -> float:
     Example:
         >>> parse_quantity("200ms", "s"), parse_quantity("5%", "ratio"), parse_quantity(80, "bytes")
         (0.2, 0.05, 80.0)
+        >>> parse_quantity("2.5M requests/s", "request_per_s"), parse_quantity("1.2B requests", "request")
+        (2500000.0, 1200000000.0)
     """
     if isinstance(text, bool):
         raise ValueError(f"{text!r} is not a quantity")  # noqa: TRY004 - callers handle one kind of error
@@ -171,12 +177,25 @@ _RATES = {
     "usd_per_token": (1e6, "USD/Mtoken"),
     "usd_per_device_s": (3600.0, "USD/device-h"),
     "usd_per_s": (SECONDS_PER_MONTH, "USD/month"),
+    "usd_per_person_s": (SECONDS_PER_YEAR, "USD/person/year"),
     "usd_per_j": (JOULES_PER_KWH, "USD/kWh"),
     "kgco2e_per_j": (1e3 * JOULES_PER_KWH, "g CO2e/kWh"),
     "request_per_s": (1.0, "requests/s"),
     "token_per_s": (1.0, "tokens/s"),
     "j_per_token": (1.0, "J/token"),
 }
+
+
+def rounded(value: float, digits: int) -> float:
+    """Return a value at so many significant digits.
+
+    Example:
+        >>> rounded(999.6, 3), rounded(0.0123, 2)
+        (1000.0, 0.012)
+    """
+    if value == 0 or not math.isfinite(value):
+        return value
+    return round(value, digits - 1 - math.floor(math.log10(abs(value))))
 
 
 def format_number(value: float, digits: int = 3) -> str:
@@ -199,39 +218,43 @@ def format_number(value: float, digits: int = 3) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def format_quantity(value: float, suffix: str) -> str:
-    """Return an SI value for people, in the unit they say aloud.
+def format_quantity(value: float, suffix: str, digits: int = 3) -> str:
+    """Return an SI value for people, in the unit they say aloud, to so many significant digits of that unit.
 
     Example:
         >>> format_quantity(0.2, "s"), format_quantity(3.35e12, "bytes_per_s"), format_quantity(6e-7, "usd_per_token")
         ('200 ms', '3.35 TB/s', '0.6 USD/Mtoken')
         >>> format_quantity(0.051, "ratio"), format_quantity(1234.5, "usd")
         ('5.1%', '1,230 USD')
+        >>> format_quantity(2.9 / 3600, "usd_per_device_s", 2), format_quantity(100.0, "s", 2)
+        ('2.9 USD/device-h', '100 s')
     """
     if not math.isfinite(value):
         return format_number(value)
     if suffix == "ratio":
-        return f"{format_number(value * 100)}%"
+        return f"{format_number(value * 100, digits)}%"
     if suffix in _RATES:
         factor, name = _RATES[suffix]
-        return f"{format_number(value * factor)} {name}"
+        return f"{format_number(value * factor, digits)} {name}"
     if suffix in _LADDERS:
-        _, divisor, name = next(step for step in reversed(_LADDERS[suffix]) if abs(value) >= step[0])
-        return f"{format_number(value / divisor)} {name}"
-    return _with_prefix(value, suffix)
+        size = abs(rounded(value, digits))  # so that 999.9 ms are 1 s
+        _, divisor, name = next(step for step in reversed(_LADDERS[suffix]) if size >= step[0])
+        return f"{format_number(value / divisor, digits)} {name}"
+    return _with_prefix(value, suffix, digits)
 
 
-def _with_prefix(value: float, suffix: str) -> str:
+def _with_prefix(value: float, suffix: str, digits: int) -> str:
     """Return a measured or counted value with its SI prefix, or a plain number with its unit."""
     base, _, per = suffix.partition("_per_")
     end = f"/{per.replace('_', '-')}" if per else ""
     if base in _MEASURED or base in _COUNTED:
-        scale, prefix = next((step for step in _PREFIXES_SHOWN if abs(value) >= step[0]), (1.0, ""))
-        shown = format_number(value / scale)
+        size = abs(rounded(value, digits))
+        scale, prefix = next((step for step in _PREFIXES_SHOWN if size >= step[0]), (1.0, ""))
+        shown = format_number(value / scale, digits)
         if base in _MEASURED:
             return f"{shown} {prefix}{_MEASURED[base]}{end}"
         if not per or prefix:
             prefix = {"G": "B"}.get(prefix, prefix)  # people count in billions
             return f"{shown}{prefix} {_COUNTED[base]}{end}"
     name = {"usd": "USD", "device": "devices", "elo": "Elo", "1": "", "count": "", "nat": "nats"}.get(base)
-    return f"{format_number(value)} {base.replace('_', ' ') if name is None else name}".rstrip() + end
+    return f"{format_number(value, digits)} {base.replace('_', ' ') if name is None else name}".rstrip() + end

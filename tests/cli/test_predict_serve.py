@@ -73,3 +73,17 @@ def test_wrong_input_is_one_line(capsys, options, code, words):
     assert captured.out == ""
     assert len(captured.err.strip().splitlines()) == 1
     assert words in captured.err
+
+
+@pytest.mark.parametrize(("rate", "over"), [("0.5", False), ("1000", True)])
+def test_a_load_beyond_what_is_carried_is_said_and_its_wait_has_no_length(capsys, rate, over):
+    assert run([*BASE, "--rate", rate]) == 0
+    out = capsys.readouterr().out
+    assert ("MORE THAN IT CARRIES" in out) is over
+    assert ("grows without limit" in out) is over
+    ttft = next(line for line in out.splitlines() if line.startswith("TTFT, mean"))
+    assert ("unlimited" in ttft) is over
+    assert run([*BASE, "--rate", rate, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)["result"]
+    assert result["overloaded_ratio"] == (1.0 if over else 0.0)
+    assert (result["load"]["TTFT, mean"]["value"]["p50"] is None) is over

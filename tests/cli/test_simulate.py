@@ -162,3 +162,16 @@ def test_a_disk_that_is_full_at_the_end_leaves_no_events_file(tmp_path, monkeypa
     ):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_load_beyond_what_is_carried_has_no_range_of_its_queue(capsys):
+    """The draws simulate fewer requests: their queues are shorter, and no range of the run's."""
+    many = outcome(capsys, "--rate", "500", "--requests", "12000", "--draws", "3").out
+    rows = {line.split()[0]: line for line in many.splitlines() if line.split()[:1] and line.split()[0].isupper()}
+    assert "cannot keep up" in many
+    assert "grows as long as the load lasts" in " ".join(many.split())
+    assert "(" not in rows["TTFT"] + rows["E2E"]
+    assert "(" in rows["TPOT"]
+    few = outcome(capsys, "--rate", "1", "--requests", "400", "--draws", "3").out
+    assert "grows as long" not in few
+    assert " to " in next(line for line in few.splitlines() if line.startswith("TTFT"))

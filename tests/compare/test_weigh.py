@@ -11,7 +11,8 @@ from steelyard.compare.result import ACTIVITIES, ROUTES
 from steelyard.compare.routes import EVALUATE
 from steelyard.compare.routes.outcome import Outcome, choose
 from steelyard.compare.scenario import Scenario
-from steelyard.errors import InputError
+from steelyard.errors import InputError, UnknownError
+from steelyard.units import SECONDS_PER_YEAR
 
 from .conftest import example
 
@@ -227,3 +228,64 @@ draws: 20
     assert "200 tokens in and 20 out" in result.outcome
     assert _summary(result, "serve").in_running
     assert _summary(result, "serve").quality.value.p50 == 82
+
+
+def test_a_fine_tuning_that_stands_for_training_has_no_loss_of_a_law_of_pretraining(weigh):
+    tuned, pretrained = weigh(routes__pretrain=None), weigh()
+    for result, known in ((tuned, False), (pretrained, True)):
+        cells = [result.factor(name).activities["training"] for name in ("purpose", "optimisation_goals")]
+        losses = [one for cell in cells for one in cell.quantities if "loss" in one.label]
+        assert len(losses) == 2
+        assert [one.value is not None for one in losses] == [known, known]
+    assert not [one for one in tuned.factor("optimisation_goals").activities["training"].quantities
+                if one.label == "perplexity"]  # fmt: skip
+
+
+def test_a_training_run_without_a_price_says_which_price_to_state():
+    from steelyard.compare.weigh import compare
+
+    data = example(**{**API_ONLY, "as_of": "2019-01-01"})
+    data["prices"] = {"api": {name: {"input": 1e-6, "output": 1e-6} for name in data["routes"]["api"]["options"]}}
+    with pytest.raises(UnknownError, match=r"no training run.*unpriced: .*prices\.devices") as caught:
+        compare(Scenario.model_validate(data))
+    assert "routes.pretrain" not in str(caught.value)
+
+
+def test_what_is_unpriced_says_so_once(weigh):
+    stated = {"devices": {"h100-sxm5-80gb": {"on_demand": "2 USD/device/h"}}}
+    result = weigh(as_of="2019-01-01", prices=stated)
+    reasons = [_summary(result, route).why_not for route in ROUTES]
+    assert any(reason.startswith("unpriced: ") for reason in reasons)
+    assert max(reason.count("unpriced") for reason in reasons) == 1
+
+
+def _cost_terms(result):
+    return list(result.factor("compute_cost").tree.walk())
+
+
+def test_the_cost_of_people_goes_down_to_a_salary_with_its_source(weigh):
+    published = [term for term in _cost_terms(weigh()) if term.label == "salary"]
+    assert published
+    assert all(term.source for term in published)
+    stated = _cost_terms(weigh(prices={"engineer": "120000 USD/year"}))
+    assert not [term for term in stated if term.label == "salary"]
+    one = next(term for term in stated if term.label == "an engineer")
+    assert one.value * SECONDS_PER_YEAR == pytest.approx(120_000)
+    assert one.source == "stated in the scenario"
+
+
+def test_what_is_paid_before_the_first_answer_adds_up(weigh):
+    for term in _cost_terms(weigh()):
+        if term.label == "before the first answer":
+            run, repeats, data, people = term.children
+            assert term.value == pytest.approx(run.value * repeats.value + data.value + people.value, rel=1e-6)
+
+
+def test_a_contract_is_explained_without_a_forecast(weigh):
+    name = "ours/model"
+    contract = {"api": {name: {"input": "1 USD/Mtoken", "output": "2 USD/Mtoken"}}}
+    result = weigh(routes__api={"options": [name]}, routes__hybrid=None, prices=contract)
+    api = next(term for term in _cost_terms(result) if term.label == f"api: {name}")
+    assert not [term for term in api.walk() if "forecast" in term.label]
+    *tokens, kept = api.children
+    assert api.value == pytest.approx(sum(term.value for term in tokens) * kept.value)

@@ -61,6 +61,7 @@ def test_unknown_quality_cannot_win_and_the_text_says_which_evaluation_settles_i
     assert "evaluate" in tuned.settles
     assert "arena-text" in tuned.settles
     assert "quality.scores.finetune" in tuned.settles
+    assert "qwen3-8b, tuned, on arena-text" in tuned.settles  # the model, on whatever it is served
 
 
 def test_a_route_without_a_price_has_no_months_and_cannot_win(decided):
@@ -211,3 +212,24 @@ def test_a_change_pays_what_the_first_route_owes_and_the_second_costs_upfront():
     # after month 1: 10 + 5 + 40 + 3 x 1; after month 2: 20 + 5 + 40 + 2; after month 3: 30 + 5 + 40 + 1
     assert found.totals_usd[0].tolist() == [np.inf, 58.0, 67.0, 76.0]
     assert found.month == 1
+
+
+def test_what_is_set_against_the_api_is_a_table_and_the_rest_are_sentences(decided):
+    found = decided()
+    against = [one for one in found.crossings if one.quantity]
+    assert {one.axis for one in against} == {
+        "price", "utilisation, reserved cost", "utilisation, busy cost", "device rent, reserved cost",
+        "device rent, busy cost",
+    }  # fmt: skip
+    for form in (None, "markdown", "html"):
+        out = " ".join(render(found, form=form).replace("\\", "").split())
+        for one in found.crossings:
+            assert (one.sentence in out) is not bool(one.quantity), (form, one.axis)
+        assert "Costs what the API does at" in out
+    fleet = next(one for one in against if one.axis == "device rent, busy cost")
+    assert f"{fleet.at.p50 * 3600:.2g} USD/device-h" in render(found)
+
+
+def test_what_matters_most_has_its_heading_on_the_page_with_and_without_a_plot(decided):
+    for found in (decided(), decided(quality__floor=3000)):
+        assert render(found, form="html").count("<h2>What matters most</h2>") == 1

@@ -127,7 +127,7 @@ RequestsPerDay = Annotated[
         above=True,
         high=1e12,
         scale=SECONDS_PER_DAY,
-        allowed="above 0 and up to 1e12, for example 20000",
+        allowed="above 0 and up to 1e12, for example 20000 or 40M requests/month",
     ),
 ]
 UsdPerToken = Annotated[

@@ -66,3 +66,10 @@ def quantity(label: str, draws: Draw | float, unit: str, evidence: Evidence, not
 
 def missing(label: str, unit: str, note: str) -> Quantity:
     return Quantity(label=label, value=None, unit=unit, evidence="assumed", note=note)
+
+
+def loss(label: str, run: TrainingRun, note: str = "") -> Quantity:
+    """Return the loss that a run is predicted to reach; a fine-tuning's is not predicted."""
+    if run.loss_nats is None:
+        return missing(label, "nat", "measured only; not predicted of a fine-tuning")
+    return quantity(label, run.loss_nats, "nat", "predicted", note)

@@ -37,7 +37,8 @@ def compare(scenario: Scenario) -> Comparison:
     """Weigh inference against training, and the routes against each other, for one scenario.
 
     Raises:
-        InputError: No route of the scenario could be priced, or no training run can stand beside it.
+        InputError: No route of the scenario could be priced, or no training run fits devices to stand beside it.
+        UnknownError: No such run has a price.
     """
     case = build_case(scenario)
     view = look(case)
@@ -146,9 +147,12 @@ def training_run(case: Case) -> tuple[TrainingRun, str]:
         except (DoesNotFitError, UnknownError) as error:
             refused = refused or error
             continue
-        odd = f"the pretraining stated cannot stand for training ({refused}); {run.description} does" if stated else ""
+        odd = f"the training stated cannot stand for training ({refused}); {run.description} does" if stated else ""
         return run, odd
-    raise InputError(f"no training run can stand beside inference: {refused}; next step: state routes.pretrain")
+    told = f"no training run can stand beside inference: {refused}"
+    if isinstance(refused, UnknownError):  # says itself what to state
+        raise UnknownError(told)
+    raise InputError(f"{told}; next step: state routes.pretrain")
 
 
 def _compute_optimal_job(case: Case, device_ref: str) -> Job:

@@ -57,6 +57,7 @@ def api_price(case: Case, found: Mapping[str, Outcome], other: str) -> Crossing:
         axis="price", left=API, right=other, at=at, unit="1", now=1.0, probability=float((times > 1).mean()),
         sentence=f"{cheap} is cheaper than {dear} at today's API price; they cost the same at "
         f"{format_number(at.p50, 2)} times it ({low} to {high})",
+        quantity="API price, over today's",
     )  # fmt: skip
 
 
@@ -93,6 +94,7 @@ def _busy(case: Case, other: str, share: Draw, now: float, cost: str, means: str
         probability=float((values <= now).mean()),
         sentence=f"against {cost} ({means}) the fleet of {other} {reach} to cost no more a request than the API; "
         f"it is {now:.0%} busy at your load",
+        quantity=f"busy share of the fleet, {means}",
     )  # fmt: skip
 
 
@@ -125,4 +127,5 @@ def _rent(case: Case, other: str, allowed: Draw, paid: Draw, cost: str, means: s
         probability=float((values >= now).mean()),
         sentence=f"against {cost} ({means}) a device at {most} or less ({low} to {high}), power included and people "
         f"apart, makes {other} cheaper than the API; an hour held costs {here} here",
+        quantity=f"rent of a device, power included, no people, {means}",
     )  # fmt: skip

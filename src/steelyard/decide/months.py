@@ -89,4 +89,17 @@ def _evaluation(view: View, route: str, found: Outcome) -> str:
         return ""
     quality = view.case.scenario.quality
     floor = "" if quality.floor is None else f", floor {quality.floor:g}"
-    return f"evaluate {found.option} on {quality.scale}{floor}, and state it under quality.scores.{route}"
+    what = _answering(view, route, found)
+    return f"evaluate {what} on {quality.scale}{floor}, and state it under quality.scores.{route}"
+
+
+def _answering(view: View, route: str, found: Outcome) -> str:
+    """Say which model answers on a route, whatever it is served on."""
+    scenario = view.case.scenario
+    if route == "serve":
+        stated = scenario.routes.serve
+        return (stated.model if stated else None) or scenario.model
+    trained = {"hosted_finetune": "tuned", "finetune": "tuned", "pretrain": "trained"}
+    if route not in trained:
+        return found.option
+    return f"{getattr(scenario.routes, route).model}, {trained[route]},"

@@ -56,7 +56,7 @@ class Relevance:
         """Say the shares, and when answers pass training."""
         if self.spend_ratio is None:
             return f"{self.route}: nothing is spent."
-        told = f"Of what {self.route} spends, {self.spend_ratio.p50:.0%} answers"
+        told = f"Of what {self.route} spends, people who run it apart, {self.spend_ratio.p50:.0%} answers"
         for name, share in (("of its energy", self.energy_ratio), ("of its FLOP", self.flop_ratio)):
             told += "" if share is None else f", {name} {share.p50:.0%}"
         month = self.passes_in_month

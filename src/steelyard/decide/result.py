@@ -78,6 +78,7 @@ class Crossing:
     now: float | None  # where the scenario stands
     probability: float
     sentence: str
+    quantity: str = ""  # what `at` is of, in words, where routes are set against the API; empty on load and date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

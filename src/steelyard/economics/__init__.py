@@ -31,7 +31,7 @@ from steelyard.economics.price_history import (
 )
 from steelyard.economics.rental import CONTRACT, RentalPrice, rental_cost_usd, rental_kinds, rental_price, stated_price
 from steelyard.economics.spot import SpotTerms, interruption, spot_terms
-from steelyard.economics.staff import engineer_usd_per_s, staff_usd_per_s
+from steelyard.economics.staff import engineer_figures, engineer_usd_per_s, staff_usd_per_s
 
 __all__ = [
     "CONTRACT",
@@ -59,6 +59,7 @@ __all__ = [
     "cash_flow",
     "electricity_price",
     "energy_cost_usd",
+    "engineer_figures",
     "engineer_usd_per_s",
     "grid_intensity",
     "hosted_finetuning",

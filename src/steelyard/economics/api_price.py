@@ -90,7 +90,7 @@ def api_price(ref: str) -> ApiPrice:
         if f"{row['provider']}/{row['model']}".casefold() == wanted:
             return _from_row(row)
     step = "state its price under prices.api, or see `steelyard catalog list api_prices`"
-    raise UnknownError(unknown("API model", ref, api_prices(), next_step=step))
+    raise UnknownError("unpriced: " + unknown("API model", ref, api_prices(), next_step=step))
 
 
 def stated_api_price(

@@ -5,14 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from steelyard import catalog
+from steelyard.records.figure import Figure
 from steelyard.units import Array
 
 
 @catalog.remembered
+def engineer_figures() -> tuple[Figure, Figure]:
+    """Return the published salary of an engineer of a cluster [USD/s], and loaded cost over salary."""
+    items = {row["item"]: row for row in catalog.table("ownership").rows}
+    return items["salary-cluster-engineer"].figures["value"], items["salary-loading"].figures["value"]
+
+
 def engineer_usd_per_s() -> float:
     """Return the loaded cost of one engineer of a cluster [USD/s]: salary times loaded cost over salary."""
-    items = {row["item"]: row for row in catalog.table("ownership").rows}
-    return items["salary-cluster-engineer"].value("value") * items["salary-loading"].value("value")
+    salary, loading = engineer_figures()
+    return salary.value * loading.value
 
 
 def staff_usd_per_s(num_devices: Array, *, round_the_clock: bool = True) -> Array:

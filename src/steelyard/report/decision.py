@@ -10,6 +10,7 @@ from rich.text import Text
 
 from steelyard.decide.relevance import in_words
 from steelyard.decide.result import Decision, Influence, Odds, RouteMonths
+from steelyard.report import decision_crossings as crossings
 from steelyard.report import explain as trees
 from steelyard.report import text
 from steelyard.report.screen import bullets, empty_table, section
@@ -70,7 +71,7 @@ def _blocks(decision: Decision) -> Iterator[RenderableType]:
     yield from section("The routes", _routes(decision), _options(decision))
     yield from section("Month by month, USD a month", _months(decision))
     yield from section("How likely each route is best", _odds(decision))
-    yield from section("Where routes cross", bullets(one.sentence for one in decision.crossings))
+    yield from section("Where routes cross", bullets(crossings.sentences(decision)), _crossings(decision))
     yield from section("What matters most", _influences(decision))
     if decision.cheapest is not None:
         yield from section("Cheapest route at the median, by first-month load and horizon", _map(decision))
@@ -157,6 +158,13 @@ def _odds(decision: Decision) -> RenderableType:
 def best(odds: Odds) -> str:
     """Return who is best, in words."""
     return text.title(odds.winner) if odds.winner else "nobody"
+
+
+def _crossings(decision: Decision) -> RenderableType:
+    table = empty_table(*crossings.HEADINGS)
+    for cells in crossings.rows(decision):
+        table.add_row(*(Text(cell) for cell in cells))
+    return table if table.row_count else Text()
 
 
 def _influences(decision: Decision) -> RenderableType:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from steelyard.decide.relevance import in_words
 from steelyard.decide.result import Decision
+from steelyard.report import decision_crossings as crossings
 from steelyard.report import text
 from steelyard.report.decision import best, cheapest_then, considered, gap, share, standing
 from steelyard.report.decision_figures import figures
@@ -36,9 +37,9 @@ def _body(decision: Decision, plots: list[str]) -> Iterator[str]:
     yield from _plot("cumulative-cost", plots)
     yield "<h2>How likely each route is best</h2>"
     yield from _odds(decision)
-    yield from _listed("Where routes cross", (one.sentence for one in decision.crossings))
+    yield from _crossings(decision)
     yield from _plot("tornado", plots)
-    yield from _influences(decision)
+    yield from _influences(decision, PLOTS["tornado"] if "tornado" not in plots else "")
     yield from _plot("cheapest", plots)
     yield from trees("How the costs came about", [("Term by term", decision.explained)])
     yield from _listed("How much of it is inference", in_words(decision.relevance))
@@ -60,8 +61,8 @@ def parts(decision: Decision) -> Iterator[str]:
     yield from routes(decision)
     yield "<h3>How likely each route is best</h3>"
     yield from _odds(decision)
-    yield from _listed("Where routes cross", (one.sentence for one in decision.crossings))
-    yield from _influences(decision)
+    yield from _crossings(decision)
+    yield from _influences(decision, PLOTS["tornado"])
     yield folded("Term by term", decision.explained)
 
 
@@ -109,7 +110,20 @@ def _odds(decision: Decision) -> Iterator[str]:
     yield from table(("", "Best", *(text.title(name) for name in names)), rows)
 
 
-def _influences(decision: Decision) -> Iterator[str]:
+def _crossings(decision: Decision) -> Iterator[str]:
+    yield from _listed("Where routes cross", crossings.sentences(decision))
+    heading, *columns = crossings.HEADINGS
+    rows = [
+        row(esc(route), [cell(esc(words), label) for label, words in zip(columns, cells, strict=True)])
+        for route, *cells in crossings.rows(decision)
+    ]
+    if rows:
+        yield from table((heading, *columns), rows)
+
+
+def _influences(decision: Decision, heading: str) -> Iterator[str]:
+    if heading:
+        yield f"<h2>{heading}</h2>"
     columns = ("Lead at its p10", "Lead at its p90", "Cheapest then", "Worth knowing", "How")
     rows = []
     for one in decision.influences:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from steelyard.decide.relevance import in_words
 from steelyard.decide.result import Decision
+from steelyard.report import decision_crossings as crossings
 from steelyard.report import explain, text
 from steelyard.report.decision import best, cheapest_then, considered, gap, share, standing
 from steelyard.report.markdown import escape, source, table
@@ -24,7 +25,9 @@ def _lines(decision: Decision) -> Iterator[str]:
     yield from ("", "## The routes", "", *_routes(decision))
     yield from ("", "## Month by month, USD a month", "", *_months(decision))
     yield from ("", "## How likely each route is best", "", *_odds(decision))
-    yield from _listed("Where routes cross", (one.sentence for one in decision.crossings))
+    yield from _listed("Where routes cross", crossings.sentences(decision))
+    if against := [tuple(escape(words) for words in cells) for cells in crossings.rows(decision)]:
+        yield from ("", *table(crossings.HEADINGS, against))
     yield from ("", "## What matters most", "", *_influences(decision))
     if decision.cheapest is not None:
         yield from ("", "## Cheapest route at the median, by first-month load and horizon", "", *_map(decision))

@@ -16,6 +16,7 @@ from steelyard.report.sheet import Bullets, Part, Plot, Rows, Section, Sheet
 from steelyard.units import format_quantity
 
 SCHEMA = "steelyard/predict-serve/1"
+HALF = 0.5
 _STEP_PARTS = (
     ("matrix_s", "matrix products"),
     ("attention_s", "attention"),
@@ -63,7 +64,7 @@ def sheet(found: ServingPrediction) -> Sheet:
     sections = [_section(f"Memory of a device: {_verdict(found)}", Rows(_memory_rows(found)))]
     if found.median is not None:
         sections += [
-            _section("Under this load", Rows(_rows(found)), *_curves(found)),
+            _section(f"Under this load{_overload(found)}", Rows(_rows(found)), *_curves(found)),
             _section("A step", Rows(_step_rows(found)), Plot("Where a step goes", lambda: _step_plot(found))),
             _section("Read it so", Bullets(list(_notes(found)))),
         ]
@@ -119,6 +120,12 @@ def _verdict(found: ServingPrediction) -> str:
     return f"DOES NOT FIT: {format_quantity(short, 'bytes')} short of one sequence of {sequence}"
 
 
+def _overload(found: ServingPrediction) -> str:
+    """Say that requests come faster than they are answered, where that is likelier than not."""
+    chance = found.overloaded.mean()
+    return f": MORE THAN IT CARRIES, in {share(chance)} of draws" if chance > HALF else ""
+
+
 def _memory_rows(found: ServingPrediction) -> list[dict[str, str]]:
     budget = middle(found.memory.budget_bytes)
     rows = []
@@ -153,6 +160,11 @@ def _notes(found: ServingPrediction) -> Iterator[str]:
         f"prompts take {share(found.median.prompt_time_ratio)} of the time; the devices reach "
         f"{share(found.median.mfu_ratio)} of their printed FLOP/s"
     )
+    if (chance := found.overloaded.mean()) > 0:
+        yield (
+            f"in {share(chance)} of draws requests come faster than they are answered: their queue, and with it TTFT, "
+            "grows without limit; give more replicas or a lower rate"
+        )
     yield "means over requests; percentiles need the scheduler event by event"
     yield "ranges are seeded draws of the residuals of step time and TTFT, of rental prices and of PUE"
     yield f"not modelled: {'; '.join(inference.NOT_MODELLED)}"

@@ -11,10 +11,12 @@ from steelyard.report import sheet as sheets
 from steelyard.report.json_document import document
 from steelyard.report.serving_figures import over_time, spread_of
 from steelyard.report.sheet import Bullets, Plot, Rows, Section, Sheet, Words
-from steelyard.report.text import amount, ranged
+from steelyard.report.text import amount, joined, ranged, span
 from steelyard.units import format_quantity
 
 SCHEMA = "steelyard/simulate-serve/1"
+HALF = 0.5
+_QUEUED = ("ttft", "e2e")  # grow with the length of a load that a fleet cannot carry, which is shorter in the draws
 _SHOWN = ("mean", "p50", "p90", "p95", "p99")
 
 
@@ -64,6 +66,7 @@ def sheet(answer: TrafficAnswer) -> Sheet:
                 heading="Latency",
                 parts=(
                     Rows(list(_latencies(answer))),
+                    Bullets(list(_overload(answer))),
                     Words([f"objective missed: {miss.told}" for miss in answer.misses]),
                     Plot("How latencies are spread", lambda: spread_of(latencies)),
                 ),
@@ -100,13 +103,24 @@ def _latencies(answer: TrafficAnswer) -> Iterator[dict[str, str]]:
         found = answer.run.percentiles_s(metric)
         for name in _SHOWN:
             spread = answer.ranges.get(f"{metric}_{name}_s")
-            value = format_quantity(found[name], "s")
-            row[name] = f"{value} ({_between(spread.p10, spread.p90)})" if spread else value
+            if spread is None or (metric in _QUEUED and _cannot_keep_up(answer)):
+                row[name] = format_quantity(found[name], "s")
+            else:
+                row[name] = joined(*span(spread.p10, found[name], spread.p90, "s"))
         yield row
 
 
-def _between(low: float, high: float) -> str:
-    return f"{format_quantity(low, 's')} to {format_quantity(high, 's')}"
+def _cannot_keep_up(answer: TrafficAnswer) -> bool:
+    return bool(answer.ranges) and answer.overloaded_probability > HALF
+
+
+def _overload(answer: TrafficAnswer) -> Iterator[str]:
+    if _cannot_keep_up(answer):
+        yield (
+            f"the fleet cannot keep up in {format_quantity(answer.overloaded_probability, 'ratio')} of the draws: its "
+            f"queue, and with it TTFT and E2E, grows as long as the load lasts, here {answer.run.num_requests:,} "
+            "requests; give more replicas or a lower rate"
+        )
 
 
 def _figures(answer: TrafficAnswer) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from steelyard.compare.result import ROUTES, TOO_CLOSE, Comparison, Quantity, Verdict
 from steelyard.records.estimate import Estimate
-from steelyard.units import format_number, format_quantity
+from steelyard.units import format_number, format_quantity, rounded
 
 EVIDENCE = {"predicted": "p", "measured": "m", "cited": "c", "stated": "s", "assumed": "a"}
 MEANING = {
@@ -24,6 +24,8 @@ _COUNTED = {  # scores and counts keep four digits; one of them, several
     "point": ("point", "points"),
     "device": ("device", "devices"),
     "model": ("model", "models"),
+    "person": ("person", "people"),
+    "failure": ("failure", "failures"),
 }
 NARROW_RATIO = 0.1  # a range within this share of its median is shown to three digits, else to two
 
@@ -31,12 +33,6 @@ NARROW_RATIO = 0.1  # a range within this share of its median is shown to three 
 def clean(text: str) -> str:
     """Return text on one line without control characters, which a name in a scenario may hold."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
-def _rounded(value: float, digits: int) -> float:
-    if value == 0 or not math.isfinite(value):
-        return value
-    return round(value, digits - 1 - math.floor(math.log10(abs(value))))
 
 
 def compact(value: float) -> str:
@@ -65,19 +61,18 @@ def amount(value: float, unit: str, digits: int = 3) -> str:
         return _times(value, digits)
     if unit in _COUNTED:
         return f"{format_number(value, 4)} {_COUNTED[unit][0 if value == 1 else 1]}"
-    value = _rounded(value, digits)
     if unit in _MONEY and math.isfinite(value):
-        return f"{compact(value)} {_MONEY[unit]}"
+        return f"{compact(rounded(value, digits))} {_MONEY[unit]}"
     if unit == "usd_per_request":  # always per thousand, so that routes a thousandfold apart compare at a glance
-        return f"{format_number(value * 1e3)} USD/krequest"
-    shown = format_quantity(value, unit)
+        return f"{format_number(value * 1e3, digits)} USD/krequest"
+    shown = format_quantity(value, unit, digits)
     return shown.replace(" j/", " J/")
 
 
 def _times(ratio: float, digits: int) -> str:
     if 0 < abs(ratio) < 0.1 and math.isfinite(1 / ratio):
-        return f"1/{compact(_rounded(1 / ratio, digits))}"
-    return f"{compact(_rounded(ratio, digits))}x"
+        return f"1/{compact(rounded(1 / ratio, digits))}"
+    return f"{compact(rounded(ratio, digits))}x"
 
 
 def span(low: float, mid: float, high: float, unit: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from steelyard.compare.draws import Draw
 from steelyard.compare.result import Cell, FactorResult, Quantity
 from steelyard.compare.routes.outcome import Outcome, median
 from steelyard.compare.verdict import best_of
-from steelyard.compare.view import View, missing, quantity
+from steelyard.compare.view import View, loss, missing, quantity
 from steelyard.records.term import Term, explain
 from steelyard.units import format_quantity
 
@@ -39,8 +39,8 @@ def weigh(view: View) -> FactorResult:
         quantities=(
             quantity("energy of the run", run.energy_j, "j", "predicted"),
             quantity("energy per token trained", run.energy_j / run.job.tokens, "j_per_token", "predicted"),
-            quantity("convergence: loss at the last token", run.loss_nats, "nat", "predicted"),
-            quantity("perplexity", np.exp(run.loss_nats), "1", "predicted"),
+            loss("convergence: loss at the last token", run),
+            *(() if run.loss_nats is None else (quantity("perplexity", np.exp(run.loss_nats), "1", "predicted"),)),
             quantity("MFU", run.run.mfu_ratio, "ratio", "predicted"),
             missing("generalisation gap", "nat", "measured only; not predicted"),
             missing("downstream accuracy", "ratio", "measured or cited only; not predicted"),

@@ -6,7 +6,7 @@ from steelyard.compare.draws import Draw
 from steelyard.compare.result import NOT_COMPARABLE, Cell, FactorResult, Quantity, Verdict
 from steelyard.compare.routes.outcome import Outcome, median
 from steelyard.compare.verdict import best_of
-from steelyard.compare.view import View, quantity
+from steelyard.compare.view import View, loss, quantity
 from steelyard.records.term import Term
 from steelyard.units import DAYS_PER_MONTH
 
@@ -28,13 +28,7 @@ def weigh(view: View) -> FactorResult:
     training = Cell(
         quantities=(
             quantity("models trained", 1.0, "model", "stated", run.job.model_ref),
-            quantity(
-                "loss it is predicted to reach",
-                run.loss_nats,
-                "nat",
-                "predicted",
-                "of the scaling law's own corpus",
-            ),
+            loss("loss it is predicted to reach", run, "of the scaling law's own corpus"),
         )
     )
     return FactorResult(

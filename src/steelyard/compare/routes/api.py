@@ -28,7 +28,7 @@ def option(case: Case, route: str, name: str) -> Outcome | Unpriced:
     try:
         price = price_of(case, name)
     except UnknownError as error:
-        return Unpriced(route=route, option=name, reason=f"unpriced: {error}", score=score)
+        return Unpriced(route=route, option=name, reason=str(error), score=score)
     monthly = token_cost(case, name, price, case.requests)
     energy = request_energy(case) * case.requests
     latency = api_latency(case)
@@ -75,11 +75,15 @@ def token_cost(case: Case, name: str, price: economics.ApiPrice, requests: Draw)
 
     Requests that can wait are charged the batch price, where a contract states one.
     """
-    contract = case.scenario.prices.api.get(name)
-    trend = case.api_price_ratio
-    if contract is not None:
-        trend = np.full((1, case.months), 1 - case.scenario.demand.deferrable_ratio * (1 - contract.batch_ratio))
+    kept = _contract_ratio(case, name)
+    trend = case.api_price_ratio if kept is None else np.full((1, case.months), kept)
     return np.asarray(economics.api_cost_usd(usage_of(case, requests), price, price_ratio=trend)) * np.ones(case.months)
+
+
+def _contract_ratio(case: Case, name: str) -> float | None:
+    """Return what a contract charges over its price, its batch price for what can wait; None without a contract."""
+    contract = case.scenario.prices.api.get(name)
+    return None if contract is None else 1 - case.scenario.demand.deferrable_ratio * (1 - contract.batch_ratio)
 
 
 def misses_objective(case: Case, latency: Latency) -> str:
@@ -153,7 +157,7 @@ def cost_tree(case: Case, name: str, price: economics.ApiPrice, monthly: Draw) -
         ("cached input tokens", usage.cached_input_tokens, price.cached_input),
         ("output tokens", usage.output_tokens, price.output),
     ]
-    children = []
+    kept, children = _contract_ratio(case, name), []
     for label, tokens, figure in parts:
         count = median(np.asarray(tokens).sum(axis=1))
         children.append(
@@ -170,11 +174,13 @@ def cost_tree(case: Case, name: str, price: economics.ApiPrice, monthly: Draw) -
                         formula="requests x mean length",
                         source=case.lengths.label,
                     ),
-                    figure_term("price", figure),
+                    figure_term("price", figure) if kept is None else _stated("price", figure.value, figure.unit),
                 ),
             )
         )
     drift = explain(economics.price_decline(), "forward_ratio")
+    if kept is not None:
+        drift = _stated("a contract keeps its price; the batch price for the share that can wait", kept, "ratio")
     return Term(
         label=f"api: {name}",
         value=median(monthly.sum(axis=1)),
@@ -182,3 +188,7 @@ def cost_tree(case: Case, name: str, price: economics.ApiPrice, monthly: Draw) -
         formula="sum over months of tokens x price x price trend",
         children=(*children, drift),
     )
+
+
+def _stated(label: str, value: float, unit: str) -> Term:
+    return Term(label=label, value=value, unit=unit, source="stated in the scenario")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from steelyard.compare.case import Case
 from steelyard.compare.routes.outcome import Outcome, Training, Unpriced
 from steelyard.compare.routes.people import engineer_usd_per_month
-from steelyard.compare.routes.trained import failed, serve_after
+from steelyard.compare.routes.trained import before_terms, failed, serve_after
 from steelyard.compare.routes.training_leg import Job, in_months, refresh_months, train
 from steelyard.compare.scenario import FinetuneRoute
 from steelyard.errors import DoesNotFitError, UnknownError
@@ -44,7 +46,15 @@ def evaluate(case: Case) -> list[Outcome | Unpriced]:
         "finetune",
         route.model,
         leg,
-        run.tree,
+        partial(
+            before_terms,
+            case,
+            run,
+            repeats=route.runs,
+            each_time_usd=route.each_time_usd,
+            engineers=route.engineers,
+            people_usd=people,
+        ),
         ready_s=setup_s + np.asarray(run.run.wall_s) * route.runs,
         device=route.device,
         pricing=route.pricing,
@@ -63,4 +73,5 @@ def job_of(route: FinetuneRoute) -> Job:
         seq_tokens=SEQ_TOKENS,
         global_batch_tokens=BATCH_SEQUENCES * SEQ_TOKENS,
         method=route.method,
+        from_nothing=False,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -14,7 +15,7 @@ from steelyard.compare.routes import energy
 from steelyard.compare.routes.api import serving_flop
 from steelyard.compare.routes.device_price import OWNED, DevicePrice, device_price, owed_usd
 from steelyard.compare.routes.outcome import ZERO, Outcome, Unpriced, median
-from steelyard.compare.routes.people import engineer_usd_per_month
+from steelyard.compare.routes.people import engineer_usd_per_month, people_terms
 from steelyard.compare.routes.replica import Replica, find_replicas
 from steelyard.compare.scenario import ServeRoute
 from steelyard.errors import DoesNotFitError, UnknownError
@@ -94,7 +95,18 @@ def fleet(
         first_answer_s=case.assumed("setup_serve"),
         latency=replica.latency,
         held=partial(held_text, replica, pricing, devices, capital),
-        tree=partial(_tree, f"{route_name}: {option}", price, replica, devices, rent, power, people, owed[:, -1:]),
+        tree=partial(
+            _tree,
+            f"{route_name}: {option}",
+            price,
+            replica,
+            devices,
+            rent,
+            power,
+            people,
+            owed[:, -1:],
+            partial(people_terms, case, engineers),
+        ),
         people_usd=people,
         owed_usd=owed,
         capital_usd=capital,
@@ -125,6 +137,7 @@ def _tree(
     power: Draw,
     people: Draw,
     left_over: Draw,
+    who: Callable[[], tuple[Term, ...]],
 ) -> Term:
     held = Term(
         label="device time held",
@@ -143,7 +156,7 @@ def _tree(
         (
             total("devices", rent, "device time held x price", (held, price.tree(), replica.tree())),
             total("electricity", power, "0 where the rent includes it; else energy x price"),
-            total("people", people, "engineers x loaded salary x time"),
+            total("people", people, "engineers x what one costs x time", who()),
             total("commitments left over", left_over, "devices added x months of the term after the horizon x price"),
         ),
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 
 from steelyard.compare.case import Case
 from steelyard.compare.draws import Draw
-from steelyard.compare.routes.outcome import Outcome, Training, Tree, Unpriced, median
+from steelyard.compare.routes.outcome import Outcome, Training, Unpriced, median
+from steelyard.compare.routes.people import people_terms
 from steelyard.compare.routes.serve import serve_options
+from steelyard.compare.routes.training_leg import TrainingRun
 from steelyard.compare.scenario import ServeRoute
 from steelyard.records.term import Term
 
@@ -22,7 +25,7 @@ def serve_after(
     route: str,
     model_ref: str,
     leg: Training,
-    tree: Tree,
+    parts: Callable[[], tuple[Term, ...]],
     *,
     ready_s: Draw,
     device: str,
@@ -49,23 +52,41 @@ def serve_after(
                 first_answer_s=ready_s,
                 training=dataclasses.replace(leg, refresh_usd=repeats.sum(axis=1, keepdims=True)),
                 held=partial(_held, served, f"{leg.num_devices:g} {device} for the training"),
-                tree=partial(_tree, route, served, leg, repeats, tree),
+                tree=partial(_tree, route, served, leg, repeats, parts),
             )
         )
     return options
+
+
+def before_terms(
+    case: Case, run: TrainingRun, *, repeats: float, each_time_usd: float, engineers: float, people_usd: Draw
+) -> tuple[Term, ...]:
+    """Return what is paid before the first answer: the run and its repeats, data and evaluation, people."""
+    return (
+        run.tree(),
+        Term(label="repeats of the recipe", value=float(repeats), unit="1", source="stated in the scenario"),
+        Term(label="data and evaluation", value=each_time_usd, unit="usd", source="stated in the scenario"),
+        Term(
+            label="people until the first answer",
+            value=median(people_usd),
+            unit="usd",
+            formula="engineers x what one costs x time",
+            children=people_terms(case, engineers),
+        ),
+    )
 
 
 def _held(served: Outcome, training: str) -> str:
     return f"{served.to_rent_or_buy}; {training}"
 
 
-def _tree(route: str, served: Outcome, leg: Training, repeats: Draw, run: Tree) -> Term:
+def _tree(route: str, served: Outcome, leg: Training, repeats: Draw, parts: Callable[[], tuple[Term, ...]]) -> Term:
     before = Term(
         label="before the first answer",
         value=median(leg.usd),
         unit="usd",
         formula="run x repeats of the recipe + data + people",
-        children=(run(),),
+        children=parts(),
     )
     after = Term(
         label="refreshes",

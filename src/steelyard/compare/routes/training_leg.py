@@ -32,6 +32,7 @@ class Job:
     seq_tokens: float
     global_batch_tokens: float
     method: str = "full"
+    from_nothing: bool = True  # pretraining; else a tuning of what has been trained before
     rd_multiplier: float = 1.0
 
 
@@ -44,7 +45,7 @@ class TrainingRun:
     run: training.Run
     price: DevicePrice
     accountings: economics.Accountings | None  # None: the device has no purchase price
-    loss_nats: Draw
+    loss_nats: Draw | None  # None: a fine-tuning, of which no law is known
     energy_j: Draw  # at the facility's meter
     electricity_usd: Draw  # 0 where the rent includes it
 
@@ -134,10 +135,16 @@ def _train(case: Case, job: Job) -> TrainingRun:
         run=run,
         price=price,
         accountings=_accountings(case, job, run),
-        loss_nats=np.asarray(training.loss_nats_per_token(arch.count_params(model).active_params, job.tokens)),
+        loss_nats=_loss_nats(model, job),
         energy_j=facility_j,
         electricity_usd=power,
     )
+
+
+def _loss_nats(model: arch.Model, job: Job) -> Draw | None:
+    if not job.from_nothing:
+        return None
+    return np.asarray(training.loss_nats_per_token(arch.count_params(model).active_params, job.tokens))
 
 
 def _accountings(case: Case, job: Job, run: training.Run) -> economics.Accountings | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from steelyard import catalog, economics, inference
 from steelyard.compare.cited import cited, term_names
@@ -19,6 +20,8 @@ from steelyard.records.estimate import estimate
 from steelyard.records.term import Term, explain
 from steelyard.records.workload import Lengths
 from steelyard.units import Array
+
+_ANSWERED_TOLERANCE = 1e-3  # of the rate that comes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,16 +43,25 @@ class ServingPrediction:
     def fits(self) -> bool:
         return self.median is not None
 
+    @property
+    def overloaded(self) -> npt.NDArray[np.bool_]:
+        """In which draws [D, 1] requests come faster than they are answered; in none of a closed loop."""
+        rate = self.question.request_rate_per_s
+        if self.drawn is None or rate is None:
+            return np.zeros((1, 1), dtype=np.bool_)
+        return np.asarray(self.drawn.request_rate_per_s) < rate * (1.0 - _ANSWERED_TOLERANCE)
+
     def quantities(self) -> Iterator[Quantity]:
         """Yield the results with their ranges, in the order a reader wants them."""
         if self.drawn is None:
             return
         found, osl = self.drawn, self.question.osl_tokens
-        e2e = np.asarray(self.ttft_s) + (osl - 1.0) * np.asarray(found.tpot_s)
+        ttft = np.where(self.overloaded, np.inf, np.asarray(self.ttft_s))  # the queue grows for as long as it comes
+        e2e = ttft + (osl - 1.0) * np.asarray(found.tpot_s)
         speed = np.asarray(found.output_tokens_per_s)
         devices, hosts = (np.asarray(getattr(found, name)) / speed for name in ("device_power_w", "host_power_w"))
         facility = (devices + hosts) * (np.asarray(self.pue_ratio) - 1.0)
-        yield _quantity("TTFT, mean", self.ttft_s, "s")
+        yield _quantity("TTFT, mean", ttft, "s")
         yield _quantity("TPOT, mean", found.tpot_s, "s")
         yield _quantity("end to end, mean", e2e, "s")
         yield _quantity("output throughput", speed, "token_per_s")
@@ -83,6 +95,7 @@ class ServingPrediction:
         found: dict[str, Any] = {
             "num_devices": self.question.deployment.num_devices,
             "fits": self.fits,
+            "overloaded_ratio": float(self.overloaded.mean()),
             "memory": held,
             "load": {item.label: item.to_dict() for item in self.quantities()},
         }
