@@ -20,6 +20,7 @@ SHIPPED = load_accelerators("").records
 DEVICES = [(item.id, name) for item in SHIPPED.values() for name in (item.id, item.name, *item.aliases)]
 MODELS = [(item.id, name) for item in load_models("").records.values() for name in (item.id, *item.aliases)]
 BESIDE = frozenset().union(*MAKERS.values(), DEVICE_WORDS, MODEL_WORDS, MODEL_MAKERS)
+MEMORY = re.compile(r"(hbm|gddr|lpddr)\d|\d+gb?$", re.IGNORECASE)
 ONE_NAME_TWO_MODELS = {"llama7b"}  # a published table calls Llama 2 by the name of the first
 
 # As drivers, vendors, clouds and published tables write them.
@@ -33,6 +34,7 @@ WRITTEN = {
     "NVIDIA A100-SXM4-40GB": "a100-sxm4-40gb",
     "A100 40 GB": "a100-sxm4-40gb",
     "A100 80GB PCIe": "a100-pcie-80gb",
+    "NVIDIA A10G": "a10g",
     "A100-PCIE-40GB": "a100-pcie-40gb",
     "Tesla V100-SXM2-16GB": "v100-sxm2-16gb",
     "Tesla P100-PCIE-16GB": "p100-pcie-16gb",
@@ -69,7 +71,11 @@ def spelt(draw: st.DrawFn, name: str, between: tuple[str, ...]) -> str:
     words = re.split(r"[\s_/-]+", name)
     text = words[0]
     for before, word in pairwise(words):
-        apart = (before[-1].isdigit() and word[0].isdigit()) or {before.casefold(), word.casefold()} & BESIDE
+        apart = (
+            (before[-1].isdigit() and word[0].isdigit())
+            or {before.casefold(), word.casefold()} & BESIDE
+            or MEMORY.match(word)
+        )
         text += draw(st.sampled_from(between if apart else (*between, ""))) + word
     return "".join(draw(st.sampled_from((letter.lower(), letter.upper()))) for letter in text)
 

@@ -36,7 +36,7 @@ MODEL_WORDS = frozenset({"hf", "base", "pt", "instruct", "chat", "it"})
 _REPOSITORY = re.compile(r"\w[\w.-]*/([^/\\]+)")
 _WORD = re.compile(r"[^\W_]+(?:(?<=\d)\.(?=\d)[^\W_]+)*")
 _BETWEEN = re.compile(r"(?<!\d)-|-(?!\d)")
-_MEMORY = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)[\s_-]?g(?:i?b)?(?![^\W_])")
+_MEMORY = re.compile(r"(?<![^\W_])(\d+(?:\.\d+)?)[\s_-]?g(?:i?b)?(?![^\W_])")
 _MEMORY_TYPE = re.compile(r"(?<![^\W_])((?:hbm|gddr|lpddr)\d)[ex]?(?![^\W_])")
 
 
