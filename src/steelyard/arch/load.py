@@ -16,7 +16,7 @@ from steelyard.arch.quantisation import quantised
 from steelyard.arch.readers import IGNORED, IGNORED_ENDINGS, READERS, SAME_STRUCTURE, TEXT_KEYS, TEXT_PARTS
 from steelyard.arch.spec import Model
 from steelyard.arch.towers import towers
-from steelyard.errors import InputError, UnknownError, unknown
+from steelyard.errors import InputError, unknown
 
 _DTYPES = {
     "bfloat16": "bf16",
@@ -39,12 +39,8 @@ def load(ref: str | Path) -> Model:
         UnknownError: Neither in the catalogue nor a file; names the nearest models.
         InputError: The configuration cannot be read or understood.
     """
-    if isinstance(ref, str) and not ref.endswith(".json"):
-        try:
-            return _from_catalogue(ref)
-        except UnknownError:
-            if not _is_path(ref):
-                raise
+    if isinstance(ref, str) and not ref.endswith(".json") and (catalog.has_model(ref) or not _is_path(ref)):
+        return _from_catalogue(ref)
     path = Path(ref)
     name = path.parent.name if path.name == "config.json" else path.name
     return from_config(read_config(path), id=str(path), name=name or str(path))
@@ -60,7 +56,8 @@ def _is_path(ref: str) -> bool:
 @lru_cache(maxsize=256)
 def _from_catalogue(ref: str) -> Model:
     record = catalog.model(ref)
-    return from_config(record.config, id=record.id, name=record.name)
+    model = from_config(record.config, id=record.id, name=record.name)
+    return replace(model, assumed=record.note) if record.basis == "assumed" else model
 
 
 def from_config(config: Mapping[str, Any], *, id: str, name: str = "") -> Model:  # noqa: A002 - the catalogue's word

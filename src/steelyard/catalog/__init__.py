@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from steelyard.catalog.check import Issue, check
 from steelyard.catalog.files import measured_folder, overlay
+from steelyard.catalog.find import fold
 from steelyard.catalog.lists import kinds, listing
 from steelyard.catalog.load import (
     load_accelerators,
@@ -21,6 +22,7 @@ from steelyard.catalog.memory import forget, remembered
 from steelyard.catalog.published import Published, published, read_published
 from steelyard.catalog.record_text import model_text, parsed_model, user_model_file
 from steelyard.catalog.show import Description, FigureLine, describe
+from steelyard.catalog.stored import stored_as
 from steelyard.catalog.tables import Row, Table, load_table, table, table_names
 from steelyard.errors import UnknownError, unknown
 from steelyard.records.figure import Figure, Source
@@ -41,6 +43,7 @@ __all__ = [
     "calibration",
     "check",
     "describe",
+    "has_model",
     "kinds",
     "listing",
     "measured_folder",
@@ -83,8 +86,27 @@ def accelerators() -> Mapping[str, Accelerator]:
 
 
 def model(ref: str) -> ModelRecord:
-    """Return a model's record by id or alias, Hugging Face names included; UnknownError names the nearest."""
-    return load_models(overlay()).get(ref)
+    """Return a model's record by id or alias, Hugging Face names included; UnknownError names the nearest.
+
+    A checkpoint without a record, named after its model and a format, is that model as the usual tool stores it.
+
+    Example:
+        >>> quantised = model("Qwen/Qwen2.5-7B-Instruct-AWQ")
+        >>> quantised.id, quantised.basis, quantised.config["quantization_config"]["bits"]
+        ('qwen2.5-7b-awq', 'assumed', 4)
+    """
+    known = load_models(overlay())
+    try:
+        return known.get(ref)
+    except UnknownError:
+        if (found := stored_as(ref, known)) is None:
+            raise
+        return found
+
+
+def has_model(ref: str) -> bool:
+    """Tell whether a model has exactly this id or alias, whatever the case: such a name goes before a file's."""
+    return fold(ref) in load_models(overlay()).names
 
 
 def models() -> Mapping[str, ModelRecord]:

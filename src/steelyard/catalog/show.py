@@ -17,6 +17,7 @@ from steelyard.catalog.load import (
     load_sources,
     load_workloads,
 )
+from steelyard.catalog.stored import stored_as
 from steelyard.catalog.tables import Row, Table, table, table_names
 from steelyard.errors import UnknownError, unknown
 from steelyard.records.figure import Figure
@@ -88,6 +89,10 @@ def describe(ref: str, kind: str | None = None) -> Description:
     rows = [(each, row) for each in tables for row in each.rows if fold(ref) in (fold(each.name), *_names(each, row))]
     if rows:
         return _rows_described(ref, kind, rows)
+    stored = stored_as(ref, load_models(overlay())) if kind in (None, "models") else None
+    if stored is not None:
+        facts = {part: text for part, text in _facts(stored).items() if text}
+        return _described("models", stored.id, stored.name, "", facts, {})
     raise UnknownError(unknown(kind or "record", ref, set(_all_names(kind, tables)), next_step=_NEXT))
 
 

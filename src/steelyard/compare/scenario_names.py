@@ -113,13 +113,13 @@ def _dtype(ref: str) -> str:
 
 
 def _model(ref: str, base_dir: Path) -> str:
+    path = base_dir / ref
+    if not catalog.has_model(ref) and path.exists():
+        arch.load(path)  # says what is wrong with the file, if anything
+        return ref
     try:
         return catalog.model(ref).id
     except UnknownError as error:
-        path = base_dir / ref
-        if path.exists():
-            arch.load(path)  # says what is wrong with the file, if anything
-            return ref
         if path.suffix == ".json":
             raise InputError(f"no such file {ref!r}; a path is relative to the scenario file") from None
         raise UnknownError(f"{error}; or give a path to its config.json") from None
