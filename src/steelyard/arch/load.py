@@ -56,7 +56,8 @@ def _is_path(ref: str) -> bool:
 @lru_cache(maxsize=256)
 def _from_catalogue(ref: str) -> Model:
     record = catalog.model(ref)
-    return from_config(record.config, id=record.id, name=record.name)
+    model = from_config(record.config, id=record.id, name=record.name)
+    return replace(model, assumed=record.note) if record.basis == "assumed" else model
 
 
 def from_config(config: Mapping[str, Any], *, id: str, name: str = "") -> Model:  # noqa: A002 - the catalogue's word

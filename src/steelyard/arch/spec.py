@@ -154,6 +154,12 @@ class Model:
     ignored: tuple[str, ...] = ()  # parts of the configuration that are left out of the model, for the user
     defaults: tuple[str, ...] = ()  # keys that were left out, with what their class has by default
     harmless_keys: tuple[str, ...] = ()  # stated keys that change neither time nor memory
+    assumed: str = ""  # what of its catalogue record was read nowhere, for the user
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What an answer about the model should be read with."""
+        return (f"{self.id} is assumed in part: {self.assumed}",) if self.assumed else ()
 
     @property
     def num_layers(self) -> int:

@@ -22,6 +22,7 @@ from steelyard.catalog.memory import forget, remembered
 from steelyard.catalog.published import Published, published, read_published
 from steelyard.catalog.record_text import model_text, parsed_model, user_model_file
 from steelyard.catalog.show import Description, FigureLine, describe
+from steelyard.catalog.stored import stored_as
 from steelyard.catalog.tables import Row, Table, load_table, table, table_names
 from steelyard.errors import UnknownError, unknown
 from steelyard.records.figure import Figure, Source
@@ -87,11 +88,22 @@ def accelerators() -> Mapping[str, Accelerator]:
 def model(ref: str) -> ModelRecord:
     """Return a model's record by id or alias, Hugging Face names included, whosever; UnknownError names the nearest.
 
+    A checkpoint without a record, named after its model and a format, is that model as the usual tool stores it.
+
     Example:
         >>> model("Llama 3.1 8B").id, model("somebody/Llama-3.1-8B-Instruct").id
         ('llama-3.1-8b', 'llama-3.1-8b')
+        >>> quantised = model("Qwen/Qwen2.5-7B-Instruct-AWQ")
+        >>> quantised.id, quantised.basis, quantised.config["quantization_config"]["bits"]
+        ('qwen2.5-7b-awq', 'assumed', 4)
     """
-    return load_models(overlay()).get(ref)
+    known = load_models(overlay())
+    try:
+        return known.get(ref)
+    except UnknownError:
+        if (found := stored_as(ref, known)) is None:
+            raise
+        return found
 
 
 def has_model(ref: str) -> bool:

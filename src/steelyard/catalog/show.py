@@ -17,6 +17,7 @@ from steelyard.catalog.load import (
     load_sources,
     load_workloads,
 )
+from steelyard.catalog.stored import stored_as
 from steelyard.catalog.tables import Row, Table, table, table_names
 from steelyard.errors import UnknownError, unknown
 from steelyard.records.figure import Figure
@@ -93,6 +94,10 @@ def describe(ref: str, kind: str | None = None) -> Description:
             return _record_described(name, _collected(name).get(ref))
     if rows := _rows(ref, tables, slice(2, None)):
         return _rows_described(ref, kind, rows)
+    stored = stored_as(ref, load_models(overlay())) if kind in (None, "models") else None
+    if stored is not None:
+        facts = {part: text for part, text in _facts(stored).items() if text}
+        return _described("models", stored.id, stored.name, "", facts, {})
     raise UnknownError(unknown(kind or "record", ref, set(_all_names(kind, tables)), next_step=_NEXT))
 
 

@@ -114,6 +114,7 @@ def fleet(
         capacity_tree=replica.tree,
         misses=replica.misses,
         met=replica.met,
+        notes=replica.model.warnings,
         assumed=(price.note,) if price.note else (),
         sources=price.sources,
     )

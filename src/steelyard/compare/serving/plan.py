@@ -81,7 +81,7 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
         num_simulations=sum(map(len, points)) + max(question.draws, 0) + len(replays),
         elapsed_s=time.perf_counter() - begun,
         sources=sources,
-        warnings=warnings,
+        warnings=(*search.model.warnings, *warnings),
     )
 
 

@@ -83,7 +83,7 @@ class ServingPrediction:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return self.unpriced
+        return (*self.question.model.warnings, *self.unpriced)
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ def simulate_serving(question: TrafficQuestion, *, sink: Any = None) -> TrafficA
         inputs=dataclasses.asdict(question) | {"num_requests": case.load.num_requests},
         breakdown={"step": explain(_typical_step(case, run))},
         sources=tuple(dict.fromkeys([*_sources(case), pue.source, *sources])),
-        warnings=warnings,
+        warnings=(*case.model.warnings, *warnings),
     )
 
 
