@@ -80,7 +80,7 @@ def model_name(text: str) -> Name:
     repository = _REPOSITORY.fullmatch(text.strip())
     if repository is None and ("/" in text or "\\" in text):
         return Name(core=text)
-    words = _WORD.findall((repository[1] if repository else text).casefold())
+    words = _WORD.findall((repository[1] if repository else text).casefold().replace("+", " plus"))
     named = words[1:] if words and words[0] in MODEL_MAKERS else words
     return Name(core=_joined([word for word in named if word not in MODEL_WORDS] or words))
 
