@@ -118,6 +118,10 @@ def test_separate_workers_have_layouts_and_a_ratio_of_their_own():
         best = found[0]
         shares[isl] = best.prefill_replicas * best.prefill.num_devices / best.num_devices
         assert any(one.prefill != one.deployment for one in found)
+        domain = search.on("h200").accelerator.scale_up_devices
+        one, many = (search.fleet(best, units=units) for units in (1, domain // best.num_devices + 1))
+        assert one.transfer_s_per_token == best.transfer_s_per_token
+        assert many.transfer_s_per_token > one.transfer_s_per_token or best.num_devices > domain
     assert shares[4000.0] > 0.5 > shares[200.0]
 
 

@@ -87,6 +87,8 @@ def test_decode_workers_can_be_laid_out_otherwise(capsys):
     common = ("--requests", "1000", "--rate", "4", "--draws", "0", "--decode-replicas", "1")
     told = outcome(capsys, *common, "--decode-layout", "tp=2,max-sequences=64").out
     assert "1 prefill and 1 decode replicas (tp1 and tp2)" in told
+    assert "KV cache of a mean prompt" in told
+    assert "not charged" in told
     alike, wide = (
         json.loads(outcome(capsys, *common, *more, "--json").out)["result"]
         for more in ((), ("--decode-layout", "tp=4"))

@@ -21,6 +21,7 @@ from steelyard.inference.simulator import (
     state,
     step_table,
     tabulate,
+    transfer_s_per_token,
 )  # fmt: skip
 from steelyard.inference.simulator.kernel import queues
 from steelyard.inference.simulator.load import weibull_shape
@@ -317,3 +318,14 @@ def test_numba_is_imported_by_a_simulation_only():
     code = "import sys, steelyard.inference.simulator, steelyard.compare.serving.traffic; print('numba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_kv_cache_goes_over_the_links_of_a_domain_or_over_the_network_between_them(llama_8b, h100, fixed):
+    card = h100.accelerator
+    near, far, unsaid = (
+        transfer_s_per_token(llama_8b, h100, inference.Deployment(), fixed, num_devices=count)
+        for count in (card.scale_up_devices, card.scale_up_devices + 1, None)
+    )
+    # 32 layers, keys and values, 8 heads of 128 in 16 bits
+    assert near == pytest.approx(32 * 2 * 8 * 128 * 2 / card.scale_up_bytes_per_s)
+    assert far == unsaid == pytest.approx(32 * 2 * 8 * 128 * 2 / card.scale_out_bytes_per_s)

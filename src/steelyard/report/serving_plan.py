@@ -10,6 +10,7 @@ from steelyard.compare.serving.plan_result import PlanOption, PlanPoint, Serving
 from steelyard.report import sheet as sheets
 from steelyard.report.json_document import document
 from steelyard.report.serving_figures import money_against_ttft, user_against_device
+from steelyard.report.serving_traffic import transfer_note
 from steelyard.report.sheet import Bullets, Plot, Rows, Section, Sheet
 from steelyard.report.text import ranged
 from steelyard.units import format_quantity
@@ -134,10 +135,7 @@ def _answers(plan: ServingPlan) -> Iterator[str]:
             + (f", {format_quantity(seen.prefix_hit_ratio, 'ratio')} of blocks cached" if seen.prefix_hit_ratio else "")
         )
     if plan.kv_transfer_s:
-        yield (
-            "KV cache of a mean prompt from prefill to decode worker: "
-            f"{format_quantity(plan.kv_transfer_s, 's')}, part of the time to the second token"
-        )
+        yield transfer_note(plan.kv_transfer_s)
 
 
 def _notes(plan: ServingPlan) -> Iterator[str]:

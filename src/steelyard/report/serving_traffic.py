@@ -34,6 +34,7 @@ def _document(answer: TrafficAnswer) -> dict[str, Any]:
         "it_energy_j": answer.energy.it_j,
         "facility_energy_j": answer.energy.facility_j,
         "energy_per_request": answer.energy.per(run.num_requests).to_dict(),
+        "kv_transfer_s": answer.kv_transfer_s,
         "objective_met": not answer.misses,
         "misses": [
             {"metric": miss.metric, "limit_s": miss.limit_s, "reached_s": miss.reached_s} for miss in answer.misses
@@ -157,5 +158,15 @@ def _spent(answer: TrafficAnswer) -> Iterator[tuple[str, str]]:
 
 def _notes(answer: TrafficAnswer) -> Iterator[str]:
     yield "ranges are p10 to p90 over draws of the step-time residual, each simulated; of money, over providers"
+    if answer.kv_transfer_s:
+        yield transfer_note(answer.kv_transfer_s)
     yield f"not modelled: {'; '.join(NOT_MODELLED)}"
     yield f"simulated in {amount(answer.elapsed_s, 's')}"
+
+
+def transfer_note(kv_transfer_s: float) -> str:
+    """Return what is said of KV caches that travel from prefill to decode workers."""
+    return (
+        f"KV cache of a mean prompt from prefill to decode worker: {format_quantity(kv_transfer_s, 's')}, part of the "
+        "time to the second token; not charged, as nobody bills for what stays within a cluster"
+    )

@@ -68,8 +68,21 @@ class Search:
             num_replicas=units * candidate.prefill_replicas,
             decode=decode,
             num_decode_replicas=units * candidate.decode_replicas,
-            transfer_s_per_token=candidate.transfer_s_per_token,
+            transfer_s_per_token=self._transfer_s_per_token(candidate, units),
             routing=routing,
+        )
+
+    def _transfer_s_per_token(self, candidate: Candidate, units: int) -> float:
+        """Return the time of a token's KV cache between the workers of so many groups: the router mixes them."""
+        if units == 1 or candidate.prefill is None:
+            return candidate.transfer_s_per_token
+        return simulator.transfer_s_per_token(
+            self.model,
+            self.on(candidate.device_id),
+            candidate.prefill,
+            self.demand.lengths,
+            to=candidate.deployment,
+            num_devices=units * candidate.num_devices,
         )
 
     @staticmethod

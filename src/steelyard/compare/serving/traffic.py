@@ -74,6 +74,7 @@ def simulate_serving(question: TrafficQuestion, *, sink: Any = None) -> TrafficA
         overloaded_probability=overloaded,
         usd=usd,
         energy=energy_of(run, pue.value),
+        kv_transfer_s=case.fleet.transfer_s_per_token * case.load.lengths.mean_isl_tokens,
         objective=question.objective,
         misses=_misses(run, question.objective),
         inputs=dataclasses.asdict(question) | {"num_requests": case.load.num_requests},

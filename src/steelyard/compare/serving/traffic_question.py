@@ -91,6 +91,7 @@ class TrafficAnswer:
     overloaded_probability: float  # share of draws in which the fleet cannot keep up
     usd: Mapping[str, Estimate]  # per request, per Mtoken and hour; empty where the device has no price
     energy: EnergySplit  # of the run
+    kv_transfer_s: float  # of a mean prompt from prefill to decode replica; 0 where one replica does both
     objective: Objective
     misses: tuple[Miss, ...]
     inputs: Mapping[str, Any]
