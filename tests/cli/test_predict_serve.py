@@ -34,6 +34,13 @@ def test_json_is_one_document(capsys):
     assert set(found["breakdown"]) >= {"memory", "ttft_s", "tpot_s"}
 
 
+def test_a_rate_that_a_replica_does_not_carry_is_said(capsys):
+    assert run([*BASE, "--rate", "1000"]) == 0
+    assert "1,000 requests/s come" in capsys.readouterr().err
+    assert run([*BASE, "--rate", "5"]) == 0
+    assert not capsys.readouterr().err
+
+
 def test_what_does_not_fit_is_answered_with_no(capsys):
     assert run(["predict", "serve", "--model", "llama-3.1-70b", "--on", "h100", "--isl", "1k", "--osl", "200"]) == 1
     out = capsys.readouterr().out
@@ -65,6 +72,9 @@ def test_layouts_engines_and_drafts(capsys):
         (["--as-of", "yesterday"], 2, "YYYY-MM-DD"),
         (["--json", "--explain"], 2, "exclude each other"),
         (["--dtype", "fp3"], 3, "fp3"),
+        (["--tp", "3"], 2, "allowed: tp 1, 2, 4, 8, 16 or 32"),
+        (["--osl", "131000"], 2, "131,072 tokens of context"),
+        (["--rate", "0"], 2, "not above 0"),
     ],
 )
 def test_wrong_input_is_one_line(capsys, options, code, words):

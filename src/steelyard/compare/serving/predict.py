@@ -13,12 +13,14 @@ from steelyard.compare.cited import cited, term_names
 from steelyard.compare.draws import Draws
 from steelyard.compare.result import Quantity
 from steelyard.compare.serving.question import ServingQuestion
-from steelyard.errors import UnknownError
+from steelyard.errors import InputError, UnknownError
 from steelyard.inference import memory as serving_memory
 from steelyard.records.estimate import estimate
 from steelyard.records.term import Term, explain
 from steelyard.records.workload import Lengths
 from steelyard.units import Array
+
+_CARRIED_RATIO = 0.95  # of the requests that come: what answers fewer falls behind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,20 @@ class ServingPrediction:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return self.unpriced
+        return (*self.unpriced, *self._overload())
+
+    def _overload(self) -> tuple[str, ...]:
+        """Return what is said of a request rate that the replica does not carry."""
+        asked = self.question.request_rate_per_s
+        if asked is None or self.median is None:
+            return ()
+        answered = float(np.max(self.median.request_rate_per_s))
+        if answered >= _CARRIED_RATIO * asked:
+            return ()
+        return (
+            f"load: {asked:,.4g} requests/s come, {answered:,.4g} are answered: the replica cannot keep up, and "
+            "requests wait longer the longer it lasts; give a lower rate, more devices, or more replicas (plan serve)",
+        )
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -99,7 +114,7 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
     Ranges are the same function at seeded draws of the residuals of step time and of TTFT, of prices and of PUE.
 
     Raises:
-        InputError: A layout or a load that cannot be.
+        InputError: A layout or a load that cannot be, a request beyond the model's context.
         UnknownError: A model, device, engine, region or format that the catalogue does not know.
 
     Example:
@@ -108,6 +123,7 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
         >>> found.fits, found.drawn.tpot_s.shape
         (True, (1000, 1))
     """
+    _require_context(question)
     lengths = Lengths(isl_tokens=np.array([question.isl_tokens]), osl_tokens=np.array([question.osl_tokens]))
     held = serving_memory(question.model, question.device, question.deployment, lengths, engine=question.serving_engine)
     draws = question.drawn
@@ -138,6 +154,16 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
         unpriced=unpriced,
         figure_sources=tuple(dict.fromkeys([*(figure.source for figure in figures), *rented])),
     )
+
+
+def _require_context(question: ServingQuestion) -> None:
+    """Raise where a request is longer than the model's context."""
+    tokens, limit = question.isl_tokens + question.osl_tokens, question.model.max_context_tokens
+    if tokens > limit:
+        raise InputError(
+            f"lengths: {tokens:,.0f} tokens of prompt and answer are longer than the {limit:,} tokens of context of "
+            f"{question.model.id}; choose another model or shorter requests"
+        )
 
 
 def _at(question: ServingQuestion, time_ratio: Array) -> inference.UnderLoad:
