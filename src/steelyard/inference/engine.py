@@ -36,7 +36,8 @@ class Engine:
     splits_prompts: Array = 1.0  # 1 where a prompt is cut into chunks unless told otherwise
     eager_prompts: Array = 0.0  # 1 where steps with prompts run outside captured graphs, launched by the processor
     eager_steps: Array = 0.0  # 1 where all steps do
-    admission: Admission = "chunk"  # what must fit into the KV cache when a request starts
+    # What must fit into the KV cache when a request starts; only the simulator sees it, so formulas are alike without.
+    admission: Admission = dataclasses.field(default="chunk", compare=False)
     reserves_answer: Array = 0.0  # 1 where a sequence is given room for its whole answer at once
     whole_heads: Array = 1.0  # 1 where tensor-parallel ranks get whole heads and equal shares of columns
     even_experts: Array = 0.0  # 1 where expert-parallel ranks get equally many experts

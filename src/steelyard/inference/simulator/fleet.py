@@ -61,7 +61,7 @@ class Fleet:
         if self.routing not in ROUTINGS:
             raise UnknownError(unknown("routing", self.routing, ROUTINGS))
         if self.autoscaling is not None and self.decode is not None:
-            raise InputError("fleet: autoscaling and separate decoding replicas are not simulated together")
+            raise InputError("fleet: autoscaling and separate decode replicas are not simulated together; give one")
 
 
 def replica_for(
