@@ -65,6 +65,9 @@ def test_layouts_engines_and_drafts(capsys):
         (["--as-of", "yesterday"], 2, "YYYY-MM-DD"),
         (["--json", "--explain"], 2, "exclude each other"),
         (["--dtype", "fp3"], 3, "fp3"),
+        (["--tp", "3"], 2, "allowed: tp 1, 2, 4, 8, 16 or 32"),
+        (["--osl", "131000"], 2, "131,072 tokens of context"),
+        (["--rate", "0"], 2, "not above 0"),
     ],
 )
 def test_wrong_input_is_one_line(capsys, options, code, words):

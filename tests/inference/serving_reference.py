@@ -41,6 +41,7 @@ class Engine:
     chunked: bool = True
     mixed: bool = True
     static: bool = False
+    admission: str = "chunk"  # what must fit when a request starts: its next chunk, its prompt, prompt and answer
     block_tokens: int = 16
     hash_block_tokens: int = 16
     running: list = field(default_factory=list)  # in the order in which they started
@@ -59,8 +60,12 @@ class Engine:
 
     def used(self):
         """Blocks that running requests hold."""
-        private = sum(self.blocks(one.tokens) - one.held * self.entry_blocks for one in self.running)
+        private = sum(self.blocks(self.holds(one)) - one.held * self.entry_blocks for one in self.running)
         return private + self.entry_blocks * sum(holders > 0 for holders in self.cache.values())
+
+    def holds(self, request):
+        """Tokens that a running request has blocks for."""
+        return request.isl + request.osl if self.admission == "answer" else request.tokens
 
     def trim(self):
         """Give up unused prefixes, oldest first, until everything fits."""
@@ -90,6 +95,8 @@ class Engine:
 
     def needed(self):
         """Blocks that one more token of every decoding sequence takes."""
+        if self.admission == "answer":
+            return 0
         return sum(one.tokens % self.block_tokens == 0 for one in self.decoders())
 
     def plan(self):
@@ -109,6 +116,8 @@ class Engine:
             if chunk <= 0:
                 continue
             more = self.blocks(request.filled + chunk) - self.blocks(request.filled)
+            if self.admission == "answer":
+                more = 0
             while request in self.running and self.used() + self.needed() + more > self.kv_blocks:
                 self.preempt()
                 preempted = True
@@ -142,7 +151,9 @@ class Engine:
                 break
             if chunk <= 0:
                 break
-            whole = request.isl + request.osl if self.static else ready + chunk
+            whole = {"chunk": ready + chunk, "prompt": request.target, "answer": request.isl + request.osl}[
+                "answer" if self.static else self.admission
+            ]
             woken = sum(self.cache[block] == 0 for block in request.hashes[:hit])
             need = self.blocks(whole) - hit * self.entry_blocks + woken * self.entry_blocks
             if self.used() + promised + need > self.kv_blocks:
@@ -156,7 +167,8 @@ class Engine:
             self.trim()
             chunks.append((request, chunk, ready))
             budget -= chunk
-            promised += self.blocks(whole) - self.blocks(ready + chunk)
+            if self.static and self.admission != "answer":
+                promised += self.blocks(whole) - self.blocks(ready + chunk)
         return chunks
 
     def step(self, now):

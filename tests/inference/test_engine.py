@@ -16,6 +16,15 @@ def test_rules_by_version_and_date(h100):
     assert engine_for(h100, "vLLM", as_of="2026-01").name == "vllm"
 
 
+def test_what_must_fit_when_a_request_starts_hangs_on_engine_and_version(h100):
+    # vLLM pull request 37307: the whole prompt, where before its first chunk was enough
+    assert [engine_for(h100, "vLLM", version).admission for version in ("0.11.1", "0.19.0", "")] == [
+        "chunk", "prompt", "prompt",
+    ]  # fmt: skip
+    assert engine_for(h100, "TensorRT-LLM").admission == "answer"  # GUARANTEED_NO_EVICT
+    assert engine_for(h100, "TensorRT-LLM").reserves_answer == 1.0
+
+
 def test_versions_are_numbers_not_text():
     assert version_numbers("0.9") < version_numbers("0.11.1") < version_numbers("1.0.0rc3")
     assert version_numbers("nightly") == ()

@@ -25,7 +25,7 @@ from steelyard.inference.simulator import (
 )  # fmt: skip
 from steelyard.inference.simulator.kernel import queues
 from steelyard.inference.simulator.load import weibull_shape
-from steelyard.records.serving import ROUTINGS, Autoscaling, Batching, ReplicaFailures
+from steelyard.records.serving import ADMISSIONS, ROUTINGS, Autoscaling, Batching, ReplicaFailures
 from steelyard.records.workload import Lengths, Objective
 
 
@@ -329,3 +329,20 @@ def test_a_kv_cache_goes_over_the_links_of_a_domain_or_over_the_network_between_
     # 32 layers, keys and values, 8 heads of 128 in 16 bits
     assert near == pytest.approx(32 * 2 * 8 * 128 * 2 / card.scale_up_bytes_per_s)
     assert far == unsaid == pytest.approx(32 * 2 * 8 * 128 * 2 / card.scale_out_bytes_per_s)
+
+
+def test_the_more_must_fit_when_a_request_starts_the_less_is_computed_twice():
+    """A pool of two prompts and a half, prompts in four chunks: the case that vLLM's pull request 37307 describes."""
+    asked = lengths([400], [200])
+    found = {}
+    for admission in ADMISSIONS:
+        replica = made_up(lambda n, p, c, a: 0.01 + 0.001 * p + 0.0 * n, token_budget=100, max_sequences=8)
+        tight = dataclasses.replace(
+            replica, kv_blocks=63, batching=dataclasses.replace(replica.batching, admission=admission)
+        )
+        found[admission] = simulate(tight, burst_load(asked, 200))
+    chunk, prompt, answer = (found[name].recomputed_tokens for name in ("chunk", "prompt", "answer"))
+    assert chunk > prompt > answer == 0
+    assert all(run.num_requests == 200 and run.kv_peak_ratio <= 1 for run in found.values())
+    assert found["answer"].peak_in_system == 200
+    assert found["answer"].mean_batch_requests < 2  # 38 of 63 blocks each: one at a time

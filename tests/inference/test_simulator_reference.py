@@ -46,6 +46,7 @@ def cases(draw):
             chunked=draw(st.booleans()),
             mixed=draw(st.booleans()),
             static=static,
+            admission=draw(st.sampled_from(["chunk", "prompt", "answer"])),
             block_tokens=draw(st.sampled_from([1, 4, 16])),
         ),
         "spare_blocks": draw(st.sampled_from([0, 1, 3, 10, 30])),
@@ -70,7 +71,7 @@ def engine_of(case, blocks, hash_block):
     return reference.Engine(
         cost=cost, token_budget=batching.token_budget, max_sequences=batching.max_sequences, kv_blocks=blocks,
         chunked=batching.chunked, mixed=batching.mixed, static=batching.static, block_tokens=batching.block_tokens,
-        hash_block_tokens=hash_block,
+        hash_block_tokens=hash_block, admission=batching.admission,
     )  # fmt: skip
 
 
@@ -129,6 +130,8 @@ def same(got, requests, engine):
     assert got.prefilled_tokens == sum(tokens for *_, tokens in engine.steps)
     assert got.prefilled_tokens + got.reused_tokens == sum(one.isl for one in requests) + got.recomputed_tokens
     assert got.recomputed_tokens >= 0
+    if engine.admission == "answer":
+        assert got.num_preemptions == 0
 
 
 # The same cases in every run; the thousands of the slow test are drawn anew each time.

@@ -46,7 +46,7 @@ def test_other_columns(tmp_path, header):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "no column"),
+        ("", "is empty"),
         ("isl,osl\n", "holds no request"),
         ("isl,out\n1,2\n", "line 1.*no column"),
         ("isl,osl\n1,2\n-5,2\n", "line 3.*-5"),

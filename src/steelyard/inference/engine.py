@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 from steelyard import catalog
 from steelyard.catalog import Row
@@ -13,6 +14,7 @@ from steelyard.device import Device, expanding_where_faster
 from steelyard.errors import CatalogError, UnknownError, unknown
 from steelyard.inference.deployment import Deployment
 from steelyard.records.figure import Figure
+from steelyard.records.serving import ADMISSIONS, Admission
 from steelyard.units import Array
 
 DEFAULT_ENGINE = "vllm"
@@ -34,6 +36,8 @@ class Engine:
     splits_prompts: Array = 1.0  # 1 where a prompt is cut into chunks unless told otherwise
     eager_prompts: Array = 0.0  # 1 where steps with prompts run outside captured graphs, launched by the processor
     eager_steps: Array = 0.0  # 1 where all steps do
+    # What must fit into the KV cache when a request starts; only the simulator sees it, so formulas are alike without.
+    admission: Admission = dataclasses.field(default="chunk", compare=False)
     reserves_answer: Array = 0.0  # 1 where a sequence is given room for its whole answer at once
     whole_heads: Array = 1.0  # 1 where tensor-parallel ranks get whole heads and equal shares of columns
     even_experts: Array = 0.0  # 1 where expert-parallel ranks get equally many experts
@@ -141,7 +145,8 @@ def engine_for(device: Device, name: str | None = None, version: str = "", *, as
         prompts_first=rules.value("prompts_first"),
         splits_prompts=rules.value("splits_prompts"),
         eager_prompts=rules.value("eager_prompts"),
-        reserves_answer=rules.value("reserves_answer"),
+        admission=_admission(rules),
+        reserves_answer=float(rules["admission"] == "answer"),
         whole_heads=rules.value("whole_heads"),
         even_experts=rules.value("even_experts"),
         routing_spread_ratio=_value(figures, "routing_spread_ratio"),
@@ -175,6 +180,13 @@ def _rules(name: str, version: str, as_of: str) -> Row:
     else:
         before = [row for row in matching if not as_of or row.get("since") <= as_of]
     return (before or matching[:1])[-1]
+
+
+def _admission(rules: Row) -> Admission:
+    for admission in get_args(Admission):
+        if rules["admission"] == admission:
+            return admission  # type: ignore[no-any-return]
+    raise CatalogError(f"{rules.where}: admission {rules['admission']!r}; allowed: {', '.join(ADMISSIONS)}")
 
 
 def version_numbers(version: str) -> tuple[int, ...]:

@@ -101,6 +101,8 @@ def trace_blocks(
         if not path.is_file():
             kind = "a folder" if path.is_dir() else "no such file"
             raise InputError(f"{path}: {kind}; give a CSV or JSON lines file with {_NEXT}")
+        if not path.stat().st_size:
+            raise InputError(f"{path}: is empty; it needs {_NEXT}")
         if most is None or most > MAX_ROWS:
             _require_size(path)
         with path.open(encoding="utf-8-sig", newline="") as stream:

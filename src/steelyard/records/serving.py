@@ -9,6 +9,8 @@ from steelyard.errors import InputError
 
 Routing = Literal["round-robin", "least-requests", "power-of-two", "least-kv", "prefix-affinity"]
 ROUTINGS: tuple[str, ...] = get_args(Routing)
+Admission = Literal["chunk", "prompt", "answer"]
+ADMISSIONS: tuple[str, ...] = get_args(Admission)
 PREFIX_BALANCE_RATIO = 1.25  # prefix affinity: a replica gets no more while it has more requests than so many means
 
 
@@ -32,6 +34,9 @@ class Batching:
 
     `mixed` steps carry decoding sequences and prompt chunks together; else prompts go first, alone. Without `chunked`
     a prompt is never split. A `static` batch is formed from what waits and kept until its last answer is done.
+
+    A request that waits starts once blocks are free for its next `chunk`, for its whole `prompt` (taken chunk by chunk
+    all the same), or for prompt and `answer`, which are then taken at once, so that nobody is preempted.
     """
 
     token_budget: int  # most tokens in one step; an unsplit prompt beyond it runs alone
@@ -39,9 +44,12 @@ class Batching:
     chunked: bool = True
     mixed: bool = True
     static: bool = False
+    admission: Admission = "chunk"
     block_tokens: int = 16  # KV cache is allocated by blocks of so many tokens
 
     def __post_init__(self) -> None:
+        if self.admission not in ADMISSIONS:
+            raise InputError(f"batching: admission {self.admission!r}; allowed: {', '.join(ADMISSIONS)}")
         for name in ("token_budget", "max_sequences", "block_tokens"):
             if getattr(self, name) < 1:
                 raise InputError(f"batching: {name} {getattr(self, name)} is below 1")

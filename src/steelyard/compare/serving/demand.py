@@ -47,8 +47,8 @@ class Demand:
 
 
 def is_trace(name: str) -> bool:
-    """Tell whether a load is a file rather than a preset of the catalogue."""
-    return Path(name).suffix.lower() in _TRACE_ENDINGS or Path(name).is_file()
+    """Tell whether a load is a file (or a folder, which is refused as one) rather than a preset of the catalogue."""
+    return Path(name).suffix.lower() in _TRACE_ENDINGS or Path(name).exists()
 
 
 def stated_lengths(isl_tokens: float | None, osl_tokens: float | None) -> Lengths | None:

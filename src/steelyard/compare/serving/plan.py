@@ -117,8 +117,8 @@ def _usable(search: Search, options: list[PlanOption]) -> list[PlanOption]:
     if not usable:
         nearest = min(options, key=lambda one: one.num_devices)
         raise DoesNotFitError(
-            f"{search.request_rate_per_s:.4g} requests/s need {nearest.num_devices} devices at least "
-            f"({nearest.candidate.name}); {search.question.max_devices} are allowed"
+            f"{search.request_rate_per_s:.4g} requests/s need {nearest.num_devices:,} devices at least "
+            f"({nearest.candidate.name}); {search.question.max_devices:,} are allowed"
         )
     unpriced = math.inf
     return sorted(

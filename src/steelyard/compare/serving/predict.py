@@ -14,7 +14,7 @@ from steelyard.compare.cited import cited, term_names
 from steelyard.compare.draws import Draws
 from steelyard.compare.result import Quantity
 from steelyard.compare.serving.question import ServingQuestion
-from steelyard.errors import UnknownError
+from steelyard.errors import InputError, UnknownError
 from steelyard.inference import memory as serving_memory
 from steelyard.records.estimate import estimate
 from steelyard.records.term import Term, explain
@@ -112,7 +112,7 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
     Ranges are the same function at seeded draws of the residuals of step time and of TTFT, of prices and of PUE.
 
     Raises:
-        InputError: A layout or a load that cannot be.
+        InputError: A layout or a load that cannot be, a request beyond the model's context.
         UnknownError: A model, device, engine, region or format that the catalogue does not know.
 
     Example:
@@ -121,6 +121,7 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
         >>> found.fits, found.drawn.tpot_s.shape
         (True, (1000, 1))
     """
+    _require_context(question)
     lengths = Lengths(isl_tokens=np.array([question.isl_tokens]), osl_tokens=np.array([question.osl_tokens]))
     held = serving_memory(question.model, question.device, question.deployment, lengths, engine=question.serving_engine)
     draws = question.drawn
@@ -151,6 +152,16 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
         unpriced=unpriced,
         figure_sources=tuple(dict.fromkeys([*(figure.source for figure in figures), *rented])),
     )
+
+
+def _require_context(question: ServingQuestion) -> None:
+    """Raise where a request is longer than the model's context."""
+    tokens, limit = question.isl_tokens + question.osl_tokens, question.model.max_context_tokens
+    if tokens > limit:
+        raise InputError(
+            f"lengths: {tokens:,.0f} tokens of prompt and answer are longer than the {limit:,} tokens of context of "
+            f"{question.model.id}; choose another model or shorter requests"
+        )
 
 
 def _at(question: ServingQuestion, time_ratio: Array) -> inference.UnderLoad:

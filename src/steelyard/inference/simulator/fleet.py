@@ -61,7 +61,7 @@ class Fleet:
         if self.routing not in ROUTINGS:
             raise UnknownError(unknown("routing", self.routing, ROUTINGS))
         if self.autoscaling is not None and self.decode is not None:
-            raise InputError("fleet: autoscaling and separate decoding replicas are not simulated together")
+            raise InputError("fleet: autoscaling and separate decode replicas are not simulated together; give one")
 
 
 def replica_for(
@@ -111,6 +111,7 @@ def replica_for(
         chunked=bool(np.max(engine.splits_prompts)),
         mixed=not bool(np.max(engine.prompts_first)),
         static=static,
+        admission=engine.admission,
     )
     context = ((lengths.isl_tokens + lengths.osl_tokens / 2) * lengths.osl_tokens).sum() / lengths.osl_tokens.sum()
     held_bytes = arch.cache_bytes(model, context, kv_dtype=deployment.kv_dtype, tp=deployment.tp)

@@ -10,7 +10,7 @@ import numpy as np
 from steelyard.errors import InputError
 from steelyard.inference.simulator.fleet import Fleet, Replica
 from steelyard.inference.simulator.load import MAX_IN_SYSTEM, Load
-from steelyard.records.serving import ROUTINGS
+from steelyard.records.serving import ADMISSIONS, ROUTINGS
 from steelyard.records.workload import Objective
 
 if TYPE_CHECKING:
@@ -131,15 +131,18 @@ def _roles(roles: list[Replica], fleet: Fleet, entry_blocks: int) -> Any:
     made = np.zeros(len(roles), dtype=layout.ROLE)
     for place, replica in enumerate(roles):
         batching, table = replica.batching, replica.table
+        apart = place == 0 and fleet.decode is not None  # its answers are given elsewhere
+        admits = ADMISSIONS.index(batching.admission)
         values: dict[str, float] = {
             "token_budget": batching.token_budget,
             "max_sequences": batching.max_sequences,
             "chunked": batching.chunked and not batching.static,
             "mixed": batching.mixed,
             "static": batching.static,
+            "admission": layout.BY_PROMPT if apart and batching.admission == "answer" else admits,
             "block_tokens": batching.block_tokens,
             "kv_blocks": replica.kv_blocks,
-            "prefill_only": place == 0 and fleet.decode is not None,
+            "prefill_only": apart,
             "max_context": min(replica.max_context_tokens, replica.kv_blocks * batching.block_tokens),
             "entry_blocks": entry_blocks,
             "transfer_s": fleet.transfer_s,

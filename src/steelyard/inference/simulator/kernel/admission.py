@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from steelyard.inference.simulator.kernel import prefixes
 from steelyard.inference.simulator.kernel.compiled import inner
-from steelyard.inference.simulator.kernel.layout import NONE
+from steelyard.inference.simulator.kernel.layout import BY_ANSWER, BY_PROMPT, NONE
 from steelyard.inference.simulator.kernel.pool import available, blocks_of, link_running, start_decoding, take
 
 
@@ -42,16 +42,25 @@ def admit(s, r, room, grow, begun):
                 break
         if chunk <= 0 and not request.sent:
             break
-        # What it takes now, and what must be left: the next token of one that decodes at once, all of a static batch.
-        most = request.isl + request.osl if role.static else ready + chunk + request.sent
+        most = _must_fit(role, request, ready + chunk)
         need = blocks_of(most, role.block_tokens) - hit * role.entry_blocks
         if need + reserved > available(replica, role) - unused_hits(s, r, q, hit) * role.entry_blocks:
             break
-        _start(s, r, q, hit, ready, chunk)
+        held = most if role.admission == BY_ANSWER else ready + chunk
+        _start(s, r, q, hit, ready, chunk, held)
         tokens += chunk
         attended += chunk * (ready + 0.5 * chunk)
-        reserved += need + hit * role.entry_blocks - blocks_of(ready + chunk, role.block_tokens)
+        # What must be left: the next token of one that decodes at once, all of a static batch.
+        reserved += blocks_of(most, role.block_tokens) - blocks_of(held, role.block_tokens)
     return tokens, attended
+
+
+@inner
+def _must_fit(role, request, filled):
+    """Return the tokens that there must be room for when a request starts and its cache holds `filled` of them."""
+    if role.static or role.admission == BY_ANSWER:
+        return request.isl + request.osl
+    return (request.target if role.admission == BY_PROMPT else filled) + request.sent
 
 
 @inner
@@ -77,8 +86,8 @@ def unused_hits(s, r, q, hit):
 
 
 @inner
-def _start(s, r, q, hit, ready, chunk):
-    """Move the head of the queue into the batch with its first chunk."""
+def _start(s, r, q, hit, ready, chunk, held):
+    """Move the head of the queue into the batch with its first chunk, and blocks for `held` tokens."""
     replica, request, world = s.replicas[r], s.requests[q], s.world[0]
     role = s.roles[replica.role]
     replica.wait_head = request.next
@@ -92,7 +101,7 @@ def _start(s, r, q, hit, ready, chunk):
         )  # fmt: skip
     request.entries = hit
     request.cached = ready if request.hash_count else request.cached
-    take(s, r, blocks_of(ready + chunk, role.block_tokens) - hit * role.entry_blocks)
+    take(s, r, blocks_of(held, role.block_tokens) - hit * role.entry_blocks)
     if not request.sent:  # what it had before and finds again is not computed again
         again = min(ready, request.filled)
         world.recomputed -= again

@@ -6,7 +6,7 @@ from steelyard.inference.simulator.kernel.admission import admit, prompt_room
 from steelyard.inference.simulator.kernel.compiled import inner
 from steelyard.inference.simulator.kernel.costs import step_cost
 from steelyard.inference.simulator.kernel.jump import set_jump
-from steelyard.inference.simulator.kernel.layout import IDLE, IN_BATCH, JUMP, KV_USE, NONE, STEP, TOKENS
+from steelyard.inference.simulator.kernel.layout import BY_ANSWER, IDLE, IN_BATCH, JUMP, KV_USE, NONE, STEP, TOKENS
 from steelyard.inference.simulator.kernel.measures import record_gaps
 from steelyard.inference.simulator.kernel.pool import (
     available,
@@ -63,7 +63,9 @@ def _resume_prompt(s, r, now, room):
     chunk = min(request.target - request.filled, room)
     if chunk <= 0:
         return 0, 0.0
-    extra = blocks_of(request.filled + chunk, role.block_tokens) - blocks_of(request.filled, role.block_tokens)
+    extra = 0
+    if role.admission != BY_ANSWER:
+        extra = blocks_of(request.filled + chunk, role.block_tokens) - blocks_of(request.filled, role.block_tokens)
     while extra + s.residues[r, full_place(replica.step, role.block_tokens)] > available(replica, role):
         preempt_last(s, r, now)
         if replica.partial == NONE:
@@ -105,7 +107,7 @@ def advance(s, r):
     seconds, slots_per_s = replica.end - replica.start, s.world[0].slots_per_s
     used = role.kv_blocks - available(replica, role)
     if steps and replica.alive:
-        if replica.doing == JUMP:
+        if replica.doing == JUMP and role.admission != BY_ANSWER:
             take(s, r, growth(s.residues[r], replica.step, steps, role.block_tokens, replica.alive))
         replica.step += steps
         replica.context += steps * replica.alive

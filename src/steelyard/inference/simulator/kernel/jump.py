@@ -5,7 +5,7 @@ from __future__ import annotations
 from steelyard.inference.simulator.kernel.admission import cached_blocks, prompt_room, unused_hits
 from steelyard.inference.simulator.kernel.compiled import inner, rare
 from steelyard.inference.simulator.kernel.costs import decode_cost, room_in_cell
-from steelyard.inference.simulator.kernel.layout import JUMP
+from steelyard.inference.simulator.kernel.layout import BY_ANSWER, BY_CHUNK, JUMP
 from steelyard.inference.simulator.kernel.pool import available, steps_within
 from steelyard.inference.simulator.kernel.queues import finish_request, finish_step, pop
 
@@ -35,7 +35,7 @@ def set_jump(s, r, once):
         if within < steps * rise:
             steps = max(1, min(steps, int(within / rise) + 1))
         room = replica.free_blocks if _may_fit_later(s, r) else available(replica, role)
-        if (steps // role.block_tokens + 1) * replica.alive > room:
+        if role.admission != BY_ANSWER and (steps // role.block_tokens + 1) * replica.alive > room:
             steps = max(1, steps_within(s.residues[r], replica.step, room, role.block_tokens, replica.alive, steps))
     replica.doing = JUMP
     replica.steps = steps
@@ -53,7 +53,9 @@ def _may_fit_later(s, r):
     """
     replica = s.replicas[r]
     role = s.roles[replica.role]
-    if replica.waiting == 0 or replica.running == role.max_sequences or replica.evictable == 0 or not role.chunked:
+    if replica.waiting == 0 or replica.running == role.max_sequences or replica.evictable == 0:
+        return False
+    if not role.chunked or role.admission != BY_CHUNK:
         return False
     return s.requests[replica.wait_head].hash_count > 0 and _is_cut_before_its_end(s, r, replica.wait_head)
 

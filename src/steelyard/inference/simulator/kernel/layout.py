@@ -19,6 +19,8 @@ OFF, STARTING, READY, DRAINING = 0, 1, 2, 3
 DONE, NEED_ARRIVALS, POOL_FULL, OUTPUT_FULL = 0, 1, 2, 3
 # Routing, by position in `records.serving.ROUTINGS`.
 ROUND_ROBIN, LEAST_REQUESTS, POWER_OF_TWO, LEAST_KV, PREFIX_AFFINITY = 0, 1, 2, 3, 4
+# What must be free when a request starts, by position in `records.serving.ADMISSIONS`.
+BY_CHUNK, BY_PROMPT, BY_ANSWER = 0, 1, 2
 # Histograms.
 TTFT, TPOT, ITL, E2E = 0, 1, 2, 3
 
@@ -56,7 +58,7 @@ REQUEST = _record(
 )
 ROLE = _record(
     i8="token_budget max_sequences chunked mixed static block_tokens kv_blocks prefill_only grid_n grid_p grid_c grid_a"
-    " at_n at_p at_c at_a max_context entry_blocks",
+    " at_n at_p at_c at_a max_context entry_blocks admission",
     f8="transfer_s transfer_s_per_token idle_w",
 )
 WORLD = _record(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from steelyard.inference.simulator.kernel import prefixes
 from steelyard.inference.simulator.kernel.compiled import inner, rare
-from steelyard.inference.simulator.kernel.layout import NONE
+from steelyard.inference.simulator.kernel.layout import BY_ANSWER, NONE
 from steelyard.inference.simulator.kernel.queues import finish_key, finish_request, finish_step, push
 
 
@@ -99,10 +99,11 @@ def unlink_running(replica, requests, q):
 def start_decoding(s, r, q, generated):
     """Put a request with its first tokens among those that get one a step."""
     replica, request = s.replicas[r], s.requests[q]
-    block_tokens = s.roles[replica.role].block_tokens
+    role = s.roles[replica.role]
+    block_tokens = role.block_tokens
     request.finish = replica.step + request.osl - generated
     tokens = request.isl + generated - 1
-    s.residues[r, (tokens - replica.step) % block_tokens] += 1
+    s.residues[r, (tokens - replica.step) % block_tokens] += role.admission != BY_ANSWER  # else all blocks are held
     replica.context += tokens
     replica.decoding += 1
     replica.alive += 1
@@ -133,7 +134,7 @@ def stop_decoding(s, r, q):
     role = s.roles[replica.role]
     generated = request.osl - (request.finish - replica.step)
     tokens = request.isl + generated - 1
-    s.residues[r, (tokens - replica.step) % role.block_tokens] -= 1
+    s.residues[r, (tokens - replica.step) % role.block_tokens] -= role.admission != BY_ANSWER
     replica.alive -= 1
     request.finish = NONE
     if not role.static:
@@ -150,6 +151,8 @@ def give_back(s, r, q, tokens):
     """Return the blocks of a request that holds `tokens` to the pool, its prefix to the cache."""
     replica, request = s.replicas[r], s.requests[q]
     role = s.roles[replica.role]
+    if role.admission == BY_ANSWER:
+        tokens = request.isl + request.osl
     replica.free_blocks += blocks_of(tokens, role.block_tokens) - request.entries * role.entry_blocks
     if request.entries:
         prefixes.release(
