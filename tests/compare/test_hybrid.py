@@ -9,8 +9,19 @@ from hypothesis import strategies as st
 
 from steelyard.compare.case import build_case
 from steelyard.compare.routes.device_price import COMMITMENT_MONTHS, device_price, owed_usd
-from steelyard.compare.routes.hybrid import Base, _slower, best_split, least_cost_replicas, overflow_ratio
-from steelyard.compare.routes.outcome import Latency
+from steelyard.compare.routes.hybrid import (
+    Base,
+    Named,
+    _slower,
+    best_split,
+    candidates,
+    evaluate,
+    least_cost_replicas,
+    named_outcome,
+    near_best,
+    overflow_ratio,
+)
+from steelyard.compare.routes.outcome import Latency, choose
 from steelyard.compare.routes.overflow import from_api, from_devices
 from steelyard.compare.routes.replica import find_replicas
 from steelyard.compare.routes.serve import fleet
@@ -120,3 +131,30 @@ def test_it_is_as_slow_as_the_slower_of_both():
     )
     slower = _slower(one, other)
     assert [slower.ttft_s.item(), slower.tpot_s.item(), slower.e2e_s.item()] == [2.0, 0.1, 5.0]
+
+
+def test_what_is_not_evaluated_would_not_have_been_chosen():
+    stated = example(horizon=6, routes__serve__devices=[DEVICE, "l40s"], routes__hybrid__overflow=["api", "devices"])
+    for load in LOADS:
+        case = build_case(Scenario.model_validate(stated)).scaled(load)
+        named = [found for found in candidates(case) if isinstance(found, Named)]
+        near = near_best(case)
+        assert near < {found.option for found in named}  # some are left out, and none is made up
+        assert choose([named_outcome(found) for found in named]).option in near
+
+
+def test_only_the_options_asked_for_are_evaluated():
+    case = build_case(Scenario.model_validate(example(horizon=6, routes__serve__devices=[DEVICE])))
+    every = [found.option for found in evaluate(case)]
+    assert len(every) > 2
+    wanted = frozenset(every[1:2])
+    assert {found.option for found in evaluate(case.wanting({"hybrid": wanted}))} == wanted
+
+
+@pytest.mark.parametrize("low", ["serve", API])
+def test_it_is_as_good_as_the_worse_of_both(low):
+    scores = {"serve": 1400, API: 1450} | {low: 1200}
+    stated = example(horizon=6, quality__scores=scores, quality__floor=1340, routes__serve__devices=[DEVICE])
+    for found in candidates(build_case(Scenario.model_validate(stated))):
+        if found.option.endswith(API):
+            assert (found.score.value.p50, found.score.passes) == (1200, False)
