@@ -8,6 +8,7 @@ from joblib import parallel_config
 
 from steelyard import inference
 from steelyard.cli.main import run
+from steelyard.compare.serving import plan as plan_room
 from steelyard.compare.serving.plan import plan_serving
 from steelyard.compare.serving.plan_candidates import candidates, decode_rate, groups, prompt_s
 from steelyard.compare.serving.plan_result import ServingPlanQuestion
@@ -177,6 +178,17 @@ def test_a_trace_is_sized_for_its_peak_and_replayed(capsys, tmp_path):
     twice = json.loads(capsys.readouterr().out)["result"]
     assert twice["request_rate_per_s"] == 16.0
     assert twice["peak_to_mean_ratio"] == pytest.approx(found["peak_to_mean_ratio"])
+
+
+def test_a_trace_that_no_fleet_carries_is_no_plan(capsys, tmp_path, monkeypatch):
+    replay = plan_room._replay
+    monkeypatch.setattr(plan_room, "_replay", lambda *asked: dataclasses.replace(replay(*asked), meets=False))
+    monkeypatch.setattr(plan_room, "_GROWTHS", 2)
+    base = ("plan", "serve", "--model", "llama-3.1-8b", "--on", "h100", "--devices", "64", "--draws", "0", "--together")
+    assert run([*base, "--load", trace_of(tmp_path), "--ttft", "1s", "--tpot", "30ms"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "under the trace itself" in said.err
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from steelyard import catalog
 from steelyard.errors import InputError
+from steelyard.validation.baselines import constant_share, nearest_row
 from steelyard.validation.errors import Predicted, groups
 from steelyard.validation.fit import MAX_FREE_PARAMETERS, Parameter, fit, robust_log_sigma
 from steelyard.validation.folds import leave_family_out
@@ -183,3 +184,11 @@ def test_the_range_of_a_family_is_the_spread_of_misses_in_the_others():
     found = leave_family_out(lambda _: np.full(30, 5.0), free, 5.0 + misses, families.tolist())
     spread = found.log_sigma[::10] * 1.2815515655446004
     assert spread == pytest.approx([0.3, 0.25, 0.15])  # the median over the two others
+
+
+def test_the_nearest_row_lends_its_share_of_the_scale():
+    measured, scale, families = np.array([4.0, 10.0, 9.0]), np.array([8.0, 40.0, 10.0]), np.array(["a", "b", "b"])
+    features = np.array([[4.0], [1.0], [5.0]])
+    # b's nearer row reached 9 of 10: a gets as large a part of 8; a reached 4 of 8: b's rows get half of theirs
+    assert nearest_row(measured, scale, families, features).tolist() == pytest.approx([7.2, 20.0, 5.0])
+    assert constant_share(measured, scale, families).tolist() == pytest.approx([8.0 * (0.25 + 0.9) / 2, 20.0, 5.0])

@@ -220,3 +220,9 @@ def test_calibrate_needs_a_place_to_write_to(capsys, monkeypatch):
     monkeypatch.delenv("STEELYARD_DATA", raising=False)
     assert run(["calibrate", "training"]) == 2
     assert "--into FOLDER" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_the_fit(tmp_path, capsys):
+    tmp_path.joinpath("file").write_text("")
+    assert run(["calibrate", "training", "--into", str(tmp_path / "file" / "data")]) == 2
+    assert "cannot be made: Not a directory; give another one by --into" in capsys.readouterr().err

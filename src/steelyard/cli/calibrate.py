@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from steelyard.cli.group import Group
-from steelyard.cli.output import deliver, screen
+from steelyard.cli.output import deliver, make_folder, screen
 from steelyard.cli.validate import KINDS
 from steelyard.errors import InputError
 
@@ -49,11 +49,11 @@ def _command(kind: str) -> click.Command:
         from steelyard.validation.calibration_file import shipped_file, user_file
 
         target = _target(kind, into, shipped)
+        make_folder(target.parent, "give another one by --into")  # before minutes of fits
         found = import_module(KINDS[kind]).calibrate()
         width, _ = screen()
         click.echo(parameters(found, width=width))
         old = target.read_text(encoding="utf-8") if shipped else ""
-        target.parent.mkdir(parents=True, exist_ok=True)
         deliver(shipped_file(old, found) if shipped else user_file(found), target)
         click.echo(f"written: {target}")
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steelyard.cli.output import deliver
-from steelyard.errors import InputError
+from steelyard.cli.output import deliver, make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,16 +42,7 @@ def _written(files: Mapping[str, str]) -> list[str]:
     # Devices come last: what they cite and what corrects them is there before they can be asked for.
     for name in sorted(files, key=lambda name: name.startswith("accelerators")):
         path = folder.joinpath(name)
-        _make(path.parent)
+        make_folder(path.parent, "set XDG_DATA_HOME to a folder you can write to")
         deliver(files[name], path)
         written.append(str(path))
     return written
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be made: {error.strerror}; set XDG_DATA_HOME to a folder you can write to"
-        ) from None

@@ -113,6 +113,18 @@ def deliver(text: str, output: Path | None) -> None:
         ) from None
 
 
+def make_folder(folder: Path, next_step: str) -> None:
+    """Make a folder and those above it, where they are not there.
+
+    Raises:
+        InputError: It cannot be made; with the next step.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made: {error.strerror or error}; {next_step}") from None
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write a file under another name beside it, then rename: readers see the old one or all of the new."""
     target = Path(os.path.realpath(path))

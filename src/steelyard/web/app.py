@@ -34,8 +34,8 @@ NO_STORE = {"cache-control": "no-store"}
 WRONG, MISSING, BUSY, INTERNAL = 422, 404, 429, 500
 
 
-def make_app(hosts: frozenset[str]) -> Starlette:
-    """Return the application; it answers to these names only."""
+def make_app(hosts: frozenset[str], *, any_address: bool = False) -> Starlette:
+    """Return the application; it answers to these names only, and with `any_address` to IP addresses."""
     token = secrets.token_urlsafe(24)
     folder = tempfile.TemporaryDirectory(prefix="steelyard-web-")
     page = Page(Path(folder.name), token)
@@ -60,7 +60,7 @@ def make_app(hosts: frozenset[str]) -> Starlette:
             Route("/api/tasks", page.begin, methods=["POST"]),
             Route("/api/tasks/{id}", page.task, methods=["GET", "DELETE"]),
         ],
-        middleware=[Middleware(Guard, hosts=hosts, token=token)],
+        middleware=[Middleware(Guard, hosts=hosts, token=token, any_address=any_address)],
         exception_handlers={SteelyardError: _told, Exception: _broken},
         lifespan=lifespan,
     )

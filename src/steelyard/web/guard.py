@@ -1,12 +1,14 @@
 """What stands before every request: whose it is, how large, and what the browser may do with the answer.
 
 A page of another site can make a browser send requests here. It cannot read the page, so it lacks the token; its
-requests carry its own origin; and a name of its own that it points at 127.0.0.1 shows in the Host header.
+requests carry its own origin; and a name of its own that it points at 127.0.0.1 shows in the Host header. An address
+in place of a name is nobody's own: where the page listens on all of them, it answers to each.
 """
 
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -42,9 +44,12 @@ class RefusedError(Exception):
 class Guard:
     """Refuses requests of other sites, other names and too large ones; adds the headers of every answer."""
 
-    def __init__(self, app: ASGIApp, *, hosts: frozenset[str], token: str) -> None:
-        """Take the application, the names it answers to, and the secret that its own page holds."""
-        self.app, self.hosts, self.token = app, hosts, token
+    def __init__(self, app: ASGIApp, *, hosts: frozenset[str], token: str, any_address: bool = False) -> None:
+        """Take the application, the names it answers to, and the secret that its own page holds.
+
+        With `any_address` it answers to every IP address beside those names.
+        """
+        self.app, self.hosts, self.token, self.any_address = app, hosts, token, any_address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -69,7 +74,7 @@ class Guard:
     def _check(self, method: str, headers: Mapping[str, str]) -> None:
         host = headers.get("host", "")
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        if name not in self.hosts:
+        if name not in self.hosts and not (self.any_address and _is_address(name)):
             raise RefusedError(421, f"this page answers to {', '.join(sorted(self.hosts))}, not to {host[:100]!r}")
         if method in SAFE:
             return
@@ -80,6 +85,14 @@ class Guard:
             raise RefusedError(403, "this request lacks the page's token; load the page again")
         if method == "POST" and headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             raise RefusedError(415, "a request to this page is JSON (content-type: application/json)")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
 
 
 async def _body(receive: Receive) -> bytes:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +115,12 @@ def _written(files: Mapping[str, str], folder: Path) -> Path:
     """Return the folder that holds these files and nothing else."""
     place = folder / key_of(files)[:32]
     if not place.is_dir():
-        place.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=folder))  # a task may write the same at the same time
         for name, text in files.items():
-            (place / name).write_text(text, encoding="utf-8")
+            (draft / name).write_text(text, encoding="utf-8")
+        try:
+            draft.rename(place)
+        except OSError:  # it was there first, whole
+            shutil.rmtree(draft)
     return place

@@ -27,7 +27,8 @@ def serve(host: str, port: int, *, open_browser: bool, tell: Callable[[str], Non
     listening = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{listening.getsockname()[1]}/"
-    app = make_app(hosts=frozenset({"127.0.0.1", "localhost", "[::1]", shown}))
+    names = frozenset({"127.0.0.1", "localhost", "[::1]", shown})
+    app = make_app(names, any_address=host in ("0.0.0.0", "::"))  # noqa: S104 - as the user said
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -190,7 +190,7 @@ def _under_trace(search: Search, options: list[PlanOption]) -> tuple[list[PlanOp
     It grows until it does; the last replay is its own.
 
     Raises:
-        DoesNotFitError: No option does with the devices allowed.
+        DoesNotFitError: No option does with the devices allowed, or with several times those that its peak needs.
     """
     if search.demand.trace is None or search.request_rate_per_s is None:
         return options, []
@@ -200,12 +200,15 @@ def _under_trace(search: Search, options: list[PlanOption]) -> tuple[list[PlanOp
         cheapest = options[0]
         replays.append(_replay(search, cheapest))
         if replays[-1].meets:
-            break
+            return options, replays
         units = cheapest.units + max(1, cheapest.units // 10)
         most = search.question.max_devices // cheapest.candidate.num_devices
         larger = dataclasses.replace(cheapest, units=units, usable=units <= most)
         options = _usable(search, [_priced(search, larger, prices.get(cheapest.candidate.device_id)), *options[1:]])
-    return options, replays
+    raise DoesNotFitError(
+        f"under the trace itself {cheapest.num_devices} devices do not keep the objective either "
+        f"({cheapest.candidate.name}): {replays[-1].slo_attainment_ratio:.0%} of its requests are within; loosen it"
+    )
 
 
 def _replay(search: Search, option: PlanOption) -> Replay:
