@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from steelyard.compare.result import ROUTES, TOO_CLOSE, Comparison, Quantity, Verdict
+from steelyard.economics import RentalPrice
 from steelyard.records.estimate import Estimate
 from steelyard.units import format_number, format_quantity, rounded
 
@@ -113,6 +114,12 @@ def ranged(estimate: Estimate | None, unit: str) -> str:
 def joined(value: str, spread: str) -> str:
     """Return a value and its range on one line."""
     return f"{value} ({spread})" if spread else value
+
+
+def rent(price: RentalPrice) -> str:
+    """Return what a device costs and whose prices those are."""
+    low, mid, high = price.low_usd_per_device_s, price.usd_per_device_s, price.high_usd_per_device_s
+    return f"rent of {price.device_id}: {joined(*span(low, mid, high, 'usd_per_device_s'))}; {price.kind}, {price.note}"
 
 
 def quantity(item: Quantity) -> str:

@@ -29,8 +29,9 @@ def evaluate(case: Case) -> list[Outcome | Unpriced]:
     refreshes = refresh_months(case, route.refresh_months)
     runs = route.rd_multiplier + len(refreshes)
     people = route.engineers * engineer_usd_per_month(case) * (setup_s + wall_s) / SECONDS_PER_MONTH
+    once = run.rented_usd * route.rd_multiplier
     leg = Training(
-        usd=run.rented_usd * route.rd_multiplier + people + route.each_time_usd,
+        usd=once + people + route.each_time_usd,
         wall_s=wall_s,
         device_s=np.asarray(run.run.device_s) * runs,
         energy_j=run.energy_j * runs,
@@ -47,7 +48,7 @@ def evaluate(case: Case) -> list[Outcome | Unpriced]:
             before_terms,
             case,
             run,
-            repeats=route.rd_multiplier,
+            runs_usd=once,
             each_time_usd=route.each_time_usd,
             engineers=route.engineers,
             people_usd=people,
