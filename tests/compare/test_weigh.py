@@ -288,3 +288,14 @@ def test_a_contract_is_explained_without_a_forecast(weigh):
     assert not [term for term in api.walk() if "forecast" in term.label]
     *tokens, kept = api.children
     assert api.value == pytest.approx(sum(term.value for term in tokens) * kept.value)
+
+
+def test_where_no_quality_is_known_the_answer_says_what_to_state(weigh):
+    contract = {"api": {"ours/model": {"input": "1 USD/Mtoken", "output": "2 USD/Mtoken"}}}
+    unknown = weigh(**{**API_ONLY, "routes__api": {"options": ["ours/model"]}, "prices": contract})
+    assert unknown.advice.startswith("No route can be recommended (api: quality unknown)")
+    assert "State a score of api under quality.scores" in unknown.advice
+    scored = dict.fromkeys(("hosted_finetune", "finetune", "pretrain"), 1000)
+    below = weigh(quality__floor=3000, quality__scores=scored)
+    assert below.advice.startswith("No route can be recommended")
+    assert "under quality.scores" not in below.advice

@@ -25,9 +25,8 @@ _COUNTED = {  # scores and counts keep four digits; one of them, several
     "point": ("point", "points"),
     "device": ("device", "devices"),
     "model": ("model", "models"),
-    "person": ("person", "people"),
-    "failure": ("failure", "failures"),
 }
+_NAMED = {"person": ("person", "people"), "failure": ("failure", "failures")}
 NARROW_RATIO = 0.1  # a range within this share of its median is shown to three digits, else to two
 
 
@@ -57,11 +56,15 @@ def amount(value: float, unit: str, digits: int = 3) -> str:
         ('210 ms', '12.3k USD/month', '2.35x', '1/80')
         >>> amount(8.2e-5, "usd_per_request"), amount(370.0, "j_per_request"), amount(1.0, "device")
         ('0.082 USD/krequest', '370 J/request', '1 device')
+        >>> amount(0.8894, "failure", 2), amount(0.5, "person"), amount(2.9 / 3600, "usd_per_device_s", 2)
+        ('0.89 failures', '0.5 people', '2.9 USD/device-h')
     """
     if unit == "1":
         return _times(value, digits)
     if unit in _COUNTED:
         return f"{format_number(value, 4)} {_COUNTED[unit][0 if value == 1 else 1]}"
+    if unit in _NAMED:
+        return f"{format_number(value, digits)} {_NAMED[unit][0 if value == 1 else 1]}"
     if unit in _MONEY and math.isfinite(value):
         return f"{compact(rounded(value, digits))} {_MONEY[unit]}"
     if unit == "usd_per_request":  # always per thousand, so that routes a thousandfold apart compare at a glance
