@@ -176,3 +176,8 @@ def test_commands_compute_nothing_themselves() -> None:
 
 def test_the_shipped_kernel_figures_are_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     assert "merge by hand" in refusal(capsys, "calibrate", "operators", "--shipped", code=2)
+
+
+def test_points_that_are_not_there_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = refusal(capsys, "validate", "training", "--data", str(tmp_path / "none.csv"), code=2)
+    assert told.strip().endswith("none.csv: no such file")

@@ -228,3 +228,42 @@ def test_a_plan_is_the_same_however_many_simulations_run_at_once():
             found.append(dataclasses.replace(plan_serving(question), elapsed_s=0.0))
     assert found[0] == found[1]
     assert found[0].num_simulations > 3 * len(found[0].options)
+
+
+def test_a_mean_rate_is_the_peak_that_is_a_multiple_of_it(capsys):
+    asked = ("--tpot", "40ms", "--peak-to-mean", "2", "--together", "--draws", "0", "--json")
+    mean, peak = (
+        json.loads(outcome(capsys, *asked, option, rate).out)["result"]
+        for option, rate in (("--mean-rate", "3 requests/s"), ("--rate", "6 requests/s"))
+    )
+    for found in (mean, peak):
+        found.pop("elapsed_s")
+    assert mean == peak
+    told = outcome(capsys, "--rate", "1", "--mean-rate", "1", code=2)
+    assert told.err.count("\n") == 1
+
+
+def test_the_users_own_price_is_what_a_token_costs(capsys):
+    asked = ("--rate", "2", "--tpot", "40ms", "--together", "--draws", "0")
+    told = outcome(capsys, *asked, "--price", "h100=3 USD/h").out
+    assert "3 USD/device-h; on_demand, stated by the user" in told
+    cheapest = json.loads(outcome(capsys, *asked, "--price", "h100=3 USD/device/h", "--json").out)["result"]["cheapest"]
+    cost = cheapest["usd_per_output_mtoken"]
+    # 3 USD an hour a device, over 2 requests/s of 200 tokens
+    assert cost["p50"] == pytest.approx(3 * cheapest["num_devices"] / 3600 / (2 * 200) * 1e6, rel=0.01)
+    assert cost["p10"] == cost["p50"] == cost["p90"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--price", "3"), 2, "DEVICE=PRICE"),
+        (("--price", "h200=3 USD/h"), 2, "none of the devices asked about"),
+        (("--pricing", "cheap"), 2, "unknown kind of rental 'cheap'"),
+    ],
+)
+def test_prices_that_cannot_be_are_one_line(capsys, options, code, words):
+    told = outcome(capsys, "--rate", "1", "--draws", "0", *options, code=code)
+    assert words in told.err
+    assert told.err.count("\n") == 1
+    assert not told.out

@@ -178,3 +178,10 @@ def test_a_load_beyond_what_is_carried_has_no_range_of_its_queue(capsys):
     few = outcome(capsys, "--rate", "1", "--requests", "400", "--draws", "3").out
     assert "grows as long" not in few
     assert " to " in next(line for line in few.splitlines() if line.startswith("TTFT"))
+
+
+def test_the_rent_is_named_and_may_be_the_users_own(capsys):
+    asked = ("--rate", "1", "--requests", "300", "--draws", "0")
+    assert "on_demand, " in next(line for line in outcome(capsys, *asked).out.splitlines() if "rent of" in line)
+    own = json.loads(outcome(capsys, *asked, "--price", "2.50 USD/h", "--json").out)["result"]["usd"]["usd_per_hour"]
+    assert own["p10"] == own["p90"] == pytest.approx(2.5)

@@ -102,3 +102,11 @@ def test_what_is_wrong_is_one_line(arguments, code, words, text, tmp_path, capsy
     assert err.count("\n") == 1
     assert words in err
     assert not list(tmp_path.iterdir())  # nothing half-written
+
+
+def test_a_run_that_goes_on_says_from_where(text, tmp_path, capsys):
+    asked = ["train", "--out", str(tmp_path / "run"), "--data", str(text), *SMALL, "--json"]
+    assert run([*asked, "--tokens", "256"]) == 0
+    assert capsys.readouterr().err == ""
+    assert run([*asked, "--tokens", "512"]) == 0
+    assert capsys.readouterr().err == "steelyard: train: going on from step 2, 256 tokens\n"

@@ -277,8 +277,7 @@ def test_the_cost_of_people_goes_down_to_a_salary_with_its_source(weigh):
 def test_what_is_paid_before_the_first_answer_adds_up(weigh):
     for term in _cost_terms(weigh()):
         if term.label == "before the first answer":
-            run, repeats, data, people = term.children
-            assert term.value == pytest.approx(run.value * repeats.value + data.value + people.value, rel=1e-6)
+            assert term.value == pytest.approx(sum(child.value for child in term.children), rel=1e-6)
 
 
 def test_a_contract_is_explained_without_a_forecast(weigh):
@@ -289,3 +288,14 @@ def test_a_contract_is_explained_without_a_forecast(weigh):
     assert not [term for term in api.walk() if "forecast" in term.label]
     *tokens, kept = api.children
     assert api.value == pytest.approx(sum(term.value for term in tokens) * kept.value)
+
+
+def test_where_no_quality_is_known_the_answer_says_what_to_state(weigh):
+    contract = {"api": {"ours/model": {"input": "1 USD/Mtoken", "output": "2 USD/Mtoken"}}}
+    unknown = weigh(**{**API_ONLY, "routes__api": {"options": ["ours/model"]}, "prices": contract})
+    assert unknown.advice.startswith("No route can be recommended (api: quality unknown)")
+    assert "State a score of api under quality.scores" in unknown.advice
+    scored = dict.fromkeys(("hosted_finetune", "finetune", "pretrain"), 1000)
+    below = weigh(quality__floor=3000, quality__scores=scored)
+    assert below.advice.startswith("No route can be recommended")
+    assert "under quality.scores" not in below.advice

@@ -95,6 +95,8 @@ def unread(folders: str) -> Iterator[Path]:
 
 def _read_text(file: DataFile) -> str:
     try:
+        if not file.path.exists():
+            raise CatalogError(f"{file.label}: no such file")
         if not file.path.is_file():  # a pipe or a device would block
             raise CatalogError(f"{file.label}: is not a plain file")
         size = file.path.stat().st_size

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from steelyard.cli.output import deliver, form_of, form_options, screen, warn
-from steelyard.cli.quantities import DAY, DEVICE_PRICE, DURATION, LATENCY, TOKENS
+from steelyard.cli.quantities import DAY, DEVICE_PRICES, DURATION, LATENCY, TOKENS
 from steelyard.cli.serve_options import take_objective
 from steelyard.errors import InputError
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @click.option(
     "--pricing", default="contract", show_default=True, help="Rental: contract, on_demand, reserved_1y, spot, ..."
 )
-@click.option("--price", "stated", multiple=True, metavar="DEVICE=PRICE", help="Your own: 'h100=2.10 USD/device/h'.")
+@click.option("--price", "prices", multiple=True, type=DEVICE_PRICES, help="Your own: 'h100=2.10 USD/device/h'.")
 @click.option("--as-of", type=DAY, help="Prices of this day (YYYY-MM-DD); the newest unless stated.")
 @click.option("--draws", type=click.IntRange(10, 10_000), default=200, show_default=True, help="Behind the ranges.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same answer.")
@@ -61,7 +61,7 @@ def command(form: str | None, explain: bool, output: Path | None, **asked: Any) 
 
     form = form_of(form, output, explain=explain)
     target = _target(asked.pop("loss_of"), asked.pop("loss_nats"))
-    prices = dict(_price(pair) for pair in asked.pop("stated"))
+    prices = dict(asked.pop("prices"))
     chosen = {name: asked.pop(name) for name in ("devices", "weight_dtypes")}
     question = ModelQuestion(
         target=target,
@@ -89,10 +89,3 @@ def _target(loss_of: str | None, loss_nats: float | None) -> Target:
         return Target.of_model(loss_of)
     pair = [TOKENS.convert(part, None, None) for part in (params, tokens)]
     return Target(params=pair[0], tokens=pair[1], label=loss_of)
-
-
-def _price(pair: str) -> tuple[str, float]:
-    name, sign, price = pair.partition("=")
-    if not sign:
-        raise InputError(f"--price: {pair[:40]!r} is not DEVICE=PRICE; for example 'h100=2.10 USD/device/h'")
-    return name.strip(), DEVICE_PRICE.convert(price.strip(), None, None)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from steelyard.cli.output import deliver, form_of, form_options, screen, warn
-from steelyard.cli.quantities import LATENCY, RATE, TOKENS
+from steelyard.cli.quantities import DAY, DEVICE_PRICES, LATENCY, RATE, TOKENS
 from steelyard.cli.serve_options import take_objective
 from steelyard.report.emit import SERVING, serving_file
 
@@ -21,6 +21,7 @@ from steelyard.report.emit import SERVING, serving_file
 @click.option("--isl", "isl_tokens", type=TOKENS, help="Prompt tokens of every request, in place of the preset's.")
 @click.option("--osl", "osl_tokens", type=TOKENS, help="Answer tokens of every request, in place of the preset's.")
 @click.option("--rate", "request_rate_per_s", type=RATE, help="Peak demand; a trace's own; all that fits if none.")
+@click.option("--mean-rate", "mean_request_rate_per_s", type=RATE, help="Or the mean, such as '40M requests/month'.")
 @click.option("--peak-to-mean", "peak_to_mean_ratio", type=float, help="Of the demand; the preset's or the trace's.")
 @click.option("--ttft", type=LATENCY, help="Objective: time to first token, such as 500ms.")
 @click.option("--tpot", type=LATENCY, help="Objective: time per output token, such as 30ms.")
@@ -30,6 +31,8 @@ from steelyard.report.emit import SERVING, serving_file
 @click.option("--engine", default="vllm", show_default=True, help="vllm, sglang, tensorrt-llm, llama.cpp, tgi.")
 @click.option("--together", is_flag=True, help="Do not try prefill and decoding on separate replicas.")
 @click.option("--pricing", default="on_demand", show_default=True, help="Rental: on_demand, spot, reserved_1y, ...")
+@click.option("--price", "prices", multiple=True, type=DEVICE_PRICES, help="Your own: 'h200=2.10 USD/device/h'.")
+@click.option("--as-of", type=DAY, help="Prices of this day (YYYY-MM-DD); the newest unless stated.")
 @click.option("--draws", type=click.IntRange(0), default=10, show_default=True, help="Behind the ranges.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same answer.")
 @click.option(
@@ -48,6 +51,7 @@ def command(form: str | None, emit: str | None, output: Path | None, **asked: An
           --ttft 2s --tpot 30ms
       steelyard plan serve --model qwen3-8b --on h100 --devices 4 --tpot 30ms --together --emit compose -o compose.yaml
       steelyard plan serve --model llama-3.1-70b --on h100 --on b200 --devices 16 --rate 8 --ttft 1s
+      steelyard plan serve --model qwen3-32b --on h200 --mean-rate '40M requests/month' --price 'h200=2.90 USD/device/h'
     """
     from steelyard.compare.serving.plan import plan_serving
     from steelyard.compare.serving.plan_result import ServingPlanQuestion
@@ -56,6 +60,7 @@ def command(form: str | None, emit: str | None, output: Path | None, **asked: An
     if emit is not None and form is not None:
         raise click.UsageError(f"--emit and --{form} exclude each other")
     form = None if emit else form_of(form, output)
+    asked["usd_per_device_s"] = dict(asked.pop("prices"))
     together, objective = asked.pop("together"), take_objective(asked)
     plan = plan_serving(ServingPlanQuestion(objective=objective, separate=not together, **asked))
     width, _ = screen()

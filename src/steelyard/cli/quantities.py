@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import date
 from typing import Any
@@ -15,9 +16,9 @@ _LETTERS = {"K": "k", "B": "G"}
 class Quantity(click.ParamType):  # type: ignore[type-arg] # generic in the newest Click only
     """A number above 0 with or without a unit, in SI; of counts also short forms (15.6T, 70B)."""
 
-    def __init__(self, suffix: str, name: str, example: str) -> None:
-        """Take the unit's suffix, the placeholder of the help text, and an example for errors."""
-        self.suffix, self.name, self.example = suffix, name, example
+    def __init__(self, suffix: str, name: str, example: str, *, short_for: str = "") -> None:
+        """Take the unit's suffix, the placeholder of the help text, an example for errors, and a unit said for it."""
+        self.suffix, self.name, self.example, self.short_for = suffix, name, example, short_for
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the value in SI."""
@@ -28,12 +29,22 @@ class Quantity(click.ParamType):  # type: ignore[type-arg] # generic in the newe
         if short:
             text = f"{short[1]} {_LETTERS.get(short[2], short[2])}tokens"
         try:
-            number = parse_quantity(text, self.suffix)
+            number = parse_quantity(text, self._suffix_of(text))
         except ValueError as error:
             self.fail(f"{error}; for example {self.example}", param, ctx)
         if number <= 0:
             self.fail(f"{text[:40]!r} is not above 0; for example {self.example}", param, ctx)
         return number
+
+    def _suffix_of(self, text: str) -> str:
+        """Return the unit to read a text in: the shorter one that people say, where it is in that."""
+        from steelyard.units import parse_quantity
+
+        if self.short_for:
+            with contextlib.suppress(ValueError):
+                parse_quantity(text, self.short_for)
+                return self.short_for
+        return self.suffix
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]
@@ -64,6 +75,21 @@ class Day(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{str(value)[:40]!r} is not a day; allowed: YYYY-MM-DD", param, ctx)
 
 
+class DevicePrices(click.ParamType):  # type: ignore[type-arg]
+    """A device and the user's own price of it."""
+
+    name = "DEVICE=PRICE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        """Return the device as named, and its price [USD/s]."""
+        if isinstance(value, tuple):
+            return value
+        name, sign, price = str(value).partition("=")
+        if not (sign and name.strip()):
+            self.fail(f"{str(value)[:40]!r} is not DEVICE=PRICE; for example 'h100=2.10 USD/device/h'", param, ctx)
+        return name.strip(), DEVICE_PRICE.convert(price.strip(), param, ctx)
+
+
 class ReplicaRange(click.ParamType):  # type: ignore[type-arg]
     """The least and most replicas of an autoscaled fleet."""
 
@@ -85,7 +111,8 @@ DURATION = Quantity("s", "TIME", "'60 days'")
 SIZE = Quantity("bytes", "SIZE", "'5 GB'")
 LATENCY = Quantity("s", "TIME", "200ms")
 SHARE = Quantity("ratio", "SHARE", "80%")
-DEVICE_PRICE = Quantity("usd_per_device_s", "PRICE", "'2.10 USD/device/h'")
+DEVICE_PRICE = Quantity("usd_per_device_s", "PRICE", "'2.10 USD/device/h'", short_for="usd_per_s")
+DEVICE_PRICES = DevicePrices()
 FLOP_RATE = Quantity("flop_per_s", "RATE", "'90 GFLOP/s'")
 NATS = Quantity("nat", "NATS", "2.5")
 RATE = Quantity("request_per_s", "RATE", "'5 requests/s'")

@@ -33,7 +33,12 @@ KEY_VARIABLE = "STEELYARD_API_KEY"
 @click.option("--host", default="127.0.0.1", show_default=True, help="Any other needs an API key.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 @click.option("--slots", type=click.IntRange(1, 4096), default=8, show_default=True, help="Requests at once a replica.")
-@click.option("--context", type=click.IntRange(0), default=0, help="Tokens of one request; else as the model states.")
+@click.option(
+    "--context",
+    type=click.IntRange(0),
+    default=0,
+    help="Tokens of one request, set aside for each slot; else the model's.",
+)
 @click.option("--threads", type=click.IntRange(0), default=0, help="Of one replica on a CPU; else its share of cores.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the engine; may be repeated.")
 @click.option("--queue", type=click.IntRange(0), default=256, show_default=True, help="Waiting requests; then 429.")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from steelyard.cli.output import deliver, form_of, form_options, screen, warn
-from steelyard.cli.quantities import LATENCY, RATE, REPLICA_RANGE, SHARE, TOKENS
+from steelyard.cli.quantities import DAY, DEVICE_PRICE, LATENCY, RATE, REPLICA_RANGE, SHARE, TOKENS
 from steelyard.cli.serve_options import take_objective
 from steelyard.errors import InputError
 
@@ -65,6 +65,8 @@ from steelyard.errors import InputError
 @click.option("--tpot", type=LATENCY, help="Objective: time per output token, such as 30ms.")
 @click.option("--percentile", type=click.FloatRange(1, 99.99), default=95.0, help="Of the objectives.")
 @click.option("--pricing", default="on_demand", help="Kind of rental price: on_demand, spot, reserved_1y, ...")
+@click.option("--price", "usd_per_device_s", type=DEVICE_PRICE, help="Your own, in place of the catalogue's.")
+@click.option("--as-of", type=DAY, help="Prices of this day (YYYY-MM-DD); the newest unless stated.")
 @click.option("--draws", type=click.IntRange(min=0), default=20, help="Draws behind the ranges; 0 for none.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Same seed, same answer.")
 @click.option("--events", type=click.Path(path_type=Path), metavar="FILE", help="Write every request (.csv, .parquet).")

@@ -101,7 +101,8 @@ def command(
     from steelyard.cli.train_progress import Progress
     from steelyard.runtime.train import train, train_on
 
-    with Progress(stated, economy, shown=rank() == 0 and sys.stderr.isatty()) as progress:
+    first = rank() == 0
+    with Progress(stated, economy, shown=first and sys.stderr.isatty(), tell=_tell if first else None) as progress:
         watch = _watch(stated, economy, progress, tasks)
         try:
             ended = train_on(ray, stated, watch, told=_tell) if ray else train(stated, watch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,9 +15,11 @@ from steelyard.runtime.train import TrainJob
 class Progress:
     """One line on stderr: step, loss, held-out loss, speed, MFU, memory, cost so far, time left."""
 
-    def __init__(self, job: TrainJob, economy: Economy, *, shown: bool) -> None:
-        """Take what is trained and what it costs; shows nothing unless `shown`."""
-        self.job, self.economy, self.shown = job, economy, shown
+    def __init__(
+        self, job: TrainJob, economy: Economy, *, shown: bool, tell: Callable[[str], None] | None = None
+    ) -> None:
+        """Take what is trained, what it costs, and who is told in a line that a run goes on; no bar unless `shown`."""
+        self.job, self.economy, self.shown, self.tell = job, economy, shown, tell
         self.start: Started | None = None
         self.held_out_nats: float | None = None
         self.peak_flop_per_s: float | None = None
@@ -45,6 +48,8 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
+        if isinstance(event, Started) and event.step and self.tell is not None:
+            self.tell(f"going on from step {event.step:,}, {event.tokens:,} tokens")
         if self.bar is None:
             return
         if isinstance(event, Started):

@@ -43,7 +43,8 @@ def _command(kind: str) -> click.Command:
         "--data",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help=f"A CSV file with the columns of published/{kind}.csv; columns that are absent count as not stated.",
+        help=f"Your own points, a CSV file with the columns of the catalogue's published/{kind}.csv; columns that are "
+        "absent count as not stated.",
     )
     @click.option(
         "--no-refit", is_flag=True, help="Published points with the calibration as it is, which has seen them: seconds."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from steelyard import arch, catalog, device
@@ -15,6 +16,7 @@ from steelyard.inference import least_devices, lengths_from_stated
 from steelyard.units import SECONDS_PER_DAY
 
 DEFAULT_LOAD = "chat"
+ON_DEMAND = "on_demand"  # as searches and simulations are priced
 FINETUNING_BATCH_TOKENS = 32 * 4096.0  # where fine-tuning states no batch: 32 sequences
 
 
@@ -36,8 +38,16 @@ def serving_question(scenario: Scenario, max_devices: int = 8) -> ServingPlanQue
         objective=scenario.objective.to_objective(),
         weight_dtypes=(route.weight_dtype,) if route.weight_dtype else (),
         kv_dtype=route.kv_dtype,
+        usd_per_device_s=_stated(scenario, route.devices),
+        as_of=scenario.as_of,
         **_lengths(scenario),
     )
+
+
+def _stated(scenario: Scenario, devices: Sequence[str]) -> dict[str, float]:
+    """Return the user's own prices of devices by the hour."""
+    own = {ref: scenario.prices.devices.get(ref, {}).get(ON_DEMAND) for ref in devices}
+    return {ref: price for ref, price in own.items() if price is not None}
 
 
 def traffic_question(
@@ -59,6 +69,8 @@ def traffic_question(
         objective=scenario.objective.to_objective(),
         weight_dtype=route.weight_dtype,
         kv_dtype=route.kv_dtype,
+        usd_per_device_s=_stated(scenario, [device_ref]).get(device_ref),
+        as_of=scenario.as_of,
         **(_lengths(scenario) if trace is None else {"load": trace}),
         **asked,
     )

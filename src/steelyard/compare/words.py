@@ -104,7 +104,9 @@ def advice(view: View, even: BreakEven, factors: tuple[FactorResult, ...]) -> st
     running = view.running()
     if not running:
         reasons = "; ".join(f"{name}: {found.why_not}" for name, found in view.priced().items())
-        return f"No route can be recommended ({reasons})."
+        unscored = [name for name, found in view.priced().items() if not found.misses and found.score.value is None]
+        step = f" State a score of {', '.join(unscored)} under quality.scores." if unscored else ""
+        return f"No route can be recommended ({reasons}).{step}"
     cost = next(factor for factor in factors if factor.id == "compute_cost").route_verdict
     ranked = sorted(running, key=lambda name: (name != cost.winner, median(running[name].total_usd)))
     best = running[ranked[0]]

@@ -12,7 +12,7 @@ from steelyard.report.json_document import document
 from steelyard.report.serving_figures import money_against_ttft, user_against_device
 from steelyard.report.serving_traffic import transfer_note
 from steelyard.report.sheet import Bullets, Plot, Rows, Section, Sheet
-from steelyard.report.text import ranged
+from steelyard.report.text import ranged, rent
 from steelyard.units import format_quantity
 
 SCHEMA = "steelyard/plan-serve/1"
@@ -117,6 +117,7 @@ def _answers(plan: ServingPlan) -> Iterator[str]:
     if best.usd_per_output_mtoken is not None and best.usd_per_output_mtoken_at_mean is not None:
         peak, mean = ranged(best.usd_per_output_mtoken, "usd"), ranged(best.usd_per_output_mtoken_at_mean, "usd")
         yield f"cost of a million tokens: {peak} at the peak, {mean} at the mean load of the same fleet"
+    yield from map(rent, plan.rents)
     spent = best.at.energy
     parts = (("devices", spent.device_j), ("their hosts", spent.host_j), ("cooling and supply (PUE)", spent.cooling_j))
     told = ", ".join(f"{format_quantity(joules, 'j')} {name}" for name, joules in parts)

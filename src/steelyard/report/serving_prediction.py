@@ -167,4 +167,6 @@ def _notes(found: ServingPrediction) -> Iterator[str]:
         )
     yield "means over requests; percentiles need the scheduler event by event"
     yield "ranges are seeded draws of the residuals of step time and TTFT, of rental prices and of PUE"
+    if found.rental is not None:
+        yield text.rent(found.rental)
     yield f"not modelled: {'; '.join(inference.NOT_MODELLED)}"

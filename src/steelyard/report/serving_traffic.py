@@ -11,7 +11,7 @@ from steelyard.report import sheet as sheets
 from steelyard.report.json_document import document
 from steelyard.report.serving_figures import over_time, spread_of
 from steelyard.report.sheet import Bullets, Plot, Rows, Section, Sheet, Words
-from steelyard.report.text import amount, joined, ranged, span
+from steelyard.report.text import amount, joined, ranged, rent, span
 from steelyard.units import format_quantity
 
 SCHEMA = "steelyard/simulate-serve/1"
@@ -174,6 +174,8 @@ def _notes(answer: TrafficAnswer) -> Iterator[str]:
     yield "ranges are p10 to p90 over draws of the step-time residual, each simulated; of money, over providers"
     if answer.kv_transfer_s:
         yield transfer_note(answer.kv_transfer_s)
+    if answer.rent is not None:
+        yield rent(answer.rent)
     yield f"not modelled: {'; '.join(NOT_MODELLED)}"
     yield f"simulated in {amount(answer.elapsed_s, 's')}"
 

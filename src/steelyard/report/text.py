@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from steelyard.compare.result import ROUTES, TOO_CLOSE, Comparison, Quantity, Verdict
+from steelyard.economics import RentalPrice
 from steelyard.records.estimate import Estimate
 from steelyard.units import format_number, format_quantity, rounded
 
@@ -24,9 +25,8 @@ _COUNTED = {  # scores and counts keep four digits; one of them, several
     "point": ("point", "points"),
     "device": ("device", "devices"),
     "model": ("model", "models"),
-    "person": ("person", "people"),
-    "failure": ("failure", "failures"),
 }
+_NAMED = {"person": ("person", "people"), "failure": ("failure", "failures")}
 NARROW_RATIO = 0.1  # a range within this share of its median is shown to three digits, else to two
 
 
@@ -56,11 +56,15 @@ def amount(value: float, unit: str, digits: int = 3) -> str:
         ('210 ms', '12.3k USD/month', '2.35x', '1/80')
         >>> amount(8.2e-5, "usd_per_request"), amount(370.0, "j_per_request"), amount(1.0, "device")
         ('0.082 USD/krequest', '370 J/request', '1 device')
+        >>> amount(0.8894, "failure", 2), amount(0.5, "person"), amount(2.9 / 3600, "usd_per_device_s", 2)
+        ('0.89 failures', '0.5 people', '2.9 USD/device-h')
     """
     if unit == "1":
         return _times(value, digits)
     if unit in _COUNTED:
         return f"{format_number(value, 4)} {_COUNTED[unit][0 if value == 1 else 1]}"
+    if unit in _NAMED:
+        return f"{format_number(value, digits)} {_NAMED[unit][0 if value == 1 else 1]}"
     if unit in _MONEY and math.isfinite(value):
         return f"{compact(rounded(value, digits))} {_MONEY[unit]}"
     if unit == "usd_per_request":  # always per thousand, so that routes a thousandfold apart compare at a glance
@@ -113,6 +117,12 @@ def ranged(estimate: Estimate | None, unit: str) -> str:
 def joined(value: str, spread: str) -> str:
     """Return a value and its range on one line."""
     return f"{value} ({spread})" if spread else value
+
+
+def rent(price: RentalPrice) -> str:
+    """Return what a device costs and whose prices those are."""
+    low, mid, high = price.low_usd_per_device_s, price.usd_per_device_s, price.high_usd_per_device_s
+    return f"rent of {price.device_id}: {joined(*span(low, mid, high, 'usd_per_device_s'))}; {price.kind}, {price.note}"
 
 
 def quantity(item: Quantity) -> str:

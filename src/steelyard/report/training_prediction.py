@@ -150,8 +150,8 @@ def _notes(found: TrainingPrediction) -> Iterator[str]:
         f"{middle(run.job_time_ratio):.2g} times what failures and pauses explain, and {share(_spares(found))} spares"
         " are paid"
     )
-    if bill.rental is not None and bill.rental.note:
-        yield f"rent: {bill.rental.kind}, {bill.rental.note}"
+    if bill.rental is not None:
+        yield text.rent(bill.rental)
     yield "ranges are seeded draws of the step's and the job's residual, failures, prices, PUE and grid"
     yield f"not modelled: {'; '.join(training.NOT_MODELLED)}"
 

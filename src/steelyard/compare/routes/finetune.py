@@ -50,7 +50,7 @@ def evaluate(case: Case) -> list[Outcome | Unpriced]:
             before_terms,
             case,
             run,
-            repeats=route.runs,
+            runs_usd=once,
             each_time_usd=route.each_time_usd,
             engineers=route.engineers,
             people_usd=people,

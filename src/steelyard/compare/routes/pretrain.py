@@ -30,6 +30,7 @@ def evaluate(case: Case) -> list[Outcome | Unpriced]:
     once, again = run.usd_with_refreshes(route.rd_multiplier, 1.0, refreshes)
     runs = route.rd_multiplier + len(refreshes)
     people = route.engineers * engineer_usd_per_month(case) * (setup_s + wall_s) / SECONDS_PER_MONTH
+    once = run.rented_usd * route.rd_multiplier
     leg = Training(
         usd=once + people + route.each_time_usd,
         wall_s=wall_s,
@@ -48,7 +49,7 @@ def evaluate(case: Case) -> list[Outcome | Unpriced]:
             before_terms,
             case,
             run,
-            repeats=route.rd_multiplier,
+            runs_usd=once,
             each_time_usd=route.each_time_usd,
             engineers=route.engineers,
             people_usd=people,

@@ -59,12 +59,17 @@ def serve_after(
 
 
 def before_terms(
-    case: Case, run: TrainingRun, *, repeats: float, each_time_usd: float, engineers: float, people_usd: Draw
+    case: Case, run: TrainingRun, *, runs_usd: Draw, each_time_usd: float, engineers: float, people_usd: Draw
 ) -> tuple[Term, ...]:
-    """Return what is paid before the first answer: the run and its repeats, data and evaluation, people."""
+    """Return what is paid before the first answer: all runs, data and evaluation, people."""
     return (
-        run.tree(),
-        Term(label="repeats of the recipe", value=float(repeats), unit="1", source="stated in the scenario"),
+        Term(
+            label="all runs",
+            value=median(runs_usd),
+            unit="usd",
+            formula="the run x repeats of the recipe",
+            children=(run.tree(),),
+        ),
         Term(label="data and evaluation", value=each_time_usd, unit="usd", source="stated in the scenario"),
         Term(
             label="people until the first answer",
@@ -85,7 +90,7 @@ def _tree(route: str, served: Outcome, leg: Training, repeats: Draw, parts: Call
         label="before the first answer",
         value=median(leg.usd),
         unit="usd",
-        formula="run x repeats of the recipe + data + people",
+        formula="all runs + data and evaluation + people",
         children=parts(),
     )
     after = Term(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
 
-from steelyard import economics
+from steelyard import device, economics
+from steelyard.compare.rent import rental_of
 from steelyard.compare.serving.plan_candidates import candidates, groups
 from steelyard.compare.serving.plan_points import close_in, ranges_at, within
 from steelyard.compare.serving.plan_result import (
@@ -56,8 +58,8 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
     apart = groups(search, whole, _SIMULATED) if question.separate else []
     tried = [*best, *apart]
     points = swept(partial(close_in, search), tried)
-    options, sources, warnings = _options(search, tried, points)
-    options, replays = _under_trace(search, options)
+    rents, warnings = _rents(question, tried)
+    options, replays = _under_trace(search, _options(search, tried, points, rents), rents)
     cheapest = options[0]
     ranges, met = ranges_at(search, cheapest)
     lengths = search.demand.lengths
@@ -73,6 +75,7 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
         why=tuple(_why(option, cheapest) for option in options[1:4]),
         ranges=ranges,
         met_probability=met,
+        rents=tuple(rents.values()),
         replay=replays[-1] if replays else None,
         kv_transfer_s=cheapest.candidate.transfer_s_per_token * lengths.mean_isl_tokens,
         refused=tuple(dict.fromkeys(search.refused)),
@@ -80,20 +83,22 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
         num_candidates=len(whole) + len(apart),
         num_simulations=sum(map(len, points)) + max(question.draws, 0) + len(replays),
         elapsed_s=time.perf_counter() - begun,
-        sources=sources,
+        sources=tuple(dict.fromkeys(source for price in rents.values() for source in price.sources)),
         warnings=(*search.model.warnings, *warnings),
     )
 
 
 def _options(
-    search: Search, tried: list[Candidate], simulated: list[tuple[PlanPoint, ...]]
-) -> tuple[list[PlanOption], tuple[str, ...], tuple[str, ...]]:
+    search: Search,
+    tried: list[Candidate],
+    simulated: list[tuple[PlanPoint, ...]],
+    rents: Mapping[str, economics.RentalPrice],
+) -> list[PlanOption]:
     """Return the options within the objective and the devices allowed, cheapest first.
 
     Raises:
         DoesNotFitError: There is none; the message says by how much the nearest one misses.
     """
-    prices, sources, warnings = _prices(search.question, tried)
     options, missed = [], []
     for candidate, points in zip(tried, simulated, strict=True):
         within = [point for point in points if point.meets]
@@ -101,10 +106,10 @@ def _options(
             missed.append((candidate, points[0]))
             continue
         at = max(within, key=lambda point: point.request_rate_per_s)
-        options.append(_option(search, candidate, at, points, prices.get(candidate.device_id)))
+        options.append(_option(search, candidate, at, points, rents.get(candidate.device_id)))
     if not options:
         raise DoesNotFitError(_missed(search.question.objective, missed))
-    return _usable(search, options), sources, warnings
+    return _usable(search, options)
 
 
 def _usable(search: Search, options: list[PlanOption]) -> list[PlanOption]:
@@ -131,17 +136,23 @@ def _usable(search: Search, options: list[PlanOption]) -> list[PlanOption]:
     )
 
 
-def _prices(
+def _rents(
     question: ServingPlanQuestion, tried: list[Candidate]
-) -> tuple[dict[str, economics.RentalPrice], tuple[str, ...], tuple[str, ...]]:
-    prices, warnings = {}, []
+) -> tuple[dict[str, economics.RentalPrice], tuple[str, ...]]:
+    """Return what each device costs, as the user states it or of the catalogue, and why others have no price."""
+    own = {device.load(ref).id: price for ref, price in question.usd_per_device_s.items()}
+    rents, warnings = {}, []
     for device_id in dict.fromkeys(candidate.device_id for candidate in tried):
         try:
-            prices[device_id] = economics.rental_price(device_id, question.pricing)
+            rents[device_id] = rental_of(
+                device.load(device_id),
+                question.pricing,
+                usd_per_device_s=own.get(device_id),
+                as_of=question.as_of,
+            )
         except UnknownError as error:
             warnings.append(str(error))
-    sources = [source for price in prices.values() for source in price.sources]
-    return prices, tuple(dict.fromkeys(sources)), tuple(warnings)
+    return rents, tuple(warnings)
 
 
 def _option(
@@ -184,7 +195,9 @@ def _priced(search: Search, option: PlanOption, price: economics.RentalPrice | N
     )
 
 
-def _under_trace(search: Search, options: list[PlanOption]) -> tuple[list[PlanOption], list[Replay]]:
+def _under_trace(
+    search: Search, options: list[PlanOption], rents: Mapping[str, economics.RentalPrice]
+) -> tuple[list[PlanOption], list[Replay]]:
     """Return the options, of which the cheapest keeps the objective under the trace itself, and all replays of that.
 
     It grows until it does; the last replay is its own.
@@ -195,7 +208,6 @@ def _under_trace(search: Search, options: list[PlanOption]) -> tuple[list[PlanOp
     if search.demand.trace is None or search.request_rate_per_s is None:
         return options, []
     replays: list[Replay] = []
-    prices, _, _ = _prices(search.question, [option.candidate for option in options])
     for _ in range(_GROWTHS):
         cheapest = options[0]
         replays.append(_replay(search, cheapest))
@@ -204,7 +216,7 @@ def _under_trace(search: Search, options: list[PlanOption]) -> tuple[list[PlanOp
         units = cheapest.units + max(1, cheapest.units // 10)
         most = search.question.max_devices // cheapest.candidate.num_devices
         larger = dataclasses.replace(cheapest, units=units, usable=units <= most)
-        options = _usable(search, [_priced(search, larger, prices.get(cheapest.candidate.device_id)), *options[1:]])
+        options = _usable(search, [_priced(search, larger, rents.get(cheapest.candidate.device_id)), *options[1:]])
     raise DoesNotFitError(
         f"under the trace itself {cheapest.num_devices} devices do not keep the objective either "
         f"({cheapest.candidate.name}): {replays[-1].slo_attainment_ratio:.0%} of its requests are within; loosen it"

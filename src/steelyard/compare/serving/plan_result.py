@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
-from steelyard import inference
+from steelyard import economics, inference
 from steelyard.compare.serving.energy import EnergySplit
 from steelyard.records.estimate import Estimate
 from steelyard.records.workload import Objective
@@ -24,6 +25,7 @@ class ServingPlanQuestion:
     isl_tokens: float | None = None  # of every request, in place of the preset's lengths
     osl_tokens: float | None = None
     request_rate_per_s: float | None = None  # peak demand; a trace's own, or as much as `max_devices` carry, when None
+    mean_request_rate_per_s: float | None = None  # in place of it: the mean, of which the peak is a multiple
     peak_to_mean_ratio: float | None = None  # the preset's or the trace's when None
     objective: Objective = field(default_factory=Objective)
     weight_dtypes: tuple[str, ...] = ()  # as stored when empty
@@ -31,11 +33,14 @@ class ServingPlanQuestion:
     engine: str = inference.DEFAULT_ENGINE
     separate: bool = True  # also try prefill and decoding on separate replicas
     pricing: str = "on_demand"
+    usd_per_device_s: Mapping[str, float] = field(default_factory=dict)  # the user's own, by device
+    as_of: date | None = None  # the newest prices when None
     draws: int = 10
     seed: int = 0
 
     def inputs(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        values = dataclasses.asdict(self)
+        return values | {"as_of": None if self.as_of is None else self.as_of.isoformat()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +148,7 @@ class ServingPlan:
     why: tuple[str, ...]  # the others lost
     ranges: Mapping[str, Estimate]  # of the cheapest at its rate, over draws of the step-time residual
     met_probability: float  # share of those draws that keep the objective
+    rents: tuple[economics.RentalPrice, ...]  # of the devices that have a price
     replay: Replay | None  # of a trace
     kv_transfer_s: float  # of the cheapest's mean prompt from prefill to decode worker; 0 where one replica does both
     refused: tuple[str, ...]

@@ -120,24 +120,34 @@ def opened(question: ServingPlanQuestion) -> Search:
         InputError: A field that cannot be, or a trace that cannot be read.
         UnknownError: A name that the catalogue does not hold.
     """
-    rate = question.request_rate_per_s
+    rate, mean = question.request_rate_per_s, question.mean_request_rate_per_s
     if question.max_devices < 1:
         raise InputError(f"devices: {question.max_devices} is not a number from 1 on")
-    if rate is not None and not 0 < rate < math.inf:
-        raise InputError(f"request rate: {rate:g} is not a positive number")
+    if rate is not None and mean is not None:
+        raise InputError("a demand is either a peak rate or a mean rate, not both")
+    for told in (rate, mean):
+        if told is not None and not 0 < told < math.inf:
+            raise InputError(f"request rate: {told:g} is not a positive number")
     ratio = question.peak_to_mean_ratio
     if ratio is not None and not 1 <= ratio < math.inf:
         raise InputError(f"peak to mean: {ratio:g} is below 1")
     for name in question.devices:  # a name that is wrong is an error, not a candidate that does not fit
         inference.engine_for(device.load(name), question.engine)
+    asked = {device.load(name).id for name in question.devices}
+    strangers = sorted({device.load(name).id for name in question.usd_per_device_s} - asked)
+    if strangers:
+        raise InputError(f"price of {strangers[0]}: it is none of the devices asked about: {', '.join(sorted(asked))}")
     demand = demand_of(
         question.load, isl_tokens=question.isl_tokens, osl_tokens=question.osl_tokens, num_samples=_SAMPLES
     )
+    ratio = demand.peak_to_mean_ratio if ratio is None else ratio
+    if mean is not None:
+        rate = mean * ratio
     simulator.prepare()
     return Search(
         question=question,
         model=arch.load(question.model),
         demand=demand,
         request_rate_per_s=demand.peak_request_per_s if rate is None else rate,
-        peak_to_mean_ratio=demand.peak_to_mean_ratio if ratio is None else ratio,
+        peak_to_mean_ratio=ratio,
     )

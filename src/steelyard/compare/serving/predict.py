@@ -33,6 +33,7 @@ class ServingPrediction:
     median: inference.UnderLoad | None
     drawn: inference.UnderLoad | None
     ttft_s: Array | None  # with a residual of its own [D, 1]
+    rental: economics.RentalPrice | None  # of a device; None where it has no price, or nothing fits
     usd_per_output_token: Array | None
     pue_ratio: Array
     time_ratio: Array  # true over predicted step time [D, 1]
@@ -129,24 +130,25 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
     fits = float(np.max(held.max_sequences)) >= 1.0
     if not fits:
         return ServingPrediction(
-            question=question, memory=held, median=None, drawn=None, ttft_s=None, usd_per_output_token=None,
-            pue_ratio=pue, time_ratio=1.0, unpriced=(), figure_sources=(),
+            question=question, memory=held, median=None, drawn=None, ttft_s=None, rental=None,
+            usd_per_output_token=None, pue_ratio=pue, time_ratio=1.0, unpriced=(), figure_sources=(),
         )  # fmt: skip
     fitted = catalog.calibration("inference")
     kind = "moe" if question.model.num_moe_layers else "dense"
     time = draws.factor("serving_time", fitted[f"{kind}_time_residual_sigma"].value)
     median, drawn = _at(question, 1.0), _at(question, time)
     wait = draws.factor("serving_ttft", float(np.max(median.ttft_log_sd_ratio)))
-    usd, unpriced = _rent(question, draws, drawn)
+    rental, unpriced = _rental(question)
     figures = [*fitted.values(), economics.pue("hyperscaler")]
-    rented = () if usd is None else question.rental.sources
+    rented = () if rental is None else rental.sources
     return ServingPrediction(
         question=question,
         memory=held,
         median=median,
         drawn=drawn,
         ttft_s=np.asarray(drawn.ttft_s) * wait,
-        usd_per_output_token=usd,
+        rental=rental,
+        usd_per_output_token=None if rental is None else _rent(rental, draws, drawn),
         pue_ratio=pue,
         time_ratio=time,
         unpriced=unpriced,
@@ -180,14 +182,18 @@ def _at(question: ServingQuestion, time_ratio: Array) -> inference.UnderLoad:
     )
 
 
-def _rent(question: ServingQuestion, draws: Draws, drawn: inference.UnderLoad) -> tuple[Array | None, tuple[str, ...]]:
-    """Return the rent per output token [D, 1], or None with the reason."""
+def _rental(question: ServingQuestion) -> tuple[economics.RentalPrice | None, tuple[str, ...]]:
+    """Return what a device costs, or None with the reason."""
     try:
-        rental = question.rental
+        return question.rental, ()
     except UnknownError as error:
         return None, (str(error),)
+
+
+def _rent(rental: economics.RentalPrice, draws: Draws, drawn: inference.UnderLoad) -> Array:
+    """Return the rent per output token [D, 1]."""
     price = draws.from_sorted("rental", rental.provider_usd_per_device_s)
-    return drawn.num_devices * price / np.asarray(drawn.output_tokens_per_s), ()
+    return np.asarray(drawn.num_devices * price / np.asarray(drawn.output_tokens_per_s))
 
 
 def _quantity(label: str, draws: Array | None, unit: str) -> Quantity:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from steelyard import arch, catalog, economics, inference
+from steelyard.compare.rent import rental_of
 from steelyard.compare.serving.energy import energy_of
 from steelyard.compare.serving.traffic_case import Case, case_of
 from steelyard.compare.serving.traffic_question import (
@@ -63,7 +64,7 @@ def simulate_serving(question: TrafficQuestion, *, sink: Any = None) -> TrafficA
     )
     elapsed_s = time.perf_counter() - begun
     ranges, overloaded = _ranges(case)
-    usd, sources, warnings = _price(case, run)
+    rent, warnings = _rent(case)
     pue = economics.pue("hyperscaler")
     return TrafficAnswer(
         title=case.title,
@@ -72,14 +73,15 @@ def simulate_serving(question: TrafficQuestion, *, sink: Any = None) -> TrafficA
         elapsed_s=elapsed_s,
         ranges=ranges,
         overloaded_probability=overloaded,
-        usd=usd,
+        rent=rent,
+        usd={} if rent is None else _price(case, run, rent),
         energy=energy_of(run, pue.value),
         kv_transfer_s=case.fleet.transfer_s_per_token * case.load.lengths.mean_isl_tokens,
         objective=question.objective,
         misses=_misses(run, question.objective),
-        inputs=dataclasses.asdict(question) | {"num_requests": case.load.num_requests},
+        inputs=_inputs(case),
         breakdown={"step": explain(_typical_step(case, run))},
-        sources=tuple(dict.fromkeys([*_sources(case), pue.source, *sources])),
+        sources=tuple(dict.fromkeys([*_sources(case), pue.source, *(rent.sources if rent else ())])),
         warnings=(*case.model.warnings, *warnings),
     )
 
@@ -151,25 +153,32 @@ def _overloaded(load: Load, run: ServingResult) -> bool:
     return bool(end - half > _BEHIND_RATIO * 0.5 * load.num_requests)
 
 
-def _price(case: Case, run: ServingResult) -> tuple[dict[str, Estimate], tuple[str, ...], tuple[str, ...]]:
-    """Return the cost of the run's paid device time [USD] per request, per million tokens and per hour."""
+def _rent(case: Case) -> tuple[economics.RentalPrice | None, tuple[str, ...]]:
+    """Return what a device costs; None, with the reason, where that is not known."""
+    asked = case.question
     try:
-        price = economics.rental_price(case.device.id, case.question.pricing)
+        return rental_of(case.device, asked.pricing, usd_per_device_s=asked.usd_per_device_s, as_of=asked.as_of), ()
     except UnknownError as error:
-        return {}, (), (str(error),)
-    providers = price.provider_usd_per_device_s * run.device_s
+        return None, (str(error),)
+
+
+def _price(case: Case, run: ServingResult, rent: economics.RentalPrice) -> dict[str, Estimate]:
+    """Return the cost of the run's paid device time [USD] per request, per million tokens and per hour."""
+    providers = rent.provider_usd_per_device_s * run.device_s
     tokens = run.num_requests * float(case.load.lengths.mean_osl_tokens)
     if run.num_counted:
         tokens = run.num_requests * run.output_tokens_per_s / run.request_rate_per_s
-    return (
-        {
-            "usd_per_request": estimate(providers / run.num_requests),
-            "usd_per_output_mtoken": estimate(providers / tokens * _MEGA),
-            "usd_per_hour": estimate(providers / run.duration_s * 3600.0),
-        },
-        price.sources,
-        (),
-    )
+    return {
+        "usd_per_request": estimate(providers / run.num_requests),
+        "usd_per_output_mtoken": estimate(providers / tokens * _MEGA),
+        "usd_per_hour": estimate(providers / run.duration_s * 3600.0),
+    }
+
+
+def _inputs(case: Case) -> dict[str, Any]:
+    question = case.question
+    told = {"num_requests": case.load.num_requests, "as_of": question.as_of and question.as_of.isoformat()}
+    return dataclasses.asdict(question) | told
 
 
 def _misses(run: ServingResult, objective: Objective) -> tuple[Miss, ...]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from steelyard.compare.serving.energy import EnergySplit
+from steelyard.economics import RentalPrice
 from steelyard.inference.simulator import ServingResult
 from steelyard.records.estimate import Estimate
 from steelyard.records.serving import Routing
@@ -59,6 +61,8 @@ class TrafficQuestion:
     mtbf_s: float | None = None  # of a replica; they do not fail when None
     objective: Objective = field(default_factory=Objective)
     pricing: str = "on_demand"
+    usd_per_device_s: float | None = None  # the user's own, in place of the catalogue's
+    as_of: date | None = None  # the newest prices when None
     seed: int = 0
     draws: int = 20
     warm_up_ratio: float = 0.1
@@ -89,6 +93,7 @@ class TrafficAnswer:
     elapsed_s: float  # of the run itself, without compilation
     ranges: Mapping[str, Estimate]  # "ttft_p95_s" and the like
     overloaded_probability: float  # share of draws in which the fleet cannot keep up
+    rent: RentalPrice | None  # None: the device has no price
     usd: Mapping[str, Estimate]  # per request, per Mtoken and hour; empty where the device has no price
     energy: EnergySplit  # of the run
     kv_transfer_s: float  # of a mean prompt from prefill to decode replica; 0 where one replica does both
