@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inference import serving_reference as reference
 from steelyard.inference.loads import NUM_STEPS, Load, queries, replay
 
 ONE_EACH = 1011.0
@@ -46,7 +47,7 @@ def test_a_closed_loop_divides_one_sum_between_ttft_and_tpot():
 
 def test_everyone_at_once_waits_for_half_of_all_prompts():
     found = met(load_of("all at once", users=11, requests=11, chunk_tokens=ONE_EACH), decode=0.01, mixed=0.03)
-    assert found.ttft_s == pytest.approx(0.03 + 10 / 2 * 0.02)
+    assert found.ttft_s == pytest.approx(0.03 + 10 / 2 * 0.03)  # a step each, in which the earlier ones decode
 
 
 def test_a_short_closed_loop_remembers_its_start():
@@ -54,9 +55,9 @@ def test_a_short_closed_loop_remembers_its_start():
         met(load_of("closed loop", users=11, requests=n, chunk_tokens=ONE_EACH), decode=0.01, mixed=0.03)
         for n in (11 * 5, 1e9)
     )
-    # a fifth of the requests start with everyone else: 5 prompts ahead in the mean, against a short queue
+    # a fifth of the requests start with everyone else: 5 prompts ahead in the mean, a step each, against a short queue
     assert short.ttft_s > endless.ttft_s
-    assert short.ttft_s < endless.ttft_s + 0.2 * 5 * 0.02 + 1e-9
+    assert short.ttft_s < endless.ttft_s + 0.2 * 5 * 0.03 + 1e-9
     assert short.e2e_s == pytest.approx(endless.e2e_s, rel=1e-9)
 
 
@@ -128,8 +129,8 @@ def test_prompts_of_one_step_end_together():
         met(load_of("all at once", users=11, requests=11, chunk_tokens=chunk), decode=0.01, mixed=mixed)
         for chunk, mixed in ((ONE_EACH, 0.03), (11_011.0, 0.03))
     )
-    # 11 prompts of 0.02 s each: the sixth is the middle one, but in one step all wait for the last
-    assert one_by_one.ttft_s == pytest.approx(0.03 + 5 * 0.02)
+    # 11 prompts of 0.02 s each: the sixth is the middle one, in a step of 0.03 s; but in one step all wait for the last
+    assert one_by_one.ttft_s == pytest.approx(0.03 + 5 * 0.03)
     assert packed.ttft_s == pytest.approx(0.03 + 10 * 0.02)
 
 
@@ -154,3 +155,67 @@ def test_a_stream_too_fast_queues_by_what_it_is_too_fast():
     assert found.ttft_s == pytest.approx(waits.mean(), rel=0.03)
     assert found.median_ttft_s == pytest.approx(np.median(waits), rel=0.03)
     assert found.last_ttft_s == pytest.approx(waits.max(), rel=0.05)
+
+
+def test_a_short_stream_never_fills_its_places():
+    # 100 requests, 10 a second; a cycle of n takes 100 * 0.01 + n * 0.02 s: n = 100 - 10 n / (1 + 0.02 n)
+    load = load_of("open loop", request_rate_per_s=10.0, requests=100, limit=92, chunk_tokens=1092.0)
+    found = met(load, decode=0.01, mixed=0.03)
+    n = found.batch[0]
+    assert n == pytest.approx(100 - 10 * n / (1 + 0.02 * n))
+    assert found.output_tokens_per_s == pytest.approx(100 * 101 / (10.0 + found.e2e_s), rel=1e-6)
+
+
+def test_prompts_that_come_faster_than_they_pass_fall_behind_by_the_difference():
+    # a prompt of 40 ms every 25 ms: the hundredth of two hundred waits for 100 * 15 ms
+    load = load_of("open loop", request_rate_per_s=40.0, requests=200, limit=300, prompts_first=1.0, chunk_tokens=1300)
+    found = met(load, decode=1e-4, mixed=0.0401)
+    assert found.ttft_s == pytest.approx(100 * 0.015 + 0.0401, rel=0.02)
+
+
+@settings(max_examples=100, deadline=None)
+@given(rate=st.floats(1e-3, 1e4), count=st.floats(2, 1e4), limit=st.floats(1, 2000), longer=st.floats(1.0, 20.0))
+def test_laws_of_a_stream(rate, count, limit, longer):
+    found, faster, more = (
+        met(load_of("open loop", requests=n, limit=limit, request_rate_per_s=pace), 0.02, 0.02 * longer)
+        for n, pace in ((count, rate), (count, 2 * rate), (2 * count, rate))
+    )
+    assert 0 < found.batch <= min(count, limit) * (1 + 1e-9)
+    assert found.batch <= min(faster.batch, more.batch) * (1 + 1e-9)
+    assert found.ttft_s <= min(faster.ttft_s, more.ttft_s) * (1 + 1e-9)
+    assert found.output_tokens_per_s <= rate * 101 * (1 + 1e-9)
+
+
+def test_all_at_once_is_the_fastest_stream():
+    same = {"users": 100.0, "requests": 100.0, "limit": 100.0}
+    flood = met(load_of("open loop", request_rate_per_s=1e9, **same), 0.02, 0.08, admission_steps=0.0)
+    at_once = met(load_of("all at once", **same), 0.02, 0.08, admission_steps=0.0)
+    for name in ("ttft_s", "tpot_s", "batch", "output_tokens_per_s"):
+        assert getattr(flood, name) == pytest.approx(getattr(at_once, name), rel=1e-3), name
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+@pytest.mark.parametrize("rate", [3.0, 12.0, 60.0, 1e6])
+def test_streams_as_a_scheduler_plays_them(rate, mixed):
+    """All 300 together get 300 / (150 * 0.08 s + 300 * 0.03 s) = 14 answers a second: below that, beyond, at once."""
+
+    def cost(sequences, tokens, *_):
+        return 0.02 + 2e-4 * sequences + 3e-5 * tokens
+
+    rng = np.random.default_rng(0)
+    arrivals = np.cumsum(rng.exponential(1.0 / rate, 300))
+    requests = [
+        reference.Request(id=i, arrival_s=at, isl=int(rng.integers(400, 1601)), osl=int(rng.integers(75, 226)))
+        for i, at in enumerate(arrivals)
+    ]
+    engine = reference.Engine(cost=cost, token_budget=8192, max_sequences=512, kv_blocks=10**6, mixed=mixed)
+    reference.simulate(engine, requests)
+    ttft_s = np.mean([one.first_s - one.arrival_s for one in requests])
+    tpot_s = np.sum([one.end_s - one.first_s for one in requests]) / np.sum([one.osl - 1 for one in requests])
+    load = load_of(
+        "open loop", request_rate_per_s=rate, requests=300, osl_tokens=150, limit=512, prompts_first=1.0 - mixed
+    )
+    asked = queries(load)
+    found = replay(load, asked, cost(asked.decode_sequences, asked.prefill_tokens))
+    assert found.ttft_s == pytest.approx(ttft_s, rel=0.4)
+    assert found.tpot_s == pytest.approx(tpot_s, rel=0.4)

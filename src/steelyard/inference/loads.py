@@ -47,6 +47,11 @@ class Load:
     hold_steps: Vector  # decoding steps that a prompt is held back for others to join it
 
     @property
+    def between_s(self) -> Vector:
+        """Seconds from one request of a stream to the next; 0 where all come at once [R]."""
+        return np.where(self.request_rate_per_s > 0, 1.0 / np.maximum(self.request_rate_per_s, 1e-12), 0.0)
+
+    @property
     def places(self) -> Vector:
         """Sequences that decode at once where more want to [R].
 
@@ -169,7 +174,8 @@ def replay(
     added_s = longer * asked.pieces * carried / (load.stages * asked.together)  # by one prompt, to everyone
     decoding = np.maximum(load.osl_tokens - 1.0, 0.0) / load.tokens_per_step
     at_limit_s = decode_s
-    batch, decode_s = _batch(load, stream, decode_s, other_s, added_s, decoding)
+    present, decode_s = _present(load, stream, decode_s, other_s, added_s, decoding)
+    batch = np.minimum(present, load.places)
     alone_s = alone_s + np.where(stream, decode_s - at_limit_s, 0.0)
     overloaded = stream & (batch >= load.places)
     # However few tokens follow, all prompts pass in steps of their own length, and each through all stages.
@@ -177,7 +183,8 @@ def replay(
     prompts_s = np.maximum(prompts_s, asked.pieces * alone_s)
     cycle_s = np.maximum(decoding * decode_s + batch * added_s, np.where(static, 0.0, prompts_s))
     own_s = asked.pieces * alone_s
-    ahead_s = _ahead(load, asked, batch, added_s, cycle_s, at_once | overloaded, closed)
+    around_s = np.where(load.prompts_first > 0, other_s, (other_s + decode_s) / 2.0)  # the rest of a step with prompts
+    ahead_s = _ahead(load, asked, present, added_s, around_s, cycle_s)
     waited, joined = _held(load, asked, batch)
     half_s = np.where(static | at_once, 0.0, (admission_steps + waited) * decode_s + joined * added_s)
     ttft_s = np.where(static, batch * added_s, half_s + own_s + ahead_s[0]) + request_overhead_s
@@ -206,21 +213,24 @@ def replay(
     )
 
 
-def _batch(
+def _present(
     load: Load, stream: npt.NDArray[np.bool_], decode_s: Vector, other_s: Vector, added_s: Vector, decoding: Vector
 ) -> tuple[Vector, Vector]:
-    """Return the sequences in decoding and the time of their step.
+    """Return the requests in the system, were there a place for each, and the time of a step of those that have one.
 
-    Of a stream, the batch solves  batch = rate * (decoding * step(batch) + batch * added)  with a step that grows
-    straight from one sequence to the limit; beyond the limit it stays there.
+    Of a stream of N requests, those present when the last one comes are what was sent less what was answered by then:
+    n = N - (N / rate) * n / cycle(n),  cycle(n) = decoding * step(n) + n * added,  with a step that grows straight from
+    one sequence to the limit. In the long run n / cycle(n) is the rate; of N sent at once all are present.
     """
     slope = np.where(load.places > 1.0, (decode_s - other_s) / np.maximum(load.places - 1.0, 1e-9), 0.0)
     flat = np.maximum(other_s - slope, 0.0)
-    room = 1.0 - load.request_rate_per_s * (decoding * slope + added_s)
-    solved = load.request_rate_per_s * decoding * flat / np.where(room > 1e-9, room, 1e-9)
-    in_stream = np.minimum(np.where(room > 1e-9, solved, np.inf), load.places)
-    batch = np.where(stream, in_stream, np.minimum(load.users, load.places))
-    return batch, np.where(stream, flat + slope * np.maximum(in_stream, 1.0), decode_s)
+    few = load.request_rate_per_s * decoding * flat  # requests that come while one is answered alone
+    each = load.request_rate_per_s * (decoding * slope + added_s)
+    sent = np.maximum(load.requests, 1.0)
+    room = 1.0 - each + few / sent  # of  each / N n^2 + room n = few
+    root = room + np.sqrt(room**2 + 4.0 * each * few / sent)
+    present = np.where(stream, np.minimum(2.0 * few / np.maximum(root, 1e-300), sent), load.users)
+    return present, np.where(stream, flat + slope * np.clip(present, 1.0, load.places), decode_s)
 
 
 def _queued(
@@ -235,8 +245,7 @@ def _queued(
     What comes at once, or faster than it is answered, is a queue that grows: request k of N waits
     k (1 / answered per second - 1 / sent per second) - places / answered per second, if that is above 0.
     """
-    between_s = np.where(load.request_rate_per_s > 0, 1.0 / np.maximum(load.request_rate_per_s, 1e-12), 0.0)
-    gain_s = np.maximum(1.0 / np.maximum(rate, 1e-12) - between_s, 1e-12)
+    gain_s = np.maximum(1.0 / np.maximum(rate, 1e-12) - load.between_s, 1e-12)
     count = np.where(load.kind == "open loop", load.requests, load.users)
     spare_s = load.places / np.maximum(rate, 1e-12)
     last_s = np.maximum(count * gain_s - spare_s, 0.0)
@@ -268,25 +277,37 @@ def _held(load: Load, asked: Queries, batch: Vector) -> tuple[Vector, Vector]:
 def _ahead(
     load: Load,
     asked: Queries,
-    batch: Vector,
+    present: Vector,
     added_s: Vector,
+    around_s: Vector,
     cycle_s: Vector,
-    at_once: npt.NDArray[np.bool_],
-    closed: npt.NDArray[np.bool_],
 ) -> tuple[Vector, Vector]:
     """Return how long a prompt waits for those ahead of it: in the mean, and of the median request.
 
-    Prompts of one step end together; alike requests come in bunches, as in `queries`.
+    Prompts of one step end together; alike requests come in bunches, as in `queries`. Of a stream whose prompts come
+    faster than steps full of them pass, each falls behind by the difference; all sent at once is the limit of that.
     """
+    batch = np.minimum(present, load.places)
     others = np.maximum(batch - 1.0, 0.0)
     busy = np.clip(others * added_s / np.maximum(cycle_s, 1e-12), 0.0, _BUSIEST)
-    first = added_s * np.maximum((batch + np.minimum(asked.most, batch)) / 2.0 - 1.0, 0.0)  # everyone starts at once
+    first = _before_middle(batch, asked, added_s, around_s)  # everyone starts at once
     queue = np.minimum(added_s * busy / (2.0 * (1.0 - busy)), first)
     bunched = np.where(load.prompts_first > 0, first, np.minimum(queue + added_s, first))
     queue = np.where(load.length_spread_ratio > 0, queue, bunched)
+    closed, stream = load.kind == "closed loop", load.kind == "open loop"
     starting = np.where(closed, np.minimum(load.users / np.maximum(load.requests, 1.0), 1.0), 0.0)
-    mean = np.where(at_once, first, starting * first + (1.0 - starting) * queue)
-    return mean, np.where(at_once, first, queue)
+    sent = np.where(stream, load.requests, load.users)
+    passing = sent * np.minimum(load.places / np.maximum(present, 1e-300), 1.0)  # until all places are taken
+    behind = _before_middle(passing, asked, added_s - load.between_s, around_s)
+    behind = np.where(stream | (load.kind == "all at once"), np.maximum(behind, 0.0), 0.0)
+    return np.maximum(behind, starting * first + (1.0 - starting) * queue), np.maximum(behind, queue)
+
+
+def _before_middle(count: Vector, asked: Queries, each_s: Vector, around_s: Vector) -> Vector:
+    """Return what passes before the middle one of so many prompts [s]; those of one step end together."""
+    prompts = np.maximum((count + np.minimum(asked.most, count)) / 2.0 - 1.0, 0.0)
+    steps = np.maximum(count / asked.most - 1.0, 0.0) / 2.0
+    return np.asarray(prompts * each_s + steps * around_s)
 
 
 def _throughput(
@@ -310,9 +331,7 @@ def _throughput(
     rest = other_s * np.clip(present - whole * load.places, 0.0, 1.0)
     steps = load.osl_tokens / load.tokens_per_step
     total_s = 1e-12 + steps * (whole * decode_s + rest) + present * added_s
-    asked = load.request_rate_per_s * load.osl_tokens
-    some = np.where(
-        load.kind == "open loop", np.where(queued, full, asked), load.users * load.osl_tokens / np.maximum(e2e_s, 1e-12)
-    )
+    count = np.where(load.kind == "open loop", load.requests, load.users)
+    some = count * load.osl_tokens / np.maximum(count * load.between_s + e2e_s, 1e-12)  # until the last is answered
     some = np.where(load.kind == "saturated", full, some)
     return np.where(crowded, np.where(queued, present * load.osl_tokens / total_s, full), some)

@@ -23,7 +23,7 @@ from steelyard.validation.inference_points import Measured, Run
 from steelyard.validation.points import Vector
 
 REQUESTS_PER_USER = 10.0  # of a closed loop that does not say how many it sent: the common setting of load tools
-QUEUED_REQUESTS = 1000.0  # of a queue that does not say how many it held
+QUEUED_REQUESTS = 1000.0  # of a queue, or of a stream, that does not say how many it held: as load tools send
 _Record = TypeVar("_Record", Efficiency, Engine)
 _ANY_LENGTHS = Lengths(isl_tokens=np.array([1.0]), osl_tokens=np.array([1.0]))
 _METRICS = {
@@ -233,6 +233,8 @@ def _load(runs: Sequence[Run], places: Vector) -> Load:
     at_once = kind == "all at once"
     users = np.where(at_once & (stated == 0), np.where(requests > 0, requests, QUEUED_REQUESTS), stated)
     users = np.where(kind == "open loop", 0.0, users)
+    unstated = np.where(at_once, users, REQUESTS_PER_USER * np.maximum(users, 1.0))
+    unstated = np.where(kind == "open loop", QUEUED_REQUESTS, unstated)
     most = np.minimum(places, of(lambda run: run.engine.max_sequences * run.deployment.dp))
     limit = np.maximum(np.where(kind == "fixed batch", np.maximum(most, users), most), 1.0)
     users = np.where(kind == "saturated", np.minimum(users, limit), users)
@@ -241,7 +243,7 @@ def _load(runs: Sequence[Run], places: Vector) -> Load:
         kind=kind,
         users=users,
         request_rate_per_s=np.where(kind == "open loop", stated, 0.0),
-        requests=np.where(requests > 0, requests, np.where(at_once, users, REQUESTS_PER_USER * np.maximum(users, 1.0))),
+        requests=np.where(requests > 0, requests, unstated),
         isl_tokens=of(lambda run: run.isl_tokens) - cached,
         cached_tokens=cached,
         osl_tokens=of(lambda run: run.osl_tokens),
