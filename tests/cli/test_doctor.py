@@ -40,3 +40,15 @@ def test_a_broken_folder_of_ones_own_is_exit_code_1(tmp_path: Path, monkeypatch:
         monkeypatch.delenv("STEELYARD_DATA")
         catalog.refresh()
     assert any("errors: steelyard catalog check" in told for told in found.problems)
+
+
+def test_a_gpu_is_told_with_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        "#!/bin/sh\necho 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)'\necho 'GPU 1: NVIDIA Acme X1 (UUID: GPU-2)'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    known, unknown = health.examine(date(2026, 11, 26)).gpus
+    assert known == "GPU 0: NVIDIA H100 80GB HBM3 (h100-sxm5-80gb)"
+    assert unknown.startswith("GPU 1: NVIDIA Acme X1 (no record in the catalogue; ")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from steelyard import catalog
 from steelyard.catalog.files import FOLDERS
+from steelyard.errors import UnknownError
 from steelyard.records.user_cache import user_cache
 
 CAPABILITIES = (  # what, the modules it needs, the extra that brings them
@@ -127,7 +128,7 @@ def _packages() -> Iterator[tuple[str, str]]:
 
 
 def _gpus() -> Iterator[str]:
-    """Yield the NVIDIA GPUs that the driver tells of."""
+    """Yield the NVIDIA GPUs that the driver tells of, each with the record that the catalogue has of it."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return
@@ -137,7 +138,16 @@ def _gpus() -> Iterator[str]:
         )
     except (OSError, subprocess.SubprocessError):
         return
-    yield from (line.split(" (UUID")[0] for line in told.stdout.splitlines() if line.strip())
+    for line in filter(str.strip, told.stdout.splitlines()):
+        gpu = line.split(" (UUID")[0]
+        yield f"{gpu} ({_record_of(gpu.partition(': ')[2])})"
+
+
+def _record_of(name: str) -> str:
+    try:
+        return catalog.accelerator(name).id
+    except UnknownError:
+        return "no record in the catalogue; docs/howto/add-a-gpu.md says how to add one"
 
 
 def _age(name: str, today: date) -> DataAge:
