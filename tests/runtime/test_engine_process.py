@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,7 +41,11 @@ def test_what_an_engine_left_behind_ends_with_it(tmp_path: Path, monkeypatch: py
     )
     asyncio.run(_ended(script, monkeypatch))
     server = int(told.read_text())
-    assert not _runs(server)
+    for _ in range(200):  # it was told; on a busy machine it takes a moment to go
+        if not _runs(server):
+            return
+        time.sleep(0.05)
+    pytest.fail("the server outlives the engine that started it")
 
 
 def _runs(process: int) -> bool:
