@@ -63,7 +63,7 @@ def test_a_wrong_file_is_one_clear_line(tmp_path, text, says):
 
 
 def test_a_missing_file_is_one_clear_line(tmp_path):
-    with pytest.raises(InputError, match="not a plain file"):
+    with pytest.raises(InputError, match="no such file"):
         catalog.read_published(tmp_path / "none.csv", "training")
 
 
