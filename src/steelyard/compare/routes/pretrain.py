@@ -30,7 +30,6 @@ def evaluate(case: Case) -> list[Outcome | Unpriced]:
     once, again = run.usd_with_refreshes(route.rd_multiplier, 1.0, refreshes)
     runs = route.rd_multiplier + len(refreshes)
     people = route.engineers * engineer_usd_per_month(case) * (setup_s + wall_s) / SECONDS_PER_MONTH
-    once = run.rented_usd * route.rd_multiplier
     leg = Training(
         usd=once + people + route.each_time_usd,
         wall_s=wall_s,
