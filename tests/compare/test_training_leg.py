@@ -74,3 +74,16 @@ def test_the_route_is_charged_so():
     for leg in trained:
         assert np.median(leg.usd) == pytest.approx(COMMITMENT)
         assert np.median(leg.refresh_usd) == pytest.approx(COMMITMENT)
+
+
+def test_pretraining_is_charged_so_too():
+    asked = {
+        "model": "llama-3.2-1b", "device": "h100-sxm5-80gb", "num_devices": 8, "tokens": "1 Gtoken",
+        "pricing": "reserved_1y", "engineers": 0, "rd_multiplier": 3,
+    }  # fmt: skip
+    prices = {"h100-sxm5-80gb": {"reserved_1y": "2 USD/device/h"}}
+    case = build_case(Scenario.model_validate(example(routes__pretrain=asked, prices__devices=prices, horizon=24)))
+    trained = [found.training for found in EVALUATE["pretrain"](case) if hasattr(found, "training")]
+    assert trained
+    for leg in trained:
+        assert np.median(leg.usd) == pytest.approx(COMMITMENT + case.scenario.routes.pretrain.each_time_usd)
