@@ -8,7 +8,11 @@ import pytest
 from steelyard import arch, catalog
 from steelyard.errors import UnknownError
 
-SUFFIXES = [row["suffix"] for row in catalog.table("weight_formats").rows]
+FORMATS = {row["suffix"]: json.loads(row["quantization_config"]) for row in catalog.table("weight_formats").rows}
+GGUF = [
+    suffix for suffix, config in FORMATS.items() if config["quant_method"] == "gguf" and "expert_bits" not in config
+]
+SUFFIXES = [suffix for suffix, config in FORMATS.items() if config["quant_method"] != "gguf"]
 BITS = {"4bit": 4, "awq": 4, "awq-int4": 4, "bnb-4bit": 4, "fp4": 4, "gptq": 4, "gptq-int4": 4}
 BITS |= {"mxfp4": 4, "nvfp4": 4, "quantized-w4a16": 4, "w4a16": 4}
 KINDS = ("llama-3.3-70b", "mixtral-8x7b", "deepseek-v2-lite", "qwen2.5-vl-7b", "qwen3-next-80b-a3b", "jamba-v0.1")
@@ -30,6 +34,31 @@ def test_every_format_of_every_kind_of_model(base, suffix):
     assert narrow.assumed.startswith(f"its own file was not read: the shape of {base}, stored as its name says")
     assert narrow.warnings == (f"{base}-{suffix} is assumed in part: {narrow.assumed}",)
     assert arch.load(narrow.id) == narrow
+
+
+@pytest.mark.parametrize("suffix", GGUF)
+def test_a_gguf_file_has_its_bits_for_every_weight(suffix):
+    """Whole files: embeddings and head too; vectors stay as they are."""
+    model = arch.load(f"qwen2.5-7b-{suffix}")
+    params = arch.count_params(model)
+    bits = FORMATS[suffix]["bits"]
+    narrow = (params.total_params - params.vector_params) * bits / 8 + 2 * params.vector_params
+    assert arch.weight_bytes(model) == pytest.approx(narrow, rel=1e-3)
+    assert model.weight_dtype == ("int4" if bits < 6 else "w8a16")
+
+
+@pytest.mark.parametrize(
+    ("name", "size_gib"),
+    [  # as llama.cpp prints the files: tools/quantize/README.md; the last one in pull request 16634
+        ("Meta-Llama-3.1-8B-Instruct-Q4_K_M", 4.58),
+        ("Llama-3.1-8B Q6_K", 6.14),
+        ("llama-3.1-8b-q8_0", 7.95),
+        ("mistral-7b-v0.1.Q4_0", 3.83),
+        ("gpt-oss-20b MXFP4 MoE", 11.27),
+    ],
+)
+def test_gguf_files_are_as_large_as_printed(name, size_gib):
+    assert arch.weight_bytes(arch.load(name)) / 2**30 == pytest.approx(size_gib, rel=0.005)
 
 
 def test_bytes_by_hand():

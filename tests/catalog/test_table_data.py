@@ -18,7 +18,7 @@ ROWS = {
     "engine_images": 2,  # one a vendor
     "trainer_models": 17,  # flavours of torchtitan that the catalogue has
     "config_defaults": 101,
-    "weight_formats": 22,  # names of formats, some of one format
+    "weight_formats": 46,  # names of formats, some of one format
     "api_prices": 96,  # one a current price
     "api_price_history": 36,
     "benchmarks": 515,  # 347 Arena, 46 LiveBench, 122 Epoch AI

@@ -34,6 +34,7 @@ PERFECT = Efficiency(  # printed rates, no latency, compute and memory simply ad
     grouped_memory_ratio=1.0,
     dispatch_memory_ratio=1.0,
     expanded_ratio=1.0,
+    expanded_memory_ratio=1.0,
     attention_ratio=1.0,
     attention_flop_per_byte=0.0,
     vector_ratio=0.0625,

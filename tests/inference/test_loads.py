@@ -159,7 +159,9 @@ def test_a_stream_too_fast_queues_by_what_it_is_too_fast():
 
 def test_a_short_stream_never_fills_its_places():
     # 100 requests, 10 a second; a cycle of n takes 100 * 0.01 + n * 0.02 s: n = 100 - 10 n / (1 + 0.02 n)
-    load = load_of("open loop", request_rate_per_s=10.0, requests=100, limit=92, chunk_tokens=1092.0)
+    load = load_of(
+        "open loop", request_rate_per_s=10.0, requests=100, limit=92, chunk_tokens=1092.0, length_spread_ratio=0.0
+    )
     found = met(load, decode=0.01, mixed=0.03)
     n = found.batch[0]
     assert n == pytest.approx(100 - 10 * n / (1 + 0.02 * n))
@@ -219,3 +221,48 @@ def test_streams_as_a_scheduler_plays_them(rate, mixed):
     found = replay(load, asked, cost(asked.decode_sequences, asked.prefill_tokens))
     assert found.ttft_s == pytest.approx(ttft_s, rel=0.4)
     assert found.tpot_s == pytest.approx(tpot_s, rel=0.4)
+
+
+@pytest.mark.parametrize("limit", [40, 512])
+@pytest.mark.parametrize("spread", [0.58, 1.0])
+def test_the_longest_answers_of_uneven_ones_are_waited_for(limit, spread):
+    """300 requests sent at once: until the last is answered, and how much longer that takes than for even answers."""
+
+    def cost(sequences, tokens, *_):
+        return 0.02 + 2e-4 * sequences + 3e-6 * tokens
+
+    rng = np.random.default_rng(1)
+    drawn = {0.0: np.full(300, 200.0), 0.58: rng.uniform(1, 400, 300), 1.0: rng.exponential(200.0, 300)}
+    over_s = {}
+    for kind in (0.0, spread):
+        lengths = np.maximum(np.round(drawn[kind] * 200.0 / drawn[kind].mean()), 1).astype(int)
+        requests = [reference.Request(id=i, arrival_s=0.0, isl=100, osl=int(osl)) for i, osl in enumerate(lengths)]
+        engine = reference.Engine(cost=cost, token_budget=8192, max_sequences=limit, kv_blocks=10**6)
+        reference.simulate(engine, requests)
+        over_s[kind] = max(one.end_s for one in requests)
+    found_s = {}
+    for kind in (0.0, spread):
+        load = load_of("all at once", users=300, requests=300, isl_tokens=100, osl_tokens=200, limit=limit,
+                       length_spread_ratio=kind)  # fmt: skip
+        asked = queries(load)
+        found = replay(load, asked, cost(asked.decode_sequences, asked.prefill_tokens), admission_steps=0.0)
+        found_s[kind] = 300 * 200 / found.output_tokens_per_s
+    assert found_s[0.0] == pytest.approx(over_s[0.0], rel=0.15)
+    assert found_s[spread] == pytest.approx(over_s[spread], rel=0.25)
+    assert over_s[spread] > 1.2 * over_s[0.0] or limit == 40
+
+
+@given(
+    st.floats(0, 1), st.floats(0, 1), st.sampled_from(["all at once", "closed loop", "open loop"]), st.integers(1, 50)
+)
+def test_more_uneven_answers_are_never_sooner_done(one, other, kind, limit):
+    less, more = sorted((one, other))
+    tokens = [
+        met(
+            load_of(kind, users=50, requests=500, request_rate_per_s=5.0 * (kind == "open loop"), limit=limit,
+                    length_spread_ratio=max(spread, 0.01)),
+            decode=0.02, mixed=0.05, other=0.01,
+        ).output_tokens_per_s
+        for spread in (less, more)
+    ]  # fmt: skip
+    assert tokens[1] <= tokens[0] * (1 + 1e-9)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from steelyard import catalog
-from steelyard.inference import under_load
+from steelyard import arch, catalog, device
+from steelyard.inference import time_residual_sigma, under_load
 from steelyard.validation import inference, operators
 from steelyard.validation.errors import OVERALL
 from steelyard.validation.inference_harness import harness_of
@@ -108,6 +108,8 @@ def test_starved_for_kv_memory_as_measured(shipped):
         ({"load_value": ""}, "load not stated"),
         ({"load": "", "harness": ""}, "how the server was loaded"),
         ({"weights_dtype": "fp3"}, "number format 'fp3'"),
+        ({"device": "ryzen-ai-max-395", "n_gpus": "2"}, "no scale-out bandwidth"),
+        ({"metric": "decode_tokens_per_s"}, "of one or of all"),
         ({"metric": "happiness"}, "'happiness' is not predicted"),
         ({"notes": "value PER NODE"}, "larger deployment"),
     ],
@@ -130,6 +132,46 @@ def test_values_become_those_of_the_whole_deployment():
     assert only(metric="output_tokens_per_s_per_gpu", n_gpus="4", value="100").points[0].value == 400
     assert only(metric="total_tokens_per_s", value="1200").points[0].value == pytest.approx(200)  # 200 of 1200 tokens
     assert only(metric="energy_j_per_request", value="100").points[0].value == pytest.approx(0.5)
+
+
+def test_a_decoding_rate_is_the_time_of_a_token():
+    """Prompts are not in it, however long they are."""
+    found = only(metric="decode_tokens_per_s", load="batch", load_value="1", isl="32768", value="50")
+    assert [(point.metric, point.value) for point in found.points] == [("tpot", pytest.approx(0.02))]
+
+
+def test_weights_named_by_their_file_are_stored_so():
+    run = only(weights_dtype="q8_0", engine="llama.cpp").runs[0]
+    assert run.model.id == "llama-3.1-8b-q8-0"
+    assert run.deployment.weight_dtype == run.deployment.compute_dtype == "w8a16"
+    assert only(weights_dtype="Q4_K_M", engine="llama.cpp").runs[0].deployment.weight_dtype == "int4"
+    assert only(weights_dtype="mlx-4bit").runs[0].model.id == "llama-3.1-8b-4bit"
+    assert only(weights_dtype="awq").runs[0].model.id == "llama-3.1-8b"  # a number format, as before
+
+
+def test_a_batch_of_llama_cpp_is_its_own_benchmark():
+    """llama-bench times steps: neither a server nor its four slots stand before them."""
+    bench = only(engine="llama.cpp", load="batch", load_value="32")
+    harness = bench.runs[0].harness
+    assert (harness.kind, harness.bare, harness.scheduled) == ("fixed batch", True, False)
+    served = only(engine="llama.cpp", load="concurrency", load_value="32").runs[0].harness
+    assert (served.kind, served.bare, served.scheduled) == ("closed loop", False, True)
+    many, one = (serving(only(engine="llama.cpp", load="batch", load_value=n)).predict({})[0] for n in ("32", "1"))
+    assert many < 32 * one / 4  # together, not in turns of four
+
+
+def test_prompts_of_stated_spread_have_uneven_lengths():
+    assert only(isl_p90="2280").runs[0].harness.length_spread_ratio == pytest.approx(1.0, abs=0.01)
+    assert only().runs[0].harness.length_spread_ratio == 0.0
+
+
+def test_ranges_are_wider_where_less_was_measured():
+    llama = arch.load("llama-3.1-8b")
+    usual = time_residual_sigma(llama, device.load("h100"))
+    assert time_residual_sigma(llama, device.load("trainium2")) > usual
+    assert time_residual_sigma(llama, device.load("h100"), "llama.cpp") == pytest.approx(
+        catalog.calibration("inference")["dense_time_residual_sigma.llama.cpp"].value
+    )
 
 
 def test_harnesses_are_data():

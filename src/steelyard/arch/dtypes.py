@@ -11,6 +11,7 @@ _BITS = {
     "fp16": 16.0,
     "fp8": 8.0,
     "int8": 8.0,
+    "w8a16": 8.0,  # 8-bit integers for weights alone: kernels widen them and multiply 16-bit activations
     "int4": 4.0,
     "fp4": 4.0,
     "mxfp4": 4.0 + 8.0 / 32,  # one 8-bit exponent per 32 numbers (OCP Microscaling Formats v1.0)
@@ -22,7 +23,8 @@ def dtype_bytes(dtype: str) -> float:
     """Return the bytes that one stored number takes, block scales included.
 
     Args:
-        dtype: "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "int4", "fp4", "mxfp4" or "nvfp4".
+        dtype: "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "w8a16", "int4", "fp4", "mxfp4" or
+            "nvfp4".
 
     Raises:
         UnknownError: Another name.

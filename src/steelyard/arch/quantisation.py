@@ -13,10 +13,11 @@ from steelyard.arch.formats import QUANTISED_GROUPS
 from steelyard.arch.modules import ALL_LAYERS, layers_of, split
 from steelyard.arch.parts import Linear, parts
 from steelyard.arch.prediction import prediction_model
-from steelyard.arch.schemes import METHODS, Scheme, mxfp4, of_algorithm, of_weights, refuse
+from steelyard.arch.schemes import METHODS, Scheme, gguf, mxfp4, of_algorithm, of_weights, refuse
 from steelyard.arch.spec import Mlp, Model, Moe, Stored
 
 _KV_ALGORITHMS = {"FP8": "fp8", "NVFP4": "nvfp4"}
+_EVERYWHERE = ("mlx", "gguf")  # methods that store embeddings and head narrow too
 _KEPT_KEYS = (
     "ignore",
     "modules_to_not_convert",
@@ -167,10 +168,14 @@ def _plan(model: Model, config: Mapping[str, Any], names: frozenset[str], where:
 
     mixed = config.get("quant_algo") == "MIXED_PRECISION"
     method = _method(config)
-    plan = _Plan(base=None if mixed and method == "modelopt" else _base(config, where), everywhere=method == "mlx")
+    plan = _Plan(
+        base=None if mixed and method == "modelopt" else _base(config, where), everywhere=method in _EVERYWHERE
+    )
     plan.named = [(scheme, find("quantized_layers", modules)) for scheme, modules in _listed(config, where)]
     if config.get("expert_dtype") == "fp4" and not plan.named:
         plan.named = [(mxfp4(config, where), find("expert_dtype", ["mlp.experts"]))]
+    if method == "gguf" and "expert_bits" in config:
+        plan.named = [(gguf(config, where, "expert_bits"), find("expert_bits", ["mlp.experts"]))]
     if method == "mlx":
         plan.wide = find("quantization", [module for module, one in config.items() if one is False])
     elif not mixed:  # beside a list of layers, exclusions say nothing new

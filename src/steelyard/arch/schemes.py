@@ -12,6 +12,8 @@ from steelyard.arch.parts import Linear, whole
 from steelyard.errors import InputError
 
 _FP32_BYTES, _FP16_BYTES = 4.0, 2.0
+_WEIGHTS_ALONE = {4: "int4", 8: "w8a16"}  # bits of formats whose numbers are widened before they are multiplied
+_WIDEST_4_BIT = 6.0  # bits a number of mixed blocks below which most are held in half a byte
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ _ALGORITHMS = {
     "W4A16_AWQ": Scheme(dtype="int4", number_bytes=0.5, scale_bytes=_FP16_BYTES, group=128),
     "W4A8_AWQ": Scheme(dtype="int4", number_bytes=0.5, scale_bytes=_FP16_BYTES, group=128),
     "INT8_SQ": Scheme(dtype="int8", number_bytes=1.0, scale_bytes=_FP32_BYTES),
-    "W8A16": Scheme(dtype="int8", number_bytes=1.0, scale_bytes=_FP16_BYTES),
+    "W8A16": Scheme(dtype="w8a16", number_bytes=1.0, scale_bytes=_FP16_BYTES),
 }
 
 
@@ -104,7 +106,9 @@ def _grouped_integers(config: Mapping[str, Any], where: str) -> Scheme:
     if bits not in {4, 8}:
         refuse(where, "bits", bits, "4, 8")
     scale = _FP16_BYTES + bits / 8  # and a zero point
-    return Scheme(dtype=f"int{bits}", number_bytes=bits / 8, scale_bytes=scale, group=_group_size(config, where))
+    return Scheme(
+        dtype=_WEIGHTS_ALONE[bits], number_bytes=bits / 8, scale_bytes=scale, group=_group_size(config, where)
+    )
 
 
 def _affine(config: Mapping[str, Any], where: str) -> Scheme:
@@ -118,7 +122,15 @@ def _affine(config: Mapping[str, Any], where: str) -> Scheme:
     if bits not in (4, 8) or isinstance(bits, float):
         refuse(where, "bits", bits, "4, 8")
     group = _number(config, "group_size", where)
-    return Scheme(dtype=f"int{bits}", number_bytes=bits / 8, scale_bytes=2 * _FP16_BYTES, group=group)
+    return Scheme(dtype=_WEIGHTS_ALONE[bits], number_bytes=bits / 8, scale_bytes=2 * _FP16_BYTES, group=group)
+
+
+def gguf(config: Mapping[str, Any], where: str, key: str = "bits") -> Scheme:
+    """Return the mean of a GGUF file, or of its experts, which mix block formats of 4 or of 8 bits and their scales."""
+    bits = config.get(key)
+    if isinstance(bits, bool) or not isinstance(bits, int | float) or not 1 <= bits <= 16:
+        refuse(where, key, bits, "bits a weight in the mean, from 1 to 16")
+    return Scheme(dtype=_WEIGHTS_ALONE[4 if bits < _WIDEST_4_BIT else 8], number_bytes=bits / 8)
 
 
 def _bits_and_bytes(config: Mapping[str, Any], where: str) -> Scheme:
@@ -167,7 +179,7 @@ def of_weights(weights: Any, where: str) -> Scheme:
     grouped = weights.get("group_size") not in {None, -1}
     if grouped:
         return Scheme(
-            dtype=dtype,
+            dtype="w8a16" if dtype == "int8" else dtype,  # kernels that multiply 8 bits take one scale a row
             number_bytes=dtype_bytes(dtype),
             scale_bytes=_FP16_BYTES,
             group=_number(weights, "group_size", where),
@@ -193,6 +205,7 @@ METHODS: dict[str, Callable[[Mapping[str, Any], str], Scheme | None]] = {
     "compressed-tensors": _compressed_tensors,
     "fbgemm_fp8": _rows_fp8,
     "fp8": _fp8,
+    "gguf": gguf,
     "gptq": _grouped_integers,
     "mlx": _affine,
     "modelopt": of_algorithm,

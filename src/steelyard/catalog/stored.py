@@ -44,7 +44,9 @@ def _at_end(suffix: str, ref: str) -> re.Match[str] | None:
 
 def _in_format(base: ModelRecord, row: Row) -> ModelRecord:
     parts = {key: value for key, value in base.config.items() if key in _TEXT and isinstance(value, Mapping)}
-    if any(_has_it(part, row["suffix"]) for part in (base.config, *parts.values())):
+    stored = json.loads(row["quantization_config"])
+    own_file = stored["quant_method"] != "gguf"  # a conversion of whatever the model's own file holds
+    if own_file and any(_has_it(part, row["suffix"]) for part in (base.config, *parts.values())):
         return base
     config = _without(base.config) | {key: _without(part) for key, part in parts.items()}
     note = f"its own file was not read: the shape of {base.id}, stored as its name says and the tool does by default"
@@ -52,7 +54,7 @@ def _in_format(base: ModelRecord, row: Row) -> ModelRecord:
         base,
         id=f"{base.id}-{row['suffix']}",
         name=f"{base.name} {row['suffix'].upper()}",
-        config=config | {"quantization_config": json.loads(row["quantization_config"])},
+        config=config | {"quantization_config": stored},
         source=f"{base.source} + {row.source}",
         basis="assumed",
         aliases=(),

@@ -13,13 +13,14 @@ _RUNS_AS: dict[str, tuple[str, ...]] = {  # the format itself, then what its num
     "int4": ("bf16", "fp16", "fp32"),
     "fp8": ("fp8", "bf16", "fp16", "fp32"),
     "int8": ("int8", "bf16", "fp16", "fp32"),
+    "w8a16": ("bf16", "fp16", "fp32"),
     "bf16": ("bf16", "fp16", "fp32"),
     "fp16": ("fp16", "bf16", "fp32"),
     "tf32": ("tf32", "fp32"),
     "fp32": ("fp32",),
 }
 _AS_WIDE = {"bf16", "fp16"}
-_HALVINGS = {"fp8": 1, "int8": 1, "fp4": 2, "int4": 2}  # of the 16 bits for which `matmul_ratio` holds
+_HALVINGS = {"fp8": 1, "int8": 1, "w8a16": 1, "fp4": 2, "int4": 2}  # of the 16 bits for which `matmul_ratio` holds
 
 
 def effective_compute_dtype(device: Device, dtype: str) -> str:

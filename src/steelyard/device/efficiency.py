@@ -31,7 +31,8 @@ class Efficiency:
     grouped_matmul_ratio: Array  # times this for the experts of a mixture
     grouped_memory_ratio: Array  # of `memory_ratio`, by the weights of experts
     dispatch_memory_ratio: Array  # of `memory_ratio`, by tokens on their way to experts and back
-    expanded_ratio: Array  # of either rate, where weights are widened to a format that the device has
+    expanded_ratio: Array  # of the rate, where weights are widened to a format that the device has
+    expanded_memory_ratio: Array  # of `memory_ratio`, by weights that are widened as they are read
     attention_ratio: Array  # of the dense rate, by the two products of attention
     attention_flop_per_byte: Array  # vector work (softmax, rescaling) per byte of queries, keys, values, outputs
     vector_ratio: Array  # of the 16-bit rate, by vector units of a device whose fp32 rate is not printed

@@ -94,7 +94,7 @@ def time_at(op: Operator, rates: Rates, reached: Efficiency) -> Array:
     """Return the time of one run of an operator at given rates [s], as `operator_time` describes it."""
     weight_ratio = reached.memory_ratio
     if op.kind in _MATMUL:
-        weight_ratio = weight_ratio * reached.expanded_ratio**rates.expanded
+        weight_ratio = weight_ratio * reached.expanded_memory_ratio**rates.expanded
     if op.kind == "grouped_gemm":
         weight_ratio = weight_ratio * reached.grouped_memory_ratio
     activation_ratio = reached.memory_ratio

@@ -9,6 +9,7 @@ from steelyard.inference.joint_shares import joint_shares
 from steelyard.inference.latency import Latency, latency_at, latency_of_users
 from steelyard.inference.lengths import lengths_from_stated, lengths_from_workload
 from steelyard.inference.memory import ServingMemory, memory
+from steelyard.inference.residuals import time_residual_sigma
 from steelyard.inference.search import best_deployment, deployments, least_devices
 from steelyard.inference.steady import Capacity, steady
 from steelyard.inference.step import Step, step, step_time
@@ -58,5 +59,6 @@ __all__ = [
     "steady",
     "step",
     "step_time",
+    "time_residual_sigma",
     "under_load",
 ]

@@ -194,7 +194,8 @@ def replay(
     rate = batch / np.maximum(cycle_s, 1e-12)
     place_s, median_place_s, last_place_s = _queued(load, rate, static, closed, at_once | overloaded)
     e2e_s = ttft_s + left_s + place_s
-    throughput = _throughput(load, batch, cycle_s, e2e_s, other_s, added_s, decode_s, at_once | overloaded)
+    ending_s = _ending(load, asked, batch, at_limit_s, other_s)
+    throughput = _throughput(load, batch, cycle_s, e2e_s, other_s, added_s, decode_s, at_once | overloaded, ending_s)
     prompts = batch * added_s / np.maximum(cycle_s, 1e-12)
     hit = np.minimum(asked.pieces * batch / np.maximum(decoding, 1.0), 1.0)  # share of steps with prompts
     return Replay(
@@ -310,6 +311,28 @@ def _before_middle(count: Vector, asked: Queries, each_s: Vector, around_s: Vect
     return np.asarray(prompts * each_s + steps * around_s)
 
 
+def _ending(load: Load, asked: Queries, batch: Vector, decode_s: Vector, other_s: Vector) -> Vector:
+    """Return by how much answers of uneven length outlast even ones, once nothing is left to take their place [s].
+
+    A step takes  flat + slope * sequences,  so that uneven lengths leave the slope's part as it is (all tokens) and
+    lengthen the flat one: the last of n answers is about  1 + s (2 ln n)^(1/2)  mean lengths long, s = spread / mean.
+    Where others waited, those that decode when the last one starts are on their way already, with (1 + s^2) / 2 of a
+    mean length left to each.
+    """
+    spread = load.length_spread_ratio
+    fewer = np.maximum(batch - asked.decode_sequences[2], 0.0)
+    slope = np.where(fewer > 0, np.maximum(decode_s - other_s, 0.0) / np.maximum(fewer, 1e-9), 0.0)
+    flat = np.maximum(other_s - slope * asked.decode_sequences[2], 0.0)
+    count = np.maximum(batch, 1.0)
+    longest = 1.0 + spread * np.sqrt(2.0 * np.log(count))
+    turned = load.requests > np.maximum(batch, load.users)  # places that others took
+    turned = turned | (load.users > load.places)
+    even = np.where(turned, (1.0 + (count - 1.0) * (1.0 + spread**2) / 2.0) / count, 1.0)
+    more = np.maximum(longest - even, 0.0) * load.osl_tokens / load.tokens_per_step
+    ends = (spread > 0) & (load.kind != "saturated") & (load.kind != "fixed batch")
+    return np.where(ends, more * flat, 0.0)
+
+
 def _throughput(
     load: Load,
     batch: Vector,
@@ -319,10 +342,12 @@ def _throughput(
     added_s: Vector,
     decode_s: Vector,
     queued: npt.NDArray[np.bool_],
+    ending_s: Vector,
 ) -> Vector:
     """Return the output tokens of all requests over the time they take [token/s].
 
-    A queue longer than the batch is whole waves of the largest batch, then the rest at its own, shorter step.
+    A queue longer than the batch is whole waves of the largest batch, then the rest at its own, shorter step. A closed
+    loop ends after as many requests as were sent.
     """
     full = batch * load.osl_tokens / np.maximum(cycle_s, 1e-12)
     present = np.where(queued & (load.kind == "open loop"), load.requests, load.users)
@@ -330,8 +355,13 @@ def _throughput(
     whole = np.floor(present / np.maximum(load.places, 1e-9))
     rest = other_s * np.clip(present - whole * load.places, 0.0, 1.0)
     steps = load.osl_tokens / load.tokens_per_step
-    total_s = 1e-12 + steps * (whole * decode_s + rest) + present * added_s
-    count = np.where(load.kind == "open loop", load.requests, load.users)
-    some = count * load.osl_tokens / np.maximum(count * load.between_s + e2e_s, 1e-12)  # until the last is answered
+    total_s = 1e-12 + steps * (whole * decode_s + rest) + present * added_s + ending_s
+    stream = load.kind == "open loop"
+    count = np.where(stream, load.requests, load.users)
+    rounds = np.where(load.kind == "closed loop", np.maximum(load.requests / np.maximum(load.users, 1.0), 1.0), 1.0)
+    over_s = np.where(stream, count * load.between_s, 0.0) + rounds * e2e_s + ending_s  # until the last is answered
+    some = rounds * count * load.osl_tokens / np.maximum(over_s, 1e-12)
     some = np.where(load.kind == "saturated", full, some)
-    return np.where(crowded, np.where(queued, present * load.osl_tokens / total_s, full), some)
+    long_s = load.requests * load.osl_tokens / np.maximum(full, 1e-12) + ending_s
+    lasting = np.where(load.kind == "closed loop", load.requests * load.osl_tokens / np.maximum(long_s, 1e-12), full)
+    return np.where(crowded, np.where(queued, present * load.osl_tokens / total_s, lasting), some)

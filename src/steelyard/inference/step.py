@@ -96,7 +96,8 @@ def step(
         >>> bool(one < many < 2 * one)
         True
     """
-    engine, device = engine or engine_for(device), served(device)
+    engine = engine or engine_for(device)
+    device = served(device, engine.name)
     work = step_work(
         model,
         deployment,

@@ -54,7 +54,8 @@ def fit(
     sum of weights * rho((predicted + offset of the family - measured) / log_scale)
     + sum of ((ln p - ln value) / log_sd_ratio)^2 + sum of (offset / family_log_sd)^2,
     rho(x) = ln(1 + x^2), the Cauchy loss: a miss counts by its square up to about `log_scale`, and hardly more beyond.
-    Since that has several minima, it is found first with 4 times the scale, then with the scale itself.
+    Since that has several minima, it is found first with 4 times the scale, then with the scale itself; only so where
+    it starts near one.
 
     Args:
         predict: Logarithms of the predictions.
@@ -101,7 +102,7 @@ def fit(
         return np.concatenate([np.sqrt(weights[used]) * robust, (theta - centre) / sd])
 
     theta = np.concatenate([np.log([(start or {}).get(p.name, p.value) for p in parameters]), np.zeros(len(known))])
-    for scale in (4.0 * log_scale, log_scale):
+    for scale in (log_scale,) if start else (4.0 * log_scale, log_scale):
         inside = np.clip(theta, bounds[0] + 1e-9, bounds[1] - 1e-9)
         found = least_squares(residuals, inside, bounds=bounds, xtol=1e-4, ftol=1e-5, max_nfev=60, args=(scale,))
         theta = found.x

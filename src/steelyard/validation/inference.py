@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from steelyard import catalog
+from steelyard.inference import time_residual_sigma
 from steelyard.validation.errors import OVERALL, Group, Predicted, groups
 from steelyard.validation.inference_baselines import baselines
 from steelyard.validation.inference_folds import WAITS, Left, labels, leave_out, sigma_name, spreads_of_kinds
@@ -89,7 +90,9 @@ def _shipped(prepared: Serving, known: Measured | None = None) -> Predicted:
     names = [sigma_name(name, moe=bool(kind)) for name, kind in zip(metric, moe, strict=True)]
     sigma = np.array([figures[name].value for name in names])
     runs = prepared.facts.run_of
-    times = [figures[sigma_name("tpot", moe=bool(kind))].value for kind in prepared.facts.moe]
+    times = [time_residual_sigma(run.model, run.device, run.engine.name) for run in prepared.measured.runs]
+    steps = np.array([name.endswith("time_residual_sigma") for name in names])
+    sigma[steps] = np.array(times)[runs][steps]
     waits = np.isin(metric, WAITS)
     sigma[waits] = prepared.ttft_sigma({}, np.array(times))[runs[waits]]
     return Predicted.around(predicted, sigma, _rules(prepared, known))

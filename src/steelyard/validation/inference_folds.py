@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from steelyard.inference.residuals import condition
+from steelyard.records.sweep import swept
 from steelyard.validation.fit import Fitted, fit, robust_log_sigma
-from steelyard.validation.inference_parameters import EVIDENCE_ROWS, LOG_SCALE, PARAMETERS, WEIGHTS
+from steelyard.validation.inference_parameters import EVIDENCE_ROWS, FULL_EVIDENCE_ROWS, LOG_SCALE, PARAMETERS, WEIGHTS
 from steelyard.validation.inference_predict import Serving
 from steelyard.validation.points import Vector
 
@@ -19,6 +21,7 @@ _SAME = {"itl": "tpot"}  # a row states the one or the other; both are seconds p
 _SPEED = ("throughput", "tpot")  # one and the same residual, of the time of a step
 WAITS = ("ttft", "ttft_p99")  # their spread follows from that of steps, drawn through the load
 _ENOUGH_ROWS = 5
+_MANY_ROWS_RATIO = 0.01  # of all rows, from which on a family may pull the fit into a minimum of its own
 _UNSEEN_LOG_SD = 0.5  # of the time on devices of a vendor that nothing was fitted to
 
 
@@ -37,17 +40,15 @@ def leave_out(prepared: Serving) -> Left:
     whole = _fit(prepared, np.ones(len(prepared.measured.points), bool))
     families = np.array([point.family for point in prepared.measured.points])
     predicted = np.full(len(families), np.nan)
-    without = {}
     metric, _ = labels(prepared)
-    for name in np.unique(families):
-        found = _fit(prepared, families != name) if np.any(families != name) else None
-        values = found.values if found else {p.name: p.value for p in PARAMETERS}
-        without[str(name)] = found or Fitted(values=values, log_errors={})
-        predicted[families == name] = prepared.predict(values)[families == name]
-    energy = np.flatnonzero(metric == "power")
-    for own, seen in _model_and_device_folds(prepared, energy):
-        values = _fit(prepared, seen, start=whole).values
-        predicted[own] = prepared.predict(values)[own]
+    names = [str(name) for name in np.unique(families)]
+    without = dict(zip(names, swept(lambda name: _without(prepared, families, name, whole), names), strict=True))
+    for name, found in without.items():
+        predicted[families == name] = prepared.predict(found.values)[families == name]
+    folds = _model_and_device_folds(prepared, np.flatnonzero(metric == "power"))
+    fits = swept(lambda fold: _fit(prepared, fold[1], start=whole), folds)
+    for (own, _), found in zip(folds, fits, strict=True):
+        predicted[own] = prepared.predict(found.values)[own]
     sigma = _sigma(prepared, predicted, families)
     waits = np.isin(metric, WAITS)
     for name in np.unique(families[waits]):
@@ -55,6 +56,17 @@ def leave_out(prepared: Serving) -> Left:
         times = _time_sigma(prepared, predicted, families, str(name))
         sigma[own] = prepared.ttft_sigma(without[str(name)].values, times)[prepared.facts.run_of[own]]
     return Left(predicted=predicted, log_sigma=sigma, whole=whole, without=without)
+
+
+def _without(prepared: Serving, families: Vector, name: str, whole: Fitted) -> Fitted:
+    """Return a fit that has not seen a family. One of many rows is started from the priors, others from the whole fit.
+
+    The minimum is the same; to find it from far takes minutes, and a family of few rows hardly moves it.
+    """
+    seen = families != name
+    if not np.any(seen):
+        return Fitted(values={p.name: p.value for p in PARAMETERS}, log_errors={})
+    return _fit(prepared, seen, start=None if np.mean(seen) < 1.0 - _MANY_ROWS_RATIO else whole)
 
 
 def labels(prepared: Serving) -> tuple[Vector, Vector]:
@@ -95,12 +107,15 @@ def _fit(prepared: Serving, seen: Rows, *, start: Fitted | None = None) -> Fitte
 
 
 def _weights(metric: Vector, families: Vector, seen: Rows) -> Vector:
-    """Return the weights of points: every family counts `EVIDENCE_ROWS` for a metric, fewer than 30 rows less."""
+    """Return the weights of points: a family counts by the root of its rows of a metric, up to `EVIDENCE_ROWS`.
+
+    Rows of one family are variations of few set-ups: beyond `FULL_EVIDENCE_ROWS` more of them tell nothing new.
+    """
     weights = np.zeros(len(metric))
     for name, share in WEIGHTS.items():
         for family in np.unique(families[seen & (metric == name)]):
             here = seen & (metric == name) & (families == family)
-            weights[here] = share * EVIDENCE_ROWS * min(1.0, here.sum() / 30.0) ** 0.5 / here.sum()
+            weights[here] = share * EVIDENCE_ROWS * min(1.0, here.sum() / FULL_EVIDENCE_ROWS) ** 0.5 / here.sum()
     return weights
 
 
@@ -125,14 +140,15 @@ def _model_and_device_folds(prepared: Serving, energy: Rows) -> list[tuple[Rows,
 def _sigma(prepared: Serving, predicted: Vector, families: Vector) -> Vector:
     """Return the spread of a prediction [N]: the middle of those that other families' misses have.
 
-    Dense models and mixtures of experts have spreads of their own, and so has every metric; TPOT and throughput share
-    one, of the time of a step. Devices of a vendor that
-    no other family measures have the spread of those that are, and on top that of the vendor's parameter.
+    Dense models and mixtures of experts have spreads of their own, and so has every metric and every condition (other
+    vendors, other kernels); TPOT and throughput share one, of the time of a step. Devices of a vendor that no other
+    family measures have the spread of those that are, and on top that of the vendor's parameter.
     """
     metric, value = labels(prepared)
     metric = np.where(np.isin(metric, _SPEED), "speed", metric)
     runs = prepared.facts.run_of
     kinds = np.where(prepared.facts.moe[runs], "moe", "dense")
+    where = _conditions(prepared)[runs]
     vendors = prepared.facts.vendors[runs]
     miss = np.log(np.maximum(value, 1e-300)) - np.log(np.maximum(predicted, 1e-300))
     sigma = np.full(len(value), np.nan)
@@ -140,12 +156,12 @@ def _sigma(prepared: Serving, predicted: Vector, families: Vector) -> Vector:
         for family in np.unique(families[metric == name]):
             here = (metric == name) & (families == family)
             for kind in np.unique(kinds[here]):
-                for vendor in np.unique(vendors[here]):
-                    own = here & (kinds == kind) & (vendors == vendor)
+                for place in np.unique(where[here]):
+                    own = here & (kinds == kind) & (where == place)
                     others = (metric == name) & (families != family)
-                    alike = others & (kinds == kind) & (vendors == vendor)
-                    told = _spread(miss, families, alike)
-                    unseen = _UNSEEN_LOG_SD if told is None and np.any(others) else 0.0
+                    told = _spread(miss, families, others & (kinds == kind) & (where == place))
+                    seen = not np.any(others) or np.any(np.isin(vendors[others], vendors[own]))
+                    unseen = 0.0 if told is not None or seen else _UNSEEN_LOG_SD
                     for wider in (others & (kinds == kind), others, metric == name):
                         told = _spread(miss, families, wider) if told is None else told
                     sigma[own] = np.hypot(told or 0.0, unseen)
@@ -156,14 +172,23 @@ def _time_sigma(prepared: Serving, predicted: Vector, families: Vector, family: 
     """Return the spread of step times in a family's runs [R], as other families show it for their kind of model."""
     metric, value = labels(prepared)
     runs = prepared.facts.run_of
-    moe, vendors = prepared.facts.moe, prepared.facts.vendors
+    moe, vendors, where = prepared.facts.moe, prepared.facts.vendors, _conditions(prepared)
     others = np.isin(metric, _SPEED) & (families != family)
     miss = np.log(np.maximum(value, 1e-300)) - np.log(np.maximum(predicted, 1e-300))
     sigma = np.zeros(len(moe))
     for kind in (False, True):
-        told = _spread(miss, families, others & (moe[runs] == kind)) or _spread(miss, families, others)
-        sigma[moe == kind] = told or 0.0
+        for place in np.unique(where):
+            alike = others & (moe[runs] == kind)
+            told = _spread(miss, families, alike & (where[runs] == place))
+            told = told or _spread(miss, families, alike) or _spread(miss, families, others)
+            sigma[(moe == kind) & (where == place)] = told or 0.0
     return np.hypot(sigma, np.where(np.isin(vendors, vendors[runs[others]]), 0.0, _UNSEEN_LOG_SD))
+
+
+def _conditions(prepared: Serving) -> npt.NDArray[np.str_]:
+    """Return the condition of each run [R]."""
+    facts = prepared.facts
+    return np.array([condition(*pair) for pair in zip(facts.vendors.tolist(), facts.engines.tolist(), strict=True)])
 
 
 def _spread(miss: Vector, families: Vector, rows: Rows) -> float | None:
@@ -185,20 +210,20 @@ SIGMAS = {"time": _SPEED, "ttft": ("ttft",), "power": ("power",)}
 """Residuals that have a spread of their own, and the metrics that show it."""
 
 
-def sigma_name(metric: str, *, moe: bool | None = None) -> str:
-    """Return the name of the figure with the spread of a metric, of one kind of model or of all.
+def sigma_name(metric: str, *, moe: bool | None = None, where: str = "") -> str:
+    """Return the name of the figure with the spread of a metric, of one kind of model or of all, in a condition.
 
     Example:
-        >>> sigma_name("tpot", moe=True), sigma_name("ttft")
-        ('moe_time_residual_sigma', 'ttft_residual_sigma')
+        >>> sigma_name("tpot", moe=True), sigma_name("tpot", moe=False, where="amd"), sigma_name("ttft")
+        ('moe_time_residual_sigma', 'dense_time_residual_sigma.amd', 'ttft_residual_sigma')
     """
     residual = next((name for name, metrics in SIGMAS.items() if metric in metrics), "time")
     kind = "" if moe is None else "moe_" if moe else "dense_"
-    return f"{kind}{residual}_residual_sigma"
+    return f"{kind}{residual}_residual_sigma" + (f".{where}" if where else "")
 
 
 def spreads_of_kinds(prepared: Serving, predicted: Vector) -> Mapping[str, float]:
-    """Return the spread of predictions of left-out families, by residual and kind of model: the figures to ship."""
+    """Return the spread of predictions of left-out families, by residual, kind of model, condition: figures to ship."""
     metric, value = labels(prepared)
     families = np.array([point.family for point in prepared.measured.points])
     moe = prepared.facts.moe[prepared.facts.run_of]
@@ -210,4 +235,10 @@ def spreads_of_kinds(prepared: Serving, predicted: Vector) -> Mapping[str, float
             spread = _spread(miss, families, alike if kind is None else alike & (moe == kind))
             if spread is not None:
                 found[sigma_name(metrics[0], moe=kind)] = spread
+    speed, where = np.isin(metric, _SPEED), _conditions(prepared)[prepared.facts.run_of]
+    for kind in (False, True):
+        for place in np.unique(where):
+            spread = _spread(miss, families, speed & (moe == kind) & (where == place))
+            if spread is not None:  # of the usual condition, the general figure
+                found[sigma_name("tpot", moe=kind, where=str(place))] = spread
     return found

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from steelyard import catalog
 from steelyard.inference.engine import version_numbers
+from steelyard.records.estimate import Z90
 from steelyard.validation.points import Row
 
 _LOADS = {"concurrency": "closed loop", "batch": "fixed batch", "rate": "open loop", "max_throughput": "all at once"}
@@ -21,6 +22,9 @@ _KINDS = (  # words in a harness's description -> how it loads the server; the f
     ("fixed batch", "fixed batch"),
     ("single stream", "fixed batch"),
 )
+
+
+_STEP_TIMERS = ("llama.cpp",)  # llama-bench and llama-batched-bench; its server is loaded by users
 
 
 class Refused(Exception):
@@ -58,11 +62,12 @@ def harness_of(row: Row) -> Harness:
     kind = next((name for words, name in _KINDS if words in told), "") or usual
     if not kind:
         raise Refused(f"how the server was loaded is not known ({told or row['load'] or 'not stated'})")
-    scheduled = known is None or known["scheduler"] != "no"
+    scheduled = known["scheduler"] != "no" if known else not _times_steps(row)
     if kind == "fixed batch" and scheduled:
         kind = "all at once"  # a server takes what is sent together as a queue
     if known is None:
-        return Harness(kind=kind, requests=0.0)
+        spread = _stated_spread(row)
+        return Harness(kind=kind, requests=0.0, bare=not scheduled, scheduled=scheduled, length_spread_ratio=spread)
     since = known["attention_dp_since"]
     return Harness(
         kind=kind,
@@ -78,6 +83,17 @@ def harness_of(row: Row) -> Harness:
         chunk_tokens=float(known["chunk_tokens"] or 0.0),
         spreads_attention=bool(since) and version_numbers(row["engine_version"]) >= version_numbers(since),
     )
+
+
+def _stated_spread(row: Row) -> float:
+    """Return the spread of lengths over their mean, read off the p90 of prompts that a row states; answers alike."""
+    isl, p90 = (float(row.get(name) or 0.0) for name in ("isl", "isl_p90"))
+    return min(max(p90 / isl - 1.0, 0.0) / Z90, 1.0) if isl > 0 else 0.0
+
+
+def _times_steps(row: Row) -> bool:
+    """Tell whether a row is of the tools that come with an engine and time its bare steps: no server, no scheduler."""
+    return row["load"] == "batch" and row["engine"].casefold().startswith(_STEP_TIMERS)
 
 
 def _by_source(cell: str, row: Row) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from steelyard.validation.fit import Parameter
 
-WEIGHTS = {"throughput": 1.0, "tpot": 1.0, "ttft": 0.5, "power": 0.5}
+WEIGHTS = {"throughput": 1.0, "tpot": 1.0, "ttft": 0.5, "power": 0.5, "prefill": 0.5, "e2e": 0.5}
 """Metrics that the fit looks at, and how much each counts."""
 
-EVIDENCE_ROWS = 4.0
-"""What a family counts in the fit, as independent measurements: its rows are variations of few set-ups."""
+EVIDENCE_ROWS, FULL_EVIDENCE_ROWS = 6.0, 300.0
+"""What a family of so many rows counts in the fit, as independent measurements: its rows are variations of few
+set-ups."""
 
 LOG_SCALE = 0.15
 
@@ -17,8 +18,13 @@ _SPEC: tuple[tuple[str, float, float, float, float], ...] = (  # name, value, sp
     ("time_ratio.vllm", 1.0, 0.1, 1e-9, 1e3),
     ("time_ratio.sglang", 1.0, 0.1, 1e-9, 1e3),
     ("time_ratio.tensorrt-llm", 1.0, 0.1, 1e-9, 1e3),
+    ("time_ratio.llama.cpp", 1.0, 0.1, 1e-9, 1e3),
     ("vendor_time_ratio", 1.0, 1e-3, 1e-9, 1e3),  # the vendor that most is measured on
     ("vendor_time_ratio.amd", 1.3, 0.3, 1e-9, 1e3),
+    ("vendor_time_ratio.apple", 1.1, 0.3, 1e-9, 1e3),
+    ("vendor_time_ratio.google", 1.3, 0.3, 1e-9, 1e3),
+    ("vendor_time_ratio.aws", 1.5, 0.5, 1e-9, 1e3),
+    ("vendor_time_ratio.intel", 1.3, 0.3, 1e-9, 1e3),
     ("step_overhead_s", 1e-3, 0.7, 1e-9, 1e3),
     ("step_overhead_s.vllm-v0", 3.0, 0.7, 1e-9, 1e3),
     ("sequence_overhead_s", 1e-5, 0.7, 1e-9, 1e3),
@@ -44,9 +50,18 @@ _SPEC: tuple[tuple[str, float, float, float, float], ...] = (  # name, value, sp
     ("grouped_memory_ratio", 0.9, 0.3, 1e-9, 1.15),
     ("dispatch_memory_ratio", 0.6, 0.3, 1e-9, 1.2),  # layers of experts timed alone
     ("expanded_ratio", 0.8, 0.3, 1e-9, 1.2),
+    ("expanded_memory_ratio", 0.8, 0.3, 1e-9, 1.1),
     ("kernel_launch_s", 4.5e-6, 0.4, 1e-9, 1e3),
+    ("pcie_link_ratio", 0.6, 0.5, 1e-9, 1.0),
     ("fused_latency_s", 6e-6, 0.3, 1e-9, 1e3),
     ("cache_memory_ratio", 0.726, 0.15, 1e-9, 0.95),
+    ("expanded_memory_ratio.llama.cpp", 1.0, 0.2, 1e-9, 1e3),  # kernels of its own for every format
+    ("kernel_launch_s.llama.cpp", 1.0, 0.5, 1e-9, 1e3),
+    ("kernel_launch_s.vllm-v0", 1.0, 0.5, 1e-9, 1e3),
+    ("grouped_memory_ratio.llama.cpp", 1.0, 0.2, 1e-9, 1e3),
+    ("cache_memory_ratio.llama.cpp", 1.0, 0.3, 1e-9, 1e3),
+    ("attention_ratio.llama.cpp", 1.0, 0.5, 1e-9, 1e3),
+    ("matmul_ratio.llama.cpp", 1.0, 0.3, 1e-9, 1e3),
     ("active_power_ratio", 0.6, 0.2, 1e-9, 1e3),
     ("compute_power_ratio", 0.9, 0.4, 1e-9, 1e3),
 )

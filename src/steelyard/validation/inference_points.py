@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from steelyard import arch
+from steelyard import arch, catalog
 from steelyard import device as _device
 from steelyard.arch import dtype_bytes
 from steelyard.device import Device
@@ -28,7 +28,7 @@ MEASURES: Mapping[str, tuple[str, float]] = {  # metric of a row -> metric of th
     "output_tokens_per_s_per_gpu": ("throughput", 1.0),
     "total_tokens_per_s": ("throughput", 1.0),
     "requests_per_s": ("throughput", 1.0),
-    "decode_tokens_per_s": ("throughput", 1.0),
+    "decode_tokens_per_s": ("tpot", 1.0),
     "prefill_tokens_per_s": ("prefill", 1.0),
     "ttft_ms_p50": ("ttft", 1e-3),
     "ttft_ms_p99": ("ttft_p99", 1e-3),
@@ -43,6 +43,7 @@ _FORMATS = {
     "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "fp8_block": "fp8", "fp4": "nvfp4", "int4_wo": "int4",
     "awq": "int4", "gptq": "int4",
 }  # fmt: skip
+_NUMBERS = {"fp8", "int8", "int4", "fp4", "mxfp4", "nvfp4"}
 _NAMED = re.compile(r"nvfp4|mxfp4|fp8|int8|int4|awq|gptq|fp4", re.IGNORECASE)
 _Known = TypeVar("_Known")
 
@@ -123,8 +124,10 @@ def _si(row: Row, run: Run, factor: float) -> float:
         value *= run.osl_tokens
     elif name == "energy_j_per_request":
         value /= run.osl_tokens
-    elif name == "decode_tokens_per_s" and run.load != 1.0:
-        raise Refused("decoding rate of many users: of one or of all is not clear")
+    elif name == "decode_tokens_per_s":  # while answers come, prompts not counted
+        if run.load != 1.0:
+            raise Refused("decoding rate of many users: of one or of all is not clear")
+        return 1.0 / value
     return value
 
 
@@ -139,7 +142,7 @@ def read_run(row: Row, origin: str = "") -> Run:
     if any(words in row["notes"] for words in _UNIT_NOTES):
         raise Refused("counted per node, device or user of a larger deployment")
     device = _known(_load_device(row["device"] or row["gpu"]), row["device"] or row["gpu"], "device")
-    model = _known(_model(row["model_id"], row["model"]), row["model_id"] or row["model"], "model")
+    model = _known(_model_as_stored(row), row["model_id"] or row["model"], "model")
     harness = harness_of(row)
     isl, osl = _number(row, "isl"), _number(row, "osl")
     if not isl:
@@ -152,6 +155,7 @@ def read_run(row: Row, origin: str = "") -> Run:
     if not load and harness.kind != "all at once":
         raise Refused("load not stated")
     deployment, assumed = _deployment(row, model, harness)
+    _check_links(device.id, deployment.num_devices)
     engine = _engine(device.id, row["engine"], row["engine_version"], row["as_of"][:7])
     launch = launch_of(
         row, engine=engine.name, model_id=row["model_id"], device_id=device.id, weights=deployment.compute_dtype,
@@ -209,8 +213,29 @@ def _model(model_id: str, name: str) -> arch.Model | None:
 
 
 @functools.lru_cache(maxsize=1024)
+def _check_links(device: str, devices: int) -> None:
+    """Raise UnknownError where the catalogue has no link that joins so many devices."""
+    _device.collective_time("all_reduce", 1.0, devices, _device.load(device))
+
+
+@functools.lru_cache(maxsize=1024)
 def _engine(device: str, name: str, version: str, as_of: str) -> Engine:
     return engine_for(_device.load(device), name or None, version, as_of=as_of)
+
+
+def _model_as_stored(row: Row) -> arch.Model | None:
+    """Return a row's model; where its weights are named by how a file stores them (Q4_K_M), stored so."""
+    stored = row["weights_dtype"].casefold().removeprefix("mlx-")
+    if stored.replace("_", "-") not in _file_formats():
+        return _model(row["model_id"], row["model"])
+    base = _model("", row["model_id"] or row["model"])
+    return base and _model("", f"{base.id}-{stored}")
+
+
+@functools.lru_cache(maxsize=1)
+def _file_formats() -> frozenset[str]:
+    """Return the ways to store a checkpoint that are more than a number format."""
+    return frozenset(row["suffix"] for row in catalog.table("weight_formats").rows) - _NUMBERS - set(_FORMATS)
 
 
 def _known(found: _Known | None, name: str, kind: str) -> _Known:
@@ -274,6 +299,8 @@ def _formats(row: Row, model: arch.Model) -> tuple[str, str, bool]:
     run in another format as narrow keeps which of its matrices are narrow.
     """
     stated = row["weights_dtype"].split(" ")[0].casefold()
+    if stated.removeprefix("mlx-").replace("_", "-") in _file_formats():
+        return model.weight_dtype, model.weight_dtype, False
     named = _NAMED.findall(row["model"])
     asked = stated or (named[-1].casefold() if named else model.weight_dtype)
     dtype = _FORMATS.get(asked, asked)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from steelyard import economics
+from steelyard import economics, inference
 from steelyard.compare.serving.energy import energy_of
 from steelyard.compare.serving.plan_result import Candidate, PlanOption, PlanPoint
 from steelyard.compare.serving.plan_search import Search
@@ -41,6 +41,11 @@ def close_in(search: Search, candidate: Candidate) -> tuple[PlanPoint, ...]:
             low, high = (rate, high) if points[-1].meets else (low, rate)
     points += [_point(search, candidate, share * low) for share in _PARTLY if low]
     return tuple(sorted(points, key=lambda point: point.request_rate_per_s))
+
+
+def _sigma(search: Search, candidate: Candidate) -> float:
+    on = search.on(candidate.device_id)
+    return inference.time_residual_sigma(search.model, on, inference.engine_for(on, search.question.engine).name)
 
 
 def _point(search: Search, candidate: Candidate, rate: float) -> PlanPoint:
@@ -80,7 +85,7 @@ def ranges_at(search: Search, option: PlanOption) -> tuple[dict[str, Estimate], 
         rate = search.request_rate_per_s / option.units
     runs = swept(
         lambda ratio: search.simulated(option.candidate, rate, time_ratio=float(ratio)),
-        time_ratios(search.model, count),
+        time_ratios(_sigma(search, option.candidate), count),
     )
     return {
         "ttft_s": estimate([run.ttft.percentile_s(objective.ttft_percentile) for run in runs]),

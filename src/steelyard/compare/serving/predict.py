@@ -134,8 +134,9 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
             usd_per_output_token=None, pue_ratio=pue, time_ratio=1.0, unpriced=(), figure_sources=(),
         )  # fmt: skip
     fitted = catalog.calibration("inference")
-    kind = "moe" if question.model.num_moe_layers else "dense"
-    time = draws.factor("serving_time", fitted[f"{kind}_time_residual_sigma"].value)
+    engine = question.serving_engine
+    sigma = inference.time_residual_sigma(question.model, question.device, engine.name)
+    time = draws.factor("serving_time", sigma)
     median, drawn = _at(question, 1.0), _at(question, time)
     wait = draws.factor("serving_ttft", float(np.max(median.ttft_log_sd_ratio)))
     rental, unpriced = _rental(question)

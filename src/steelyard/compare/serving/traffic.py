@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from steelyard import arch, catalog, economics, inference
+from steelyard import catalog, economics, inference
 from steelyard.compare.rent import rental_of
 from steelyard.compare.serving.energy import energy_of
 from steelyard.compare.serving.traffic_case import Case, case_of
@@ -91,7 +91,8 @@ def _ranges(case: Case) -> tuple[dict[str, Estimate], float]:
     question = case.question
     if question.draws < 1:
         return {}, math.nan
-    ratios = time_ratios(case.model, question.draws)
+    engine = inference.engine_for(case.device, question.engine, question.engine_version)
+    ratios = time_ratios(inference.time_residual_sigma(case.model, case.device, engine.name), question.draws)
     warm_up = min(int(question.warm_up_ratio * case.load.num_requests), DRAW_REQUESTS)
     count = min(case.load.num_requests, warm_up + DRAW_REQUESTS)
     load = dataclasses.replace(case.load, num_requests=count)
@@ -116,11 +117,9 @@ def _ranges(case: Case) -> tuple[dict[str, Estimate], float]:
     )
 
 
-def time_ratios(model: arch.Model, count: int) -> npt.NDArray[np.float64]:
+def time_ratios(log_sigma: float, count: int) -> npt.NDArray[np.float64]:
     """Return true over predicted step times [count], evenly spread over their log-normal distribution."""
-    kind = "moe" if model.num_moe_layers else "dense"
-    sigma = catalog.calibration("inference")[f"{kind}_time_residual_sigma"].value
-    return np.exp(sigma * normal_score((np.arange(count) + 0.5) / count))
+    return np.exp(log_sigma * normal_score((np.arange(count) + 0.5) / count))
 
 
 def _slower(fleet: Fleet, ratio: float) -> Fleet:
