@@ -18,7 +18,12 @@ from steelyard.errors import InputError
 @click.option(
     "--price", type=DEVICE_PRICE, metavar="RATE", help="Of this machine, with --measured: '0.10 USD/device/h'."
 )
-@click.option("--keep", type=click.Path(path_type=Path), metavar="FOLDER", help="Keep the model of --measured there.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Keep the model of --measured in this new folder.",
+)
 @click.option("--example", is_flag=True, help="Print the built-in scenario, to copy and change.")
 @form_options
 def command(
