@@ -38,8 +38,8 @@ def command(
 ) -> None:
     """Call an API, serve a model, fine-tune or pretrain: which, and from which load on?
 
-    Weighs inference against training, and the routes of SCENARIO (a YAML file; without one, a built-in
-    example) against each other: cost, time, hardware, scale, quality, with ranges and sources.
+    Weighs inference against training, and the routes of SCENARIO (a YAML file, - for standard input; without
+    one, a built-in example) against each other: cost, time, hardware, scale, quality, with ranges and sources.
 
     With --measured it is done for real, in some minutes: this machine is measured, a small model trained on Python's
     own source text and served on one replica and on several, and the seven factors stand beside their predictions.
