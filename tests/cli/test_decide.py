@@ -1,10 +1,12 @@
 """`steelyard decide` from the command line: the answer, the saved one, and what is refused."""
 
+import io
 import json
 
 import pytest
 import yaml
 
+from commands import refusal
 from steelyard.cli.main import run
 
 SMALL = {
@@ -26,6 +28,40 @@ def mine(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump(SMALL))
     return file
+
+
+def given(monkeypatch, text):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+
+@pytest.mark.parametrize("command", ["compare", "decide"])
+def test_a_scenario_comes_from_standard_input_too(mine, capsys, monkeypatch, command):
+    text = yaml.safe_dump(SMALL | {"draws": 20})
+    mine.write_text(text)
+    assert run([command, str(mine)]) == 0
+    expected = capsys.readouterr().out
+    given(monkeypatch, text)
+    assert run([command, "-"]) == 0
+    assert capsys.readouterr().out == expected
+
+
+@pytest.mark.parametrize("command", ["compare", "decide"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "standard input: empty; allowed: name, model"),
+        ("a: [", "standard input: line 1: not valid YAML"),
+        ("name: x\nhorizont: 5\n", "standard input: "),
+        ("#" * 1_000_001, "standard input: larger than 1,000,000 bytes"),
+        (None, "standard input: is closed"),
+    ],
+)
+def test_a_fault_in_standard_input_is_one_line_that_names_it(capsys, monkeypatch, command, text, words):
+    if text is None:
+        monkeypatch.setattr("sys.stdin", None)
+    else:
+        given(monkeypatch, text)
+    assert words in refusal(capsys, command, "-", code=2)
 
 
 def test_a_saved_decision_gives_the_same_bytes_again(mine, tmp_path, capsys):

@@ -3,6 +3,10 @@
 import csv
 import errno
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -185,3 +189,29 @@ def test_the_rent_is_named_and_may_be_the_users_own(capsys):
     assert "on_demand, " in next(line for line in outcome(capsys, *asked).out.splitlines() if "rent of" in line)
     own = json.loads(outcome(capsys, *asked, "--price", "2.50 USD/h", "--json").out)["result"]["usd"]["usd_per_hour"]
     assert own["p10"] == own["p90"] == pytest.approx(2.5)
+
+
+_SLOW = """
+import sys, time
+from steelyard.cli.main import main
+from steelyard.compare.serving import traffic
+traffic.simulate_serving = lambda *_, **__: time.sleep(60)
+sys.argv = ["steelyard", *sys.argv[1:]]
+main()
+"""
+
+
+def test_a_simulation_that_is_told_to_end_leaves_no_draft(tmp_path):
+    command = [sys.executable, "-c", _SLOW, *BASE, "--events", str(tmp_path / "out.csv")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        for _ in range(600):
+            if list(tmp_path.iterdir()):
+                break
+            time.sleep(0.05)
+        (draft,) = tmp_path.iterdir()
+        assert draft.suffix == ".part"
+        process.terminate()
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert told == b""
+    assert list(tmp_path.iterdir()) == []

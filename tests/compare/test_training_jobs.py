@@ -106,6 +106,14 @@ def test_what_has_no_price_says_so_and_is_predicted():
     assert any("unpriced" in warning for warning in found.warnings)
 
 
+def test_a_model_that_is_assumed_in_part_is_said_to_be():
+    for name, told in (("llama-3.1-8b-gptq-int4", 1), ("llama-3.1-8b", 0)):
+        job = _job(model_ref=name, kind="qlora", tokens=15e6)
+        found = predict_training(job, num_devices=8)
+        assert sum("is assumed in part" in warning for warning in found.warnings) == told
+        assert list(found.warnings[:told]) == list(job.model.warnings)
+
+
 def test_nothing_on_the_front_beats_another(plan):
     points = np.array([[o.wall_s, o.device_s, o.num_devices, o.total_bytes] for o in plan.front])
     for point in points:

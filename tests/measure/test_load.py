@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import csv
+import http.server
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -207,6 +210,82 @@ def test_wrong_input_is_one_line(arguments: list[str], code: int, words: str, ca
     told = capsys.readouterr().err
     assert words in told
     assert told.count("\n") == 1
+
+
+LOGIN = base64.b64encode("me:pa/ss:wörd".encode()).decode()
+
+
+@pytest.fixture
+def locked_server():
+    """An address that answers those who log in as `me` with `pa/ss:wörd`; its port, and the logins it was sent."""
+    sent: list[str | None] = []
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.answer(b'{"data": [{"id": "m"}]}', "application/json")
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            token = b'data: {"choices": [{"text": "a"}]}\n\n'
+            self.answer(token * 2 + b"data: [DONE]\n\n", "text/event-stream")
+
+        def answer(self, body: bytes, kind: str) -> None:
+            sent.append(self.headers["authorization"])
+            self.send_response(200 if sent[-1] == f"Basic {LOGIN}" else 401)
+            self.send_header("content-type", kind)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server.server_port, sent
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_password_in_the_address_is_sent_and_not_shown(locked_server, tmp_path, capsys, monkeypatch, form) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "not this one")
+    port, sent = locked_server
+    url, events = f"http://me:pa%2Fss:w%C3%B6rd@127.0.0.1:{port}", tmp_path / "events.jsonl"
+    asked = ["measure", "serve", "--url", url, "--concurrency", "1", "--requests", "2", "--events", str(events)]
+    assert run([*asked, *form]) == 0
+    assert len(sent) == 4  # the models, a small request, two of the load
+    shown = "".join(capsys.readouterr()) + events.read_text()
+    assert f"127.0.0.1:{port}" in shown
+    assert "rd@" not in shown
+    assert "pa%2Fss" not in shown
+    assert "pa/ss" not in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("http://me:secret@127.0.0.1:1", 4),
+        ("http://me:secret@127.0.0.1:1000000", 2),
+        ("http://me:se/secret@127.0.0.1:1", 2),
+        ("http://me:se@secret@", 2),
+        ("http://me:secret@[::1", 2),
+        ("me:secret@127.0.0.1:1", 2),
+        ("ftp://me:secret@127.0.0.1", 2),
+    ],
+)
+def test_a_fault_does_not_tell_the_password_in_the_address(url: str, code: int, capsys) -> None:
+    assert run(["measure", "serve", "--url", url, "--rate", "1"]) == code
+    told = capsys.readouterr()
+    assert "secret" not in told.out + told.err
+    assert told.err.count("\n") == 1
+
+
+def test_a_wrong_password_is_one_line(locked_server, capsys) -> None:
+    port, _ = locked_server
+    assert run(["measure", "serve", "--url", f"http://me:wrong@127.0.0.1:{port}", "--rate", "1"]) == 4
+    assert "another user and password" in capsys.readouterr().err
 
 
 def test_no_load_sends_a_prompt_of_the_one_before(monkeypatch, mock_url):

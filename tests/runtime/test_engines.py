@@ -138,6 +138,8 @@ def test_llama_cpp_and_transformers_say_the_same(folder: Path, served: Any) -> N
             status, text = found.post("/v1/completions", asked)
             assert status == 200, text
             answers[name] = json.loads(text)
+            full = found.post("/v1/completions", asked | {"max_tokens": 600})  # of a context of 512 tokens
+            assert json.loads(full[1])["choices"][0]["finish_reason"] == "length"
             if name == "transformers":
                 status, text = found.post("/v1/completions", asked | {"prompt": "x " * 2000})
                 assert status == 400

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard import catalog
+from steelyard.cli.main import run
 from steelyard.errors import InputError
 from steelyard.validation.baselines import constant_share, nearest_row
 from steelyard.validation.errors import Predicted, groups
@@ -38,6 +39,40 @@ def test_own_file_may_leave_columns_out(tmp_path):
     assert read.rows[0]["tp"] == ""
     assert read.rows[0]["value"] == "1.5"
     assert "site" in read.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "reasons"),
+    [
+        (
+            "training",
+            "id,source,model,gpu,n_gpus,metric,value\n"
+            "a,lab,llama-3.1-8b,h100,8,step_time_s,2\nb,lab,llama-3.1-8b,h100,8,step_time_s,3\nc,lab,llama-3.1-8b,h100,8,loss,1\n",
+            ["the sequence length is not stated (2); metric 'loss' is not one of "],
+        ),
+        (
+            "inference",
+            f"{HEADER}\nlab,nobody-7b,h100,1,tpot_ms,10\nlab,llama-3.1-8b,h100,1,smiles,4\nlab,nobody-7b,h100,1,e2e_s,3\n",
+            ["model 'nobody-7b' is not in the catalogue (2); metric 'smiles' is not predicted (1)"],
+        ),
+        (
+            "operators",
+            "source,gpu,op,shape_size,metric,value\nlab,h100,sort,8,us,3\nlab,h100,sort,9,us,3\nlab,none,gemm,1x1x1,us,3\n",
+            ["operator 'sort' is not predicted alone (2); device 'none' is not in the catalogue (1)"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_file_of_which_nothing_can_be_predicted_is_no_success(tmp_path, capsys, kind, text, reasons, form):
+    path = tmp_path / "mine.csv"
+    path.write_text(text, encoding="utf-8")
+    assert run(["validate", kind, "--data", str(path), *form]) == 3
+    out, err = capsys.readouterr()
+    told = [line for line in err.splitlines() if not line.startswith("steelyard: warning: ")]
+    assert len(told) == 1
+    assert f"{path}: none of its 3 measurements can be predicted: " in told[0]
+    assert all(reason in told[0] for reason in reasons)
+    assert "refused" in out
 
 
 @pytest.mark.parametrize(

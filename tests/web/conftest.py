@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +22,12 @@ pytest.importorskip("uvicorn")
 
 @dataclass(frozen=True)
 class Site:
-    """A running page: its port, the token that it gave, its process."""
+    """A running page: its port, the token that it gave, its process, the folder it keeps temporary files in."""
 
     port: int
     token: str
     pid: int
+    temporary: Path
 
     @property
     def url(self) -> str:
@@ -57,9 +60,10 @@ class Site:
         return status, json.loads(body)
 
 
-def _start() -> tuple[subprocess.Popen[str], int]:
+def _start(temporary: Path) -> tuple[subprocess.Popen[str], int]:
     command = [sys.executable, "-m", "steelyard", "web", "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    place = os.environ | {"TMPDIR": str(temporary)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=place)
     assert process.stdout is not None
     line = process.stdout.readline()
     found = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
@@ -68,9 +72,10 @@ def _start() -> tuple[subprocess.Popen[str], int]:
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Serve the page for the tests of a module; it must still answer, and end at once, when they are over."""
-    process, port = _start()
+    temporary = tmp_path_factory.mktemp("site")
+    process, port = _start(temporary)
     try:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/")
@@ -78,7 +83,7 @@ def site() -> Iterator[Site]:
         connection.close()
         token = re.search(r'name="token" content="([^"]+)"', page)
         assert token
-        served = Site(port=port, token=token[1], pid=process.pid)
+        served = Site(port=port, token=token[1], pid=process.pid, temporary=temporary)
         yield served
         assert served.get("/api/start")[0] == 200, "the page no longer answers"
     finally:
@@ -91,3 +96,4 @@ def site() -> Iterator[Site]:
             raise
     assert process.returncode == 0
     assert complaints == ""
+    assert list(temporary.iterdir()) == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import tempfile
 import time
 from html import escape
 from pathlib import Path
@@ -214,7 +213,7 @@ def test_a_pasted_model_is_served_and_downloaded_with_its_file(site, tmp_path, c
     status, found = site.post("/api/compare", {"state": state})
     assert status == 200
     assert "mine.json on 1x" in found["html"]["pay"]
-    assert "/tmp" not in json.dumps(found)
+    assert str(site.temporary) not in json.dumps(found)
     for form in ("yaml", "mine.json"):
         _, file = site.post("/api/file", {"state": state, "form": form})
         (tmp_path / file["name"]).write_text(file["content"], encoding="utf-8")
@@ -311,16 +310,16 @@ def test_a_trace_that_is_none_is_told_in_one_line(site, trace, words):
     assert found["status"] == "failed"
     assert words in found["error"]
     assert "\n" not in found["error"]
-    for never in ("/tmp", "steelyard-web", "root:", "internal error"):
+    for never in (str(site.temporary), "steelyard-web", "root:", "internal error"):
         assert never not in found["error"]
 
 
 def test_a_trace_of_ones_own_gives_the_latencies_and_leaves_nothing_behind(site):
-    open_before = set(Path(tempfile.gettempdir()).glob("steelyard-web-*/**/trace.*"))
     rows = "".join(f"{place * 0.5},{200 + place},{20 + place % 7}\n" for place in range(200))
     found = _ended(site, "latency", EXAMPLE, {"trace": HEAD + rows})
     assert found["status"] == "done", found
     assert "requests like those of trace.csv" in found["html"]
-    assert "/tmp" not in json.dumps(found)
+    assert str(site.temporary) not in json.dumps(found)
     assert set(found["figures"]) == {"Latency against load"}
-    assert set(Path(tempfile.gettempdir()).glob("steelyard-web-*/**/trace.*")) <= open_before
+    assert list(site.temporary.glob("steelyard-web-*"))  # it is there that the page writes
+    assert not list(site.temporary.rglob("trace.*"))

@@ -18,7 +18,12 @@ from steelyard.errors import InputError
 @click.option(
     "--price", type=DEVICE_PRICE, metavar="RATE", help="Of this machine, with --measured: '0.10 USD/device/h'."
 )
-@click.option("--keep", type=click.Path(path_type=Path), metavar="FOLDER", help="Keep the model of --measured there.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Keep the model of --measured in this new folder.",
+)
 @click.option("--example", is_flag=True, help="Print the built-in scenario, to copy and change.")
 @form_options
 def command(
@@ -33,8 +38,8 @@ def command(
 ) -> None:
     """Call an API, serve a model, fine-tune or pretrain: which, and from which load on?
 
-    Weighs inference against training, and the routes of SCENARIO (a YAML file; without one, a built-in
-    example) against each other: cost, time, hardware, scale, quality, with ranges and sources.
+    Weighs inference against training, and the routes of SCENARIO (a YAML file, - for standard input; without
+    one, a built-in example) against each other: cost, time, hardware, scale, quality, with ranges and sources.
 
     With --measured it is done for real, in some minutes: this machine is measured, a small model trained on Python's
     own source text and served on one replica and on several, and the seven factors stand beside their predictions.

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steelyard.cli.output import complain, deliver, screen, warn
+from steelyard.cli.output import complain, deliver, make_folder, screen, warn
 from steelyard.errors import InputError, OutsideProgramError
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ def compare_for_real(
     if form == "html":
         raise InputError("--html: what is measured comes as text, --json or --markdown")
     _check_engines()
+    if keep is not None:
+        _take(keep)  # before minutes of work
     from steelyard import catalog
     from steelyard.compare.measured import compare_measured
     from steelyard.measure.trial import TrialPlan, run_trial
@@ -33,12 +35,36 @@ def compare_for_real(
         trial, worth = run_trial(plan, folder, lambda line: complain("compare", line))
         found = compare_measured(trial, worth, usd_per_device_s=usd_per_device_s)
         text = _rendered(found, catalog.accelerator("this-machine").name, form, warnings, to_file=output is not None)
+        warn(warnings)
+        deliver(text, output)
         if keep is not None:
-            shutil.move(folder.joinpath("kept", "model"), keep)
+            _put(folder.joinpath("kept", "model"), keep)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    warn(warnings)
-    deliver(text, output)
+
+
+def _take(keep: Path) -> None:
+    """Make the folder of the model.
+
+    Raises:
+        InputError: It cannot be made or written, or is not empty.
+    """
+    make_folder(keep, "give another one by --keep")
+    try:
+        with tempfile.TemporaryFile(dir=keep):
+            pass
+        held = next(keep.iterdir(), None)
+    except OSError as error:
+        raise InputError(f"--keep {keep}: cannot be written: {error.strerror or error}; give another folder") from None
+    if held is not None:
+        raise InputError(f"--keep {keep}: is not empty (it holds {held.name}); give a new folder")
+
+
+def _put(model: Path, keep: Path) -> None:
+    try:
+        shutil.copytree(model, keep, dirs_exist_ok=True)
+    except OSError as error:
+        raise OutsideProgramError(f"--keep {keep}: the model cannot be written: {error.strerror or error}") from None
 
 
 def _rendered(

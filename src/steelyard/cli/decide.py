@@ -32,8 +32,8 @@ def command(
     """Which route, from when, how sure, and what would change it?
 
     Follows the routes of SCENARIO month by month: cost, energy and carbon with ranges, the plan in words, where the
-    routes cross, what matters most and which fact to get next. SCENARIO is a YAML file as for `steelyard compare`, or
-    what `--json` wrote, which gives the same bytes again; without one, a built-in example.
+    routes cross, what matters most and which fact to get next. SCENARIO is a YAML file as for `steelyard compare`
+    (- for standard input), or what `--json` wrote, which gives the same bytes again; without one, a built-in example.
 
     \b
     Example:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
@@ -29,7 +31,7 @@ COMMANDS = {  # name -> module; a module is imported when its command is asked f
     "doctor": "steelyard.cli.doctor",
     "web": "steelyard.web.command",
 }
-INTERNAL_ERROR, INTERRUPTED, PIPE_CLOSED = 1, 130, 141
+INTERNAL_ERROR, INTERRUPTED, PIPE_CLOSED, TERMINATED = 1, 130, 141, 143
 
 
 @click.group(
@@ -57,8 +59,13 @@ def steelyard(ctx: click.Context) -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line of this process."""
+    """Run the command line of this process; SIGTERM ends it as Ctrl-C does, so that nothing half-written is left."""
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:]))
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(TERMINATED)
 
 
 def run(arguments: list[str]) -> int:

@@ -57,8 +57,8 @@ def command(output: Path | None, as_json: bool, **asked: Any) -> int:
     """How fast does this address answer, and how much load does it carry?
 
     Sends streamed requests to any OpenAI-compatible server and reports TTFT, TPOT, ITL and E2E, counted from when a
-    request was due, not from when it could be sent. An API key is taken from OPENAI_API_KEY. Exit code 1 when no
-    request was answered.
+    request was due, not from when it could be sent. An API key is taken from OPENAI_API_KEY; a user and password in
+    the URL are sent as HTTP basic authentication and shown nowhere. Exit code 1 when no request was answered.
 
     \b
     Example:
@@ -199,7 +199,9 @@ class _Asking:
         )  # fmt: skip
 
     def _deliver(self, text: str, result: dict[str, Any], warnings: tuple[str, ...]) -> None:
+        from steelyard.measure.load.client import without_login
         from steelyard.report.load import load_json
 
         inputs = {name: str(value) if isinstance(value, Path) else value for name, value in self.asked.items()}
+        inputs["url"], _ = without_login(self.asked["url"])  # a password is stored nowhere
         deliver(load_json(inputs, result, warnings) if self.as_json else text, self.output)

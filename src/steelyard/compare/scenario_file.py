@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from steelyard.compare.scenario import Scenario
 from steelyard.compare.scenario_names import with_known_names
+from steelyard.errors import InputError
 from steelyard.records.spec_file import first_problem, validated
-from steelyard.records.yaml_file import read_yaml
+from steelyard.records.yaml_file import read_yaml, read_yaml_stream
+
+STDIN, STDIN_SHOWN = "-", "standard input"
 
 
 def example_path() -> Path:
@@ -18,10 +22,10 @@ def example_path() -> Path:
 
 
 def load_scenario(path: str | Path | None = None) -> Scenario:
-    """Return the scenario in a YAML file, or the built-in example without one.
+    """Return the scenario in a YAML file, in standard input for "-", or the built-in example without one.
 
     Device and model names come back as the catalogue's ids; relative paths in it stay relative to `base_dir`,
-    the file's folder.
+    the file's folder, or the current one.
 
     Raises:
         InputError: One line: file, path of the field, what is wrong, what is allowed, the nearest valid name.
@@ -30,6 +34,10 @@ def load_scenario(path: str | Path | None = None) -> Scenario:
         >>> load_scenario().model
         'gpt-oss-120b'
     """
+    if str(path) == STDIN:
+        if sys.stdin is None:
+            raise InputError(f"{STDIN_SHOWN}: is closed; give a YAML file")
+        return scenario_from(read_yaml_stream(sys.stdin.buffer, shown_as=STDIN_SHOWN), shown_as=STDIN_SHOWN)
     file = example_path() if path is None else Path(path)
     return scenario_from(read_yaml(file), base_dir=file.parent, shown_as=str(file))
 

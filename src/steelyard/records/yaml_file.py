@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -36,6 +36,11 @@ def read_yaml(path: Path) -> Any:
     return read_yaml_text(_read_text(path), shown_as=str(path))
 
 
+def read_yaml_stream(stream: BinaryIO, *, shown_as: str) -> Any:
+    """Return the document in an open file, as `read_yaml`; `shown_as` names it in errors."""
+    return read_yaml_text(_decoded(stream, shown_as), shown_as=shown_as)
+
+
 def read_yaml_text(text: str, *, shown_as: str) -> Any:
     """Return the document in a text, as `read_yaml`; `shown_as` names it in errors."""
     try:
@@ -54,18 +59,29 @@ def _read_text(path: Path) -> str:
         if path.is_dir():
             raise InputError(f"{path}: is a folder; give a YAML file")
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            return _decoded(file, str(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give a YAML file") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(f"{path}: cannot be read: {reason}") from None
+        raise _unreadable(str(path), error) from None
+
+
+def _decoded(stream: BinaryIO, shown_as: str) -> str:
+    try:
+        content = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: it was closed
+        raise _unreadable(shown_as, error) from None
     if len(content) > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes; a few thousand are usual")
+        raise InputError(f"{shown_as}: larger than {MAX_BYTES:,} bytes; a few thousand are usual")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); give a YAML file") from None
+        raise InputError(f"{shown_as}: not UTF-8 text (byte {error.start}); give a YAML file") from None
+
+
+def _unreadable(shown_as: str, error: OSError | ValueError) -> InputError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return InputError(f"{shown_as}: cannot be read: {reason}")
 
 
 def _in_words(error: yaml.MarkedYAMLError) -> str:

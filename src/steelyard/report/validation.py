@@ -20,6 +20,7 @@ _COLUMNS = {
     "nearest row": "nearest_median_abs_error_ratio",
 }
 _MOST_REASONS = 12
+_FEW_REASONS = 3
 
 
 def render(found: Validation, *, form: str | None = None, inputs: Mapping[str, Any], width: int | None = None) -> str:
@@ -72,6 +73,13 @@ def _refusals(found: Validation) -> str:
     rest = sum(counts.values()) - sum(count for _, count in counts.most_common(_MOST_REASONS))
     more = [f"  {rest:>5}  other reasons (all of them: --json)"] if rest else []
     return "\n".join(["", f"not predicted: {len(found.refusals)}", *lines, *more]) + "\n"
+
+
+def none_predicted(found: Validation, *, label: str) -> str:
+    """Return the line that says that nothing of a file was predicted, with the most frequent reasons."""
+    counts = Counter(refusal.reason for refusal in found.refusals).most_common(_FEW_REASONS)
+    reasons = "; ".join(f"{reason} ({count})" for reason, count in counts)
+    return f"{label}: none of its {len(found.refusals):,} measurements can be predicted: {reasons}"
 
 
 def parameters(found: Calibration, *, width: int | None = None) -> str:

@@ -43,22 +43,26 @@ class OfTwo:
         self.barrier.wait(ALONE_S)
 
 
+def by_two(work):
+    """Let both do something, and return what came of each."""
+    barrier, asked = threading.Barrier(2), [None, None]
+    with ThreadPoolExecutor(2) as threads:
+        return list(threads.map(lambda rank: work(OfTwo(rank, barrier, asked)), (0, 1)))
+
+
 def save_by_two(folder):
     """Let both save, and return what each met."""
-    barrier, asked = threading.Barrier(2), [None, None]
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(model.parameters())
 
-    def save(rank):
+    def save(ranks):
         try:
-            ranks = OfTwo(rank, barrier, asked)
             checkpoint.save(folder, model, optimizer, checkpoint.Progress(step=1), ranks, keep=1)
         except Exception as error:  # noqa: BLE001 - told below
             return error
         return None
 
-    with ThreadPoolExecutor(2) as threads:
-        return list(threads.map(save, (0, 1)))
+    return by_two(save)
 
 
 def test_a_folder_that_the_first_process_cannot_make_ends_both(tmp_path):
@@ -80,3 +84,18 @@ def test_a_disk_that_refuses_later_ends_both_and_leaves_no_half(tmp_path, monkey
     for met in save_by_two(tmp_path):
         assert isinstance(met, OutsideProgramError)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("spoilt", ["", "weight", "moment"])
+def test_what_is_not_finite_in_one_process_is_known_to_both(spoilt):
+    def look(ranks):
+        model = torch.nn.Linear(2, 2)
+        optimizer = torch.optim.AdamW(model.parameters())
+        model(torch.ones(2)).sum().backward()
+        optimizer.step()
+        if spoilt and not ranks.first:
+            tensor = model.weight if spoilt == "weight" else optimizer.state[model.weight]["exp_avg_sq"]
+            tensor.data[0, 0] = float("inf")
+        return checkpoint.is_finite(model, optimizer, ranks)
+
+    assert by_two(look) == [not spoilt] * 2

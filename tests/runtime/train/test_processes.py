@@ -87,3 +87,7 @@ def test_two_processes_learn_as_one_and_the_run_goes_on_in_one_and_in_two_again(
     assert len({event.params for event in starts}) == 1
     assert max(found) == 8
     transformers.AutoModelForCausalLM.from_pretrained(shared.out / "model")
+
+
+def test_a_long_preparation_outlasts_the_limit_of_collectives_and_its_fault_is_that_of_all(run, tiny, tmp_path):
+    run("late", tiny(tmp_path / "late"), 2, free_port())

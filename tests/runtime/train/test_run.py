@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import shutil
 import signal
 from contextlib import ExitStack, contextmanager
@@ -165,6 +166,33 @@ def test_a_loss_that_is_no_number_is_one_clear_line(tiny, tmp_path, monkeypatch)
     monkeypatch.setattr(Passes, "train", lambda *_args, **_: torch.tensor(math.nan))
     with pytest.raises(SteelyardError, match="the loss became nan at step 1; lower learning_rate"):
         train(tiny(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("gradient_clip", [1.0, 0.0])
+def test_a_gradient_that_is_no_number_reaches_no_checkpoint(tiny, tmp_path, monkeypatch, gradient_clip):
+    job, calm = (tiny(tmp_path / name, gradient_clip=gradient_clip) for name in ("run", "calm"))
+    real, asked = Passes.train, []
+
+    def spoilt_at_the_sixth(passes, rows, *, batch):  # its loss is finite, and the state after it is due to be saved
+        loss = real(passes, rows, batch=batch)
+        asked.append(loss)
+        if len(asked) == 6:
+            next(passes.model.parameters()).grad.view(-1)[0] = math.inf
+        return loss
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Passes, "train", spoilt_at_the_sixth)
+        last = job.out / "checkpoints" / "step-000000003"
+        with pytest.raises(
+            SteelyardError, match=f"no finite numbers.* at step 6; .*good checkpoint is {re.escape(str(last))}"
+        ):
+            train(job)
+    assert list(last.parent.iterdir()) == [last]
+    judged = [event for event in read_log(job.out / "events.jsonl") if isinstance(event, Evaluated)]
+    assert [event.step for event in judged] == [3]
+    train(job)
+    train(calm)
+    assert losses(job.out) == losses(calm.out)  # it went on from the third step
 
 
 def test_adapters_change_the_model_they_are_merged_into(tiny, whole, tmp_path):

@@ -77,7 +77,7 @@ class TrainingPrediction:
         told = (
             (f"only {left / 1e9:.1f} GB of device memory are left over: it may not fit in practice",) if tight else ()
         )
-        return (*told, *self.bill.unpriced)
+        return (*self.job.model.warnings, *told, *self.bill.unpriced)
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from steelyard.compare.case import Case
 from steelyard.compare.routes.outcome import Outcome, Training, Unpriced
 from steelyard.compare.routes.people import engineer_usd_per_month
-from steelyard.compare.routes.trained import before_terms, failed, serve_after
+from steelyard.compare.routes.trained import failed, serve_after
 from steelyard.compare.routes.training_leg import Job, in_months, refresh_months, train
 from steelyard.compare.scenario import FinetuneRoute
 from steelyard.errors import DoesNotFitError, UnknownError
@@ -44,21 +42,12 @@ def evaluate(case: Case) -> list[Outcome | Unpriced]:
     return serve_after(
         case,
         "finetune",
-        route.model,
+        route,
+        run,
         leg,
-        partial(
-            before_terms,
-            case,
-            run,
-            runs_usd=once,
-            each_time_usd=route.each_time_usd,
-            engineers=route.engineers,
-            people_usd=people,
-        ),
+        runs_usd=once,
+        people_usd=people,
         ready_s=setup_s + np.asarray(run.run.wall_s) * route.runs,
-        device=route.device,
-        pricing=route.pricing,
-        engineers=route.engineers,
         repeats=again + in_months(case, np.full((1, 1), route.each_time_usd), refreshes),
     )
 

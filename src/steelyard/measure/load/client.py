@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import time
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 
@@ -29,7 +31,7 @@ class Endpoint:
     model: str
     api: Api
     timeout_s: float
-    headers: dict[str, str]
+    headers: dict[str, str] = field(repr=False)  # they may hold a key or a password
     extra: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -41,6 +43,35 @@ class Endpoint:
         return body(self.api, self.model, prompt(isl_tokens, seed), osl_tokens, self.extra)
 
 
+def without_login(url: str) -> tuple[str, dict[str, str]]:
+    """Return an address without the user and password in it, and the header that sends them (RFC 7617).
+
+    Raises:
+        InputError: It is none; the message has nothing of what may be a password.
+
+    Example:
+        >>> without_login("http://me:secret@127.0.0.1:8000")
+        ('http://127.0.0.1:8000', {'authorization': 'Basic bWU6c2VjcmV0'})
+        >>> without_login("http://127.0.0.1:8000")
+        ('http://127.0.0.1:8000', {})
+    """
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none: also what a password leaves that holds a "/"
+        known = False
+    if not known:
+        _, at, rest = url.rpartition("@")
+        hint = "; write / # ? @ in a user or password as %2F %23 %3F %40" if at else ""
+        raise InputError(f"--url: {rest[:80]!r} is no address; give http://HOST:PORT{hint}")
+    login, _, host = parts.netloc.rpartition("@")
+    if not login:
+        return url, {}
+    user, _, password = login.partition(":")
+    pair = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    return parts._replace(netloc=host).geturl(), {"authorization": f"Basic {pair}"}
+
+
 def base_url(url: str) -> str:
     """Return the address up to and with `/v1`.
 
@@ -48,8 +79,6 @@ def base_url(url: str) -> str:
         >>> base_url("http://127.0.0.1:8000"), base_url("http://127.0.0.1:8000/v1/")
         ('http://127.0.0.1:8000/v1', 'http://127.0.0.1:8000/v1')
     """
-    if not url.startswith(("http://", "https://")):
-        raise InputError(f"--url: {url[:80]!r} is no address; give http://HOST:PORT")
     bare = url.rstrip("/")
     return bare if bare.endswith("/v1") else f"{bare}/v1"
 
@@ -74,7 +103,7 @@ async def find_endpoint(
     """Return the endpoint behind an address, after one small request to it.
 
     Args:
-        url: With or without `/v1`.
+        url: With or without `/v1`. A user and password in it are sent as HTTP basic authentication, in place of a key.
         model: One that it serves; the only one when None.
         api: Which of the two addresses is asked.
         timeout_s: Of one request, from the first byte sent to the last received.
@@ -85,9 +114,9 @@ async def find_endpoint(
         UnknownError: It does not serve `model`.
         OutsideProgramError: It cannot be reached, or refuses the request.
     """
-    base = base_url(url)
-    key = os.environ.get(key_variable, "")
-    headers = {"authorization": f"Bearer {key}"} if key else {}
+    bare, login = without_login(url)
+    base, key = base_url(bare), os.environ.get(key_variable, "")
+    headers = login or ({"authorization": f"Bearer {key}"} if key else {})
     async with session(timeout_s, headers) as asking:
         name = await _model(asking, base, model)
         refusal = ""
@@ -106,7 +135,10 @@ async def _model(asking: aiohttp.ClientSession, base: str, model: str | None) ->
         async with asking.get(f"{base}/models", trace_request_ctx=_Connection()) as response:
             text = await _beginning(response, 1_000_000)
             if response.status == 401:
-                raise OutsideProgramError(f"{base}/models: wants an API key; put it into OPENAI_API_KEY")
+                raise OutsideProgramError(
+                    f"{base}/models: wants an API key; put it into OPENAI_API_KEY (or it wants another user and "
+                    "password: --url http://USER:PASSWORD@HOST:PORT)"
+                )
             served = [str(entry["id"]) for entry in json.loads(text)["data"]] if response.status == 200 else []
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise OutsideProgramError(f"{base}: cannot be reached: {first_line(error)}; is the server running?") from None

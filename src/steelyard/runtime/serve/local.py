@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
@@ -20,9 +21,10 @@ class LocalEngine(Protocol):
     """What a small engine must do."""
 
     model: str
+    context_tokens: int  # of prompt and answer together; 0: no limit
 
     def count_prompt(self, asked: Asked) -> int:
-        """Return the tokens of the prompt; InputError when it cannot be served (too long, no chat template)."""
+        """Return the tokens of the prompt; InputError when it cannot be served (no chat template)."""
 
     def generate(self, asked: Asked) -> AsyncIterator[str]:
         """Yield the text of one token after the other, at most `max_tokens`; closed when nobody reads on."""
@@ -56,6 +58,7 @@ async def _answer(request: Request, engine: LocalEngine, key: str, *, chat: bool
     try:
         asked = parse(await request.body(), chat=chat)
         prompt_tokens = engine.count_prompt(asked)
+        asked = _within_context(asked, prompt_tokens, engine.context_tokens)
     except InputError as error:
         return JSONResponse(error_body(str(error), "invalid_request_error", 400), status_code=400)
     writer = Writer(asked, engine.model)
@@ -64,6 +67,19 @@ async def _answer(request: Request, engine: LocalEngine, key: str, *, chat: bool
     pieces, stopped = await _collect(request, engine, asked)
     usage = Usage(prompt_tokens=prompt_tokens, output_tokens=len(pieces))
     return JSONResponse(writer.whole("".join(pieces), _reason(asked, usage, stopped), usage))
+
+
+def _within_context(asked: Asked, prompt_tokens: int, context_tokens: int) -> Asked:
+    """Return a request for no more tokens than there is room for, so that an answer cut by either ends as "length".
+
+    Raises:
+        InputError: There is room for none.
+    """
+    if not context_tokens:
+        return asked
+    if prompt_tokens >= context_tokens:
+        raise InputError(f"the prompt has {prompt_tokens} tokens, the model takes {context_tokens} with its answer")
+    return dataclasses.replace(asked, max_tokens=min(asked.max_tokens, context_tokens - prompt_tokens))
 
 
 async def _collect(request: Request, engine: LocalEngine, asked: Asked) -> tuple[list[str], bool]:

@@ -42,6 +42,19 @@ def latest(folder: Path) -> Path | None:
     return max(whole, default=None, key=lambda path: int(path.name.removeprefix("step-")))
 
 
+def is_finite(model: torch.nn.Module, optimizer: torch.optim.Optimizer, ranks: Ranks) -> bool:
+    """Tell whether weights and moments, as a checkpoint would hold them, are finite. All processes call it together."""
+    import torch
+
+    weights = (parameter.detach() for parameter in model.parameters() if parameter.requires_grad)
+    moments = (value for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value))
+    spoilt = torch.zeros((), device=ranks.device)
+    for tensor in (*weights, *moments):
+        mine = tensor.to_local() if hasattr(tensor, "to_local") else tensor  # of a sharded one
+        spoilt += (~torch.isfinite(mine).all()).to(ranks.device)
+    return not ranks.sum(spoilt).item()
+
+
 def save(
     folder: Path,
     model: torch.nn.Module,

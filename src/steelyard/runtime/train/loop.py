@@ -78,7 +78,12 @@ class Loop:
         }
 
     def evaluate(self, *, trained_too: bool = False) -> None:
-        """Judge the model on held-out text, and on as much text that it was trained on."""
+        """Judge the model on held-out text, and on as much text that it was trained on.
+
+        Raises:
+            SteelyardError: Its weights are no numbers.
+        """
+        self._check_weights()
         count = min(self.job.evaluate.sequences, len(self.held_out))
         loss = self.passes.mean_loss(self.held_out, _spread(len(self.held_out), count))
         trained = None
@@ -89,9 +94,15 @@ class Loop:
         self.emit(Evaluated(**self.now(), held_out_loss_nats=loss, trained_loss_nats=trained))
 
     def save(self) -> None:
-        """Write a checkpoint, unless this very state is saved."""
+        """Write a checkpoint, unless this very state is saved.
+
+        Raises:
+            SteelyardError: The weights are no numbers; the checkpoints before are untouched.
+            OutsideProgramError: The disk refused; they are too.
+        """
         if self._saved_step == self.progress.step:
             return
+        self._check_weights()
         self.now()
         begun = time.perf_counter()
         folder = self.job.out / CHECKPOINTS
@@ -118,14 +129,23 @@ class Loop:
             self.progress.step += 1
             self.progress.tokens += self.job.batch_tokens
             if not math.isfinite(loss):
-                raise SteelyardError(
-                    f"the loss became {loss} at step {self.progress.step}; lower learning_rate "
-                    f"(it was {self.learning_rate:.2g}) or raise warmup"
-                )
+                raise self._diverged(f"the loss became {loss}")
             told = self.now() | {
                 "elapsed_s": round(before["elapsed_s"] + step_s * (self.progress.step - before["step"]), 6)
             }
             self.emit(Stepped(**told, loss_nats=loss, step_s=round(step_s, 6), peak_memory_bytes=memory))
+
+    def _check_weights(self) -> None:
+        """Refuse weights that a gradient without a number has spoilt: the loss tells of them one step later only."""
+        if not checkpoint.is_finite(self.model, self.optimizer, self.passes.ranks):
+            raise self._diverged("the weights are no finite numbers any more")
+
+    def _diverged(self, what: str) -> SteelyardError:
+        last = checkpoint.latest(self.job.out / CHECKPOINTS)
+        return SteelyardError(
+            f"{what} at step {self.progress.step}; lower learning_rate (it was {self.learning_rate:.2g}) or raise "
+            f"warmup; {f'the last good checkpoint is {last}' if last else 'no checkpoint was saved'}"
+        )
 
     def _step(self, ahead: int) -> Any:
         """Do one optimizer step, `ahead` of the progress told; return this process's part of the loss."""

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from steelyard.errors import InputError
+from steelyard.errors import InputError, OutsideProgramError, SteelyardError
 from steelyard.runtime.train.job import TrainJob
 
 if TYPE_CHECKING:
     import torch
+
+_LOOK_S = 0.1
+_WAITS = itertools.count()  # the same number in all processes: they wait for the same things in the same order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +49,35 @@ class Ranks:
 
             dist.barrier()
 
+    def after_first(self, work: Callable[[], None]) -> None:
+        """Let the first process do what all need, however long it takes: no limit of the collectives runs meanwhile.
+
+        Raises:
+            SteelyardError: What the first process met, in all of them.
+            OutsideProgramError: The first process is gone.
+        """
+        if self.size == 1:
+            work()
+            return
+        from torch.distributed.distributed_c10d import _get_default_store
+
+        store, key = _get_default_store(), f"steelyard/{next(_WAITS)}"
+        if not self.first:
+            _until_set(store, key)
+            if (told := self.agreed(None)) is not None:
+                raise told
+            return
+        met: SteelyardError | None = OutsideProgramError("the first process failed before the run was prepared")
+        try:
+            work()
+            met = None
+        except SteelyardError as error:
+            met = error
+            raise
+        finally:
+            store.set(key, "done")
+            self.agreed(met)
+
     def agreed(self, value: Any) -> Any:
         """Return what the first process holds."""
         if self.size == 1:
@@ -53,6 +87,14 @@ class Ranks:
         held = [value]
         dist.broadcast_object_list(held, src=0)
         return held[0]
+
+
+def _until_set(store: torch.distributed.Store, key: str) -> None:
+    try:
+        while not store.check([key]):
+            time.sleep(_LOOK_S)
+    except RuntimeError:  # the store lives with the first process, where no launcher holds it
+        raise OutsideProgramError("the first process ended before the run was prepared") from None
 
 
 def is_worker() -> bool:

@@ -47,9 +47,7 @@ def train(job: TrainJob, watch: Watch | None = None) -> Ended:
     keep_memory()
     _quiet_libraries()
     with joined(job) as ranks:
-        if ranks.first:
-            prepare(job)
-        ranks.wait()
+        ranks.after_first(lambda: prepare(job))
         run = _Run(job, watch or Watch(), ranks)
         return run.finished() or run.go_on()
 

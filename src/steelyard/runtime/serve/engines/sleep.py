@@ -25,8 +25,10 @@ class SleepEngine:
     many there were. A load generator must come to the same percentiles.
     """
 
-    def __init__(self, *, model: str, ttft_s: float, tpot_s: float, slots: int, log: Path | None = None) -> None:
-        self.model = model
+    def __init__(
+        self, *, model: str, ttft_s: float, tpot_s: float, slots: int, context_tokens: int = 0, log: Path | None = None
+    ) -> None:
+        self.model, self.context_tokens = model, context_tokens
         self.ttft_s, self.tpot_s = ttft_s, tpot_s
         self.slots = asyncio.Semaphore(slots)
         self.log = log.open("a", buffering=1) if log is not None else None
@@ -67,6 +69,7 @@ def main() -> None:
         ttft_s=options.get("ttft", 0.05),
         tpot_s=options.get("tpot", 0.01),
         slots=spec.slots,
+        context_tokens=spec.context_tokens,
         log=options.get("log"),
     )
     serve_app(replica_app(engine, spec.key), host=spec.host, port=spec.port)

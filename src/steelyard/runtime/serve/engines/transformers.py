@@ -50,10 +50,7 @@ class TransformersEngine:
         self.turn = asyncio.Lock()
 
     def count_prompt(self, asked: Asked) -> int:
-        tokens = len(self._prompt(asked))
-        if self.context_tokens and tokens >= self.context_tokens:
-            raise InputError(f"the prompt has {tokens} tokens, the model takes {self.context_tokens} with its answer")
-        return tokens
+        return len(self._prompt(asked))
 
     def _prompt(self, asked: Asked) -> list[int]:
         if not asked.chat:
@@ -91,18 +88,14 @@ class TransformersEngine:
 
     def _tokens(self, asked: Asked) -> Iterator[int]:
         torch = self.torch
-        prompt = self._prompt(asked)
-        most = asked.max_tokens
-        if self.context_tokens:
-            most = min(most, self.context_tokens - len(prompt))
         generator = torch.Generator(device=self.device)
         if asked.seed is not None:
             generator.manual_seed(asked.seed)
         else:
             generator.seed()
         ends = self.ends if not asked.ignore_eos else frozenset()
-        given, cache = torch.tensor([prompt], device=self.device), None
-        for _ in range(most):
+        given, cache = torch.tensor([self._prompt(asked)], device=self.device), None
+        for _ in range(asked.max_tokens):
             with torch.inference_mode():
                 out = self.weights(given, past_key_values=cache, use_cache=True, logits_to_keep=1)
             cache = out.past_key_values
