@@ -57,6 +57,7 @@ def test_parameters_are_those_of_transformers(model_type):
 LARGER = {
     "cohere2_vision": {"sliding_window": 32},
     "exaone4_5": {"model_type": "exaone4", "sliding_window": 32},
+    "gemma4_unified": {"model_type": "gemma4_unified_text", "sliding_window": 32, "head_dim": 8, "global_head_dim": 16},
     "glm4v": {"head_dim": 8},
     "glm4v_moe": {"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 48, "head_dim": 8},
     "glm_ocr": {"head_dim": 8},

@@ -44,6 +44,10 @@ WRITTEN = {
     "Quadro RTX A6000": "rtx-a6000",
     "NVIDIA RTX 6000 Ada Generation": "rtx-6000-ada",
     "NVIDIA RTX PRO 6000 Blackwell Server Edition": "rtx-pro-6000-blackwell-server",
+    "NVIDIA RTX PRO 6000 Blackwell Workstation Edition": "rtx-pro-6000-blackwell-workstation",
+    "NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition": "rtx-pro-6000-blackwell-max-q",
+    "NVIDIA GeForce RTX 5060 Ti": "rtx-5060-ti-16gb",
+    "NVIDIA Thor": "jetson-agx-thor",
     "GB200 NVL72": "gb200-nvl72",
     "NVIDIA GH200 480GB": "gh200-96gb",
     "NVIDIA GH200 144G HBM3e": "gh200-144gb",
@@ -54,12 +58,16 @@ WRITTEN = {
     "AWS Trainium2": "trainium2",
     "Habana Gaudi 2": "gaudi2",
     "Intel(R) Arc(TM) B580 Graphics": "arc-b580",
+    "Intel(R) Data Center GPU Max 1550": "max-1550-128gb",
     "Apple M4 Max 128 GB": "apple-m4-max",
+    "M5": "apple-m5",
+    "AMD Radeon AI PRO R9700": "radeon-ai-pro-r9700",
+    "AMD Radeon 780M Graphics": "radeon-780m",
     "AMD Ryzen AI Max+ 395": "ryzen-ai-max-395",
 }
 # Another memory, maker or form of a device than any record has.
 REFUSED = (
-    "A100 60GB", "H100 94GB", "H100 80GB HBM2e", "AMD H100", "Tesla M4", "RTX 4090 Laptop GPU",
+    "RTX 5060 Ti 8GB", "A100 60GB", "H100 94GB", "H100 80GB HBM2e", "AMD H100", "Tesla M4", "RTX 4090 Laptop GPU",
     "A100-SXM4-40GB MIG 1g.5gb",
     "MI300X 128GB", "M4 Max 64GB", "H100 SXM 40GB PCIe", "8x H100",
 )  # fmt: skip

@@ -39,6 +39,7 @@ READERS: dict[str, Callable[[Fields], Model]] = {
     "falcon_mamba": hybrid.mamba1,
     "flex_olmo": mixture.olmoe,
     "gemma4_text": variants.gemma4,
+    "gemma4_unified_text": variants.gemma4,
     "glm4_moe": mixture.shared_experts(qk_norm="use_qk_norm", first_dense=1),
     "glm4v_moe_text": mixture.shared_experts(qk_norm=False, bias=("attention_bias", True), first_dense=1),
     "glm4_moe_lite": latent.deepseek(),
@@ -93,6 +94,7 @@ READERS: dict[str, Callable[[Fields], Model]] = {
 TEXT_PARTS = {
     "gemma3": "gemma3_text",
     "gemma4": "gemma4_text",
+    "gemma4_unified": "gemma4_unified_text",
     "idefics3": "llama",
     "kimi_k25": "deepseek_v3",
     "llama4": "llama4_text",
