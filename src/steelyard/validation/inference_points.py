@@ -21,7 +21,7 @@ from steelyard.inference.engine import Engine, engine_for
 from steelyard.validation.inference_harness import Harness, Refused, harness_of
 from steelyard.validation.inference_launches import Launch, launch_of
 from steelyard.validation.models import model_of_row
-from steelyard.validation.points import Point, Refusal, Row, family
+from steelyard.validation.points import Point, Refusal, Row, check_links, family
 
 MEASURES: Mapping[str, tuple[str, float]] = {  # metric of a row -> metric of the room, factor to SI
     "output_tokens_per_s_total": ("throughput", 1.0),
@@ -155,7 +155,7 @@ def read_run(row: Row, origin: str = "") -> Run:
     if not load and harness.kind != "all at once":
         raise Refused("load not stated")
     deployment, assumed = _deployment(row, model, harness)
-    _check_links(device.id, deployment.num_devices)
+    check_links(device, deployment.num_devices)
     engine = _engine(device.id, row["engine"], row["engine_version"], row["as_of"][:7])
     launch = launch_of(
         row, engine=engine.name, model_id=row["model_id"], device_id=device.id, weights=deployment.compute_dtype,
@@ -210,12 +210,6 @@ def _model(model_id: str, name: str) -> arch.Model | None:
         except SteelyardError:
             continue
     return None
-
-
-@functools.lru_cache(maxsize=1024)
-def _check_links(device: str, devices: int) -> None:
-    """Raise UnknownError where the catalogue has no link that joins so many devices."""
-    _device.collective_time("all_reduce", 1.0, devices, _device.load(device))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from steelyard import catalog
+from steelyard.device import Device, collective_time
 
 Row = Mapping[str, str]
 Vector = npt.NDArray[np.float64]
@@ -52,6 +53,15 @@ def family(table: str, row: Row) -> str:
         ('nvidia-nemo', 'my cluster')
     """
     return row.get("family") or _families(table).get(row["source"], row["source"])
+
+
+def check_links(on: Device, devices: float) -> None:
+    """Refuse a row whose devices no link of the catalogue joins, before it is predicted together with others.
+
+    Raises:
+        UnknownError: The bandwidth of a link that so many need is not known.
+    """
+    collective_time("all_reduce", 1.0, devices, on)
 
 
 def by_run(rows: Iterable[Row]) -> dict[str, list[Row]]:

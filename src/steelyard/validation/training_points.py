@@ -17,7 +17,7 @@ from steelyard.errors import InputError, UnknownError
 from steelyard.training import Layout, Recipe
 from steelyard.training.memory import memory_items
 from steelyard.validation.models import model_of_row
-from steelyard.validation.points import Point, Refusal, Row, by_run, family
+from steelyard.validation.points import Point, Refusal, Row, by_run, check_links, family
 from steelyard.validation.training_settings import UnstatedError, alternatives, device_of, number, unsure
 
 SPEED, MEMORY, TIME_TO_TRAIN = "tokens_per_s_per_device", "peak_memory_bytes", "time_to_train_s"
@@ -111,6 +111,7 @@ def _run(name: str, row: Row, chosen: dict[str, Row]) -> Run:
         effective_compute_dtype(device, recipe.compute_dtype)
     seq_tokens = float(number(row, "seq_len"))
     steps = number(row, "steps")
+    check_links(device, max(float(np.max(layout.num_devices)) for layout, _ in options))
     options = _that_can_run(options, model, device, seq_tokens)
     points = tuple(
         Point(
