@@ -10,7 +10,7 @@ from steelyard.validation.errors import OVERALL, Group
 from steelyard.validation.result import Calibration
 
 _UNITS = {"_s": "s", "_bytes": "B"}  # ends of names; anything else is a ratio
-_LINE = re.compile(r'^"?(?P<name>[a-z0-9_]+(?:\.[a-z0-9-]+)?)"? = \{')
+_LINE = re.compile(r'^"?(?P<name>[a-z0-9_]+(?:\.[a-z0-9.-]+)?)"? = \{')
 
 
 def user_file(fitted: Calibration) -> str:
