@@ -217,7 +217,7 @@ def test_torchtitan_takes_the_configuration(model: str, layout: str, told: str, 
     ("kind", "changed", "message"),
     [
         ("compose", {"rate": 400.0, "devices": 64}, "Compose starts one node of 8 devices"),
-        ("compose", {"device": "tpu-v6e"}, "no container image of vllm"),
+        ("compose", {"device": "tpu-v6e", "rate": 30.0}, "no container image of vllm"),
         ("vllm", {"model": "gpt-3-6.7b", "devices": 32}, "no published weights of gpt-3-6.7b are known"),
     ],
 )
