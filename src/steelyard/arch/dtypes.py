@@ -38,7 +38,8 @@ def dtype_bytes(dtype: str) -> float:
         (2.0, 0.53125, 0.5625)
     """
     if dtype not in _BITS:
-        raise UnknownError(unknown("number format", dtype, _BITS))
+        of_file = "how a file is stored belongs to the model's name, as in llama-3.1-8b-q4_k_m"
+        raise UnknownError(f"{unknown('number format', dtype, _BITS)}; {of_file}")
     return _BITS[dtype] / 8
 
 

@@ -30,9 +30,9 @@ def condition(vendor: str, engine: str) -> str:
 def time_residual_sigma(model: arch.Model, device: Device, engine: str = DEFAULT_ENGINE) -> float:
     """Return how far the time of a step may be off: standard deviation of ln(measured / predicted).
 
-    That of left-out families of sources for the same kind of model, vendor and kernels, where such were measured; of
-    another vendor, for which there are few, at least the usual one. A vendor that nothing was fitted to has the usual
-    spread and, on top, that of vendors: `unseen_vendor_sigma`.
+    That of left-out families of sources for the same kind of model, vendor and kernels, where such were measured, and
+    at least the usual one, for few families tell the others. A vendor that nothing was fitted to has the usual spread
+    and, on top, that of vendors: `unseen_vendor_sigma`.
 
     Args:
         model: Dense, or a mixture of experts.
@@ -53,10 +53,13 @@ def time_residual_sigma(model: arch.Model, device: Device, engine: str = DEFAULT
 def _sigma(figures: Mapping[str, Figure], name: str, vendor: str, engine: str) -> float:
     where = condition(vendor, engine)
     usual, own = figures[name].value, figures.get(f"{name}.{where}")
-    if where in OWN_KERNELS:
-        return usual if own is None else own.value
     if own is not None:
         return max(own.value, usual)
-    if not where or f"vendor_time_ratio.{vendor}" in figures:
+    if vendor == HOME_VENDOR or f"vendor_time_ratio.{vendor}" in figures:
         return usual
-    return float(np.hypot(usual, figures["unseen_vendor_sigma"].value))
+    return float(np.hypot(usual, unseen_vendor_sigma()))
+
+
+def unseen_vendor_sigma() -> float:
+    """Return how far the time of a step is off on devices of a vendor that nothing was fitted to, beside the usual."""
+    return catalog.calibration("inference")["unseen_vendor_sigma"].value

@@ -10,6 +10,8 @@ from steelyard.validation.errors import OVERALL, Group
 from steelyard.validation.result import Calibration
 
 _UNITS = {"_s": "s", "_bytes": "B"}  # ends of names; anything else is a ratio
+_ALIKE = "families of sources weigh alike, each with an offset that no prediction uses"
+_WEIGHTS = {"inference": "a family of sources counts by the root of its rows, up to 300"}
 _LINE = re.compile(r'^"?(?P<name>[a-z0-9_]+(?:\.[a-z0-9.-]+)?)"? = \{')
 
 
@@ -73,7 +75,7 @@ def _heading(fitted: Calibration) -> Iterator[str]:
     yield f"# Corrections of {fitted.kind}, fitted to published measurements by `steelyard calibrate {fitted.kind}`."
     yield "#"
     yield f"# {fitted.num_parameters} free parameters, none for a device, a model or a table of measurements. Robust"
-    yield "# loss on logarithms; families of sources weigh alike, each with an offset that no prediction uses."
+    yield f"# loss on logarithms; {_WEIGHTS.get(fitted.kind, _ALIKE)}."
     yield f"# Points: {', '.join(f'{count} of {metric}' for metric, count in points.items())}."
     yield "# Errors of families that the fit has not seen: |predicted - measured| / measured; bias positive: predicted"
     yield "# too large; cover and width of the 80% range; then one share of the printed peak, and the nearest row:"

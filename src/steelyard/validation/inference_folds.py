@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from steelyard.inference.residuals import condition
+from steelyard.inference.residuals import condition, unseen_vendor_sigma
 from steelyard.records.sweep import swept
 from steelyard.validation.fit import Fitted, fit, robust_log_sigma
 from steelyard.validation.inference_parameters import EVIDENCE_ROWS, FULL_EVIDENCE_ROWS, LOG_SCALE, PARAMETERS, WEIGHTS
@@ -22,7 +22,6 @@ _SPEED = ("throughput", "tpot")  # one and the same residual, of the time of a s
 WAITS = ("ttft", "ttft_p99")  # their spread follows from that of steps, drawn through the load
 _ENOUGH_ROWS = 5
 _MANY_ROWS_RATIO = 0.01  # of all rows, from which on a family may pull the fit into a minimum of its own
-_UNSEEN_LOG_SD = 0.5  # of the time on devices of a vendor that nothing was fitted to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +160,7 @@ def _sigma(prepared: Serving, predicted: Vector, families: Vector) -> Vector:
                     others = (metric == name) & (families != family)
                     told = _spread(miss, families, others & (kinds == kind) & (where == place))
                     seen = not np.any(others) or np.any(np.isin(vendors[others], vendors[own]))
-                    unseen = 0.0 if told is not None or seen else _UNSEEN_LOG_SD
+                    unseen = 0.0 if told is not None or seen else unseen_vendor_sigma()
                     for wider in (others & (kinds == kind), others, metric == name):
                         told = _spread(miss, families, wider) if told is None else told
                     sigma[own] = np.hypot(told or 0.0, unseen)
@@ -182,7 +181,7 @@ def _time_sigma(prepared: Serving, predicted: Vector, families: Vector, family: 
             told = _spread(miss, families, alike & (where[runs] == place))
             told = told or _spread(miss, families, alike) or _spread(miss, families, others)
             sigma[(moe == kind) & (where == place)] = told or 0.0
-    return np.hypot(sigma, np.where(np.isin(vendors, vendors[runs[others]]), 0.0, _UNSEEN_LOG_SD))
+    return np.hypot(sigma, np.where(np.isin(vendors, vendors[runs[others]]), 0.0, unseen_vendor_sigma()))
 
 
 def _conditions(prepared: Serving) -> npt.NDArray[np.str_]:
@@ -202,7 +201,7 @@ def _spread(miss: Vector, families: Vector, rows: Rows) -> float | None:
     return float(np.median(spreads)) if spreads else None
 
 
-SIGMAS = {"time": _SPEED, "ttft": ("ttft",), "power": ("power",)}
+SIGMAS = {"time": _SPEED, "prefill": ("prefill",), "ttft": ("ttft",), "power": ("power",)}
 """Residuals that have a spread of their own, and the metrics that show it."""
 
 

@@ -43,6 +43,7 @@ _FORMATS = {
     "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "fp8_block": "fp8", "fp4": "nvfp4", "int4_wo": "int4",
     "awq": "int4", "gptq": "int4",
 }  # fmt: skip
+_TWO = 1.5  # tokens in the mean
 _NUMBERS = {"fp8", "int8", "int4", "fp4", "mxfp4", "nvfp4"}
 _NAMED = re.compile(r"nvfp4|mxfp4|fp8|int8|int4|awq|gptq|fp4", re.IGNORECASE)
 _Known = TypeVar("_Known")
@@ -151,6 +152,8 @@ def read_run(row: Row, origin: str = "") -> Run:
         osl = 1.0
     if not osl:
         raise Refused("output length not stated")
+    if osl < _TWO and MEASURES[row["metric"]][0] in ("tpot", "itl"):
+        raise Refused("an answer of one token has no time between tokens")
     load = _number(row, "load_value")
     if not load and harness.kind != "all at once":
         raise Refused("load not stated")
