@@ -106,9 +106,14 @@ class Serving:
         return found.reshape(NUM_STEPS, -1)
 
     def _with(self, values: Mapping[str, float]) -> tuple[Efficiency, Engine]:
-        """Return the figures of every run; "name.engine" and "vendor_time_ratio.vendor" are factors on "name"."""
+        """Return the figures of every run; "name.engine" and "name.vendor" are factors on "name"."""
         kept = {field.name for field in dataclasses.fields(Efficiency)}
-        efficiency = dataclasses.replace(self.efficiency, **{name: v for name, v in values.items() if name in kept})
+        reached: dict[str, Any] = {
+            name: value * self._factor(values, name, self.facts.vendors)
+            for name, value in values.items()
+            if name in kept
+        }
+        efficiency = dataclasses.replace(self.efficiency, **reached)
         changed: dict[str, Any] = {}
         for name in CALIBRATED:
             if name in values:
@@ -122,12 +127,13 @@ class Serving:
         left: dict[str, Any] = {name: np.where(gone, 0.0, getattr(engine, name)) for name, gone in absent.items()}
         return efficiency, dataclasses.replace(engine, **left)
 
-    def _factor(self, values: Mapping[str, float], name: str, variants: npt.NDArray[np.str_]) -> Vector:
+    def _factor(self, values: Mapping[str, float], name: str, variants: npt.NDArray[np.str_]) -> Array:
+        own = {other.removeprefix(f"{name}."): value for other, value in values.items() if other.startswith(f"{name}.")}
+        if not own:
+            return 1.0  # one number for all spares the work of gathering it
         factor = np.ones(len(variants))
-        for other, value in values.items():
-            field, _, variant = other.partition(".")
-            if field == name and variant:
-                factor[variants == variant] = value
+        for variant, value in own.items():
+            factor[variants == variant] = value
         return factor
 
     def _power_w(self, found: Replay, times: Vector, flop: Vector, reached: Efficiency) -> Vector:
