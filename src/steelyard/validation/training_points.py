@@ -202,6 +202,7 @@ def flop_per_token(convention: str, row: Row, model: Model, seq_tokens: float) -
         return 6.0 * params + 12.0 * model.num_layers * model.hidden * seq_tokens
     if re.search(r"megatron|nvidia|maxtext", text):
         repeated = 4.0 / 3.0 if re.search(r"full recompute|recompute forward", text) else 1.0
+        counted = "causal" if "attention halved" in text else "full"
         frozen = 2.0 / 3.0 if "frozen-weight" in text and "lora" in row["notes"].casefold() else 1.0
-        return float(arch.flop_per_token(model, seq_tokens, training=True, attention="full")) * repeated * frozen
+        return float(arch.flop_per_token(model, seq_tokens, training=True, attention=counted)) * repeated * frozen
     raise InputError("how its FLOP are counted is not stated")
