@@ -84,17 +84,12 @@ IN_ENGINE = (
 """Figures of a device's efficiency that serving measurements tell better than kernels timed alone."""
 
 
-def served(device: Device, engine: str = DEFAULT_ENGINE) -> Device:
+def served(device: Device) -> Device:
     """Return a device with what its kernels reach inside a serving engine.
 
     Narrow numbers are expanded where the wider format is faster. Each figure of `IN_ENGINE`, and each that the vendor
     has a fitted one of ("memory_ratio.this-machine"), is scaled by its fitted value over the one of a kernel timed
-    alone, so that draws of it stay draws. An engine with kernels of its own has fitted values of its own
-    ("kernel_launch_s.llama.cpp"); of a figure that is not fitted for all, that is a factor ("matmul_ratio.llama.cpp").
-
-    Args:
-        device: With what kernels reach that are timed alone.
-        engine: As the catalogue names it (`Engine.name`).
+    alone, so that draws of it stay draws.
 
     Example:
         >>> from steelyard import device
@@ -104,11 +99,11 @@ def served(device: Device, engine: str = DEFAULT_ENGINE) -> Device:
     """
     figures, alone = catalog.calibration("inference"), catalog.calibration("device")
     vendor = device.accelerator.vendor.casefold()
-    names = [item.name for item in dataclasses.fields(device.efficiency)]
-    fitted = {*IN_ENGINE, *(name for name in names if f"{name}.{vendor}" in figures)}
-    ratios = {name: _value(figures, name, vendor, engine) / _value(alone, name, vendor) for name in fitted}
-    factors = {name: figures[f"{name}.{engine}"].value for name in names if f"{name}.{engine}" in figures}
-    scaled = {name: getattr(device.efficiency, name) * ratio for name, ratio in (factors | ratios).items()}
+    own = tuple(item.name for item in dataclasses.fields(device.efficiency) if f"{item.name}.{vendor}" in figures)
+    scaled = {
+        name: getattr(device.efficiency, name) * (_value(figures, name, vendor) / _value(alone, name, vendor))
+        for name in {*IN_ENGINE, *own}
+    }
     expanded = expanding_where_faster(device)
     return dataclasses.replace(expanded, efficiency=dataclasses.replace(device.efficiency, **scaled))
 

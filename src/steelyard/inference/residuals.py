@@ -30,8 +30,9 @@ def condition(vendor: str, engine: str) -> str:
 def time_residual_sigma(model: arch.Model, device: Device, engine: str = DEFAULT_ENGINE) -> float:
     """Return how far the time of a step may be off: standard deviation of ln(measured / predicted).
 
-    That of left-out families of sources for the same kind of model, vendor and kernels, where such were measured. A
-    vendor that nothing was fitted to has the usual spread and, on top, that of vendors: `unseen_vendor_sigma`.
+    That of left-out families of sources for the same kind of model, vendor and kernels, where such were measured; of
+    another vendor, for which there are few, at least the usual one. A vendor that nothing was fitted to has the usual
+    spread and, on top, that of vendors: `unseen_vendor_sigma`.
 
     Args:
         model: Dense, or a mixture of experts.
@@ -51,10 +52,11 @@ def time_residual_sigma(model: arch.Model, device: Device, engine: str = DEFAULT
 
 def _sigma(figures: Mapping[str, Figure], name: str, vendor: str, engine: str) -> float:
     where = condition(vendor, engine)
-    own = figures.get(f"{name}.{where}")
+    usual, own = figures[name].value, figures.get(f"{name}.{where}")
+    if where in OWN_KERNELS:
+        return usual if own is None else own.value
     if own is not None:
-        return own.value
-    usual = figures[name].value
-    if not where or where in OWN_KERNELS or f"vendor_time_ratio.{vendor}" in figures:
+        return max(own.value, usual)
+    if not where or f"vendor_time_ratio.{vendor}" in figures:
         return usual
     return float(np.hypot(usual, figures["unseen_vendor_sigma"].value))

@@ -217,7 +217,7 @@ def _capacity(
         e2e_s=ttft + osl * tpot,
         output_tokens_per_s=rate * osl,
         device_s_per_request=per_request,
-        it_energy_j_per_request=per_request * power_w(served(device, engine.name), busy, mfu_ratio=mfu),
+        it_energy_j_per_request=per_request * power_w(served(device), busy, mfu_ratio=mfu),
         busy_ratio=busy,
         mfu_ratio=mfu,
         prefill_time_ratio=points.at(points.prefill_time_ratio, batch),

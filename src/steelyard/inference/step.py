@@ -96,8 +96,7 @@ def step(
         >>> bool(one < many < 2 * one)
         True
     """
-    engine = engine or engine_for(device)
-    device = served(device, engine.name)
+    engine, device = engine or engine_for(device), served(device)
     work = step_work(
         model,
         deployment,

@@ -163,8 +163,7 @@ def under_load(
     peak = peak_flop_per_s(device, effective_compute_dtype(device, deployment.compute_dtype))
     mfu = ((1.0 - share) * flop[0] / times[0] + share * prompts) / peak
     card, count = device.accelerator, deployment.num_devices
-    reached = served(device, engine.name).efficiency
-    power = count * device_power_w(card.tdp_w, card.idle_w, reached, found.busy_ratio, mfu_ratio=mfu)
+    power = count * device_power_w(card.tdp_w, card.idle_w, served(device).efficiency, found.busy_ratio, mfu_ratio=mfu)
     shape = np.shape(time_ratio)
 
     def shaped(values: Array) -> Array:

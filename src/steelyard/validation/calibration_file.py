@@ -10,7 +10,7 @@ from steelyard.validation.errors import OVERALL, Group
 from steelyard.validation.result import Calibration
 
 _UNITS = {"_s": "s", "_bytes": "B"}  # ends of names; anything else is a ratio
-_LINE = re.compile(r'^"?(?P<name>[a-z0-9_]+(?:\.[a-z0-9-]+)?)"? = \{')
+_LINE = re.compile(r'^"?(?P<name>[a-z0-9_]+(?:\.[a-z0-9.-]+)?)"? = \{')
 
 
 def user_file(fitted: Calibration) -> str:
@@ -48,16 +48,19 @@ def _figures(fitted: Calibration) -> dict[str, str]:
     for fit in fitted.fits:
         for name, value in fit.values.items():
             low, high = fit.spans[name]
-            key = f'"{name}"' if "." in name else name
             note = f"standard error {fit.log_errors[name]:.0%}; range: fits without one family of sources"
             lines[name] = (
-                f"{key} = {{ value = {value:.4g}, low = {min(low, value):.4g}, high = {max(high, value):.4g}, "
+                f"{_key(name)} = {{ value = {value:.4g}, low = {min(low, value):.4g}, high = {max(high, value):.4g}, "
                 f'unit = "{_unit(name)}", note = "{note}" }}'
             )
     for name, sigma in fitted.residual_sigmas.items():
         note = "standard deviation of ln(measured / predicted) over families left out of the fit, each weighted alike"
-        lines[name] = f'{name} = {{ value = {sigma:.3g}, unit = "1", note = "{note}" }}'
+        lines[name] = f'{_key(name)} = {{ value = {sigma:.3g}, unit = "1", note = "{note}" }}'
     return lines
+
+
+def _key(name: str) -> str:
+    return f'"{name}"' if "." in name else name
 
 
 def _unit(name: str) -> str:

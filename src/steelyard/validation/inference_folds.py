@@ -192,18 +192,14 @@ def _conditions(prepared: Serving) -> npt.NDArray[np.str_]:
 
 
 def _spread(miss: Vector, families: Vector, rows: Rows) -> float | None:
-    """Return the middle of the families' spreads, each counting the root of its rows; None for too few rows."""
-    counts, spreads = [], []
-    for family in np.unique(families[rows]):
-        own = rows & (families == family)
-        if own.sum() >= _ENOUGH_ROWS:
-            counts.append(own.sum() ** 0.5)
-            spreads.append(robust_log_sigma(miss[own], np.ones(own.sum())))
-    if not spreads:
-        return None
-    order = np.argsort(spreads)
-    share = np.cumsum(np.array(counts)[order]) / np.sum(counts)
-    return float(np.array(spreads)[order][np.searchsorted(share, 0.5)])
+    """Return the middle of the families' spreads; None where none has enough rows."""
+    spreads = [
+        robust_log_sigma(miss[own], np.ones(own.sum()))
+        for family in np.unique(families[rows])
+        for own in [rows & (families == family)]
+        if own.sum() >= _ENOUGH_ROWS
+    ]
+    return float(np.median(spreads)) if spreads else None
 
 
 SIGMAS = {"time": _SPEED, "ttft": ("ttft",), "power": ("power",)}

@@ -55,13 +55,6 @@ _SPEC: tuple[tuple[str, float, float, float, float], ...] = (  # name, value, sp
     ("pcie_link_ratio", 0.6, 0.5, 1e-9, 1.0),
     ("fused_latency_s", 6e-6, 0.3, 1e-9, 1e3),
     ("cache_memory_ratio", 0.726, 0.15, 1e-9, 0.95),
-    ("expanded_memory_ratio.llama.cpp", 1.0, 0.2, 1e-9, 1e3),  # kernels of its own for every format
-    ("kernel_launch_s.llama.cpp", 1.0, 0.5, 1e-9, 1e3),
-    ("kernel_launch_s.vllm-v0", 1.0, 0.5, 1e-9, 1e3),
-    ("grouped_memory_ratio.llama.cpp", 1.0, 0.2, 1e-9, 1e3),
-    ("cache_memory_ratio.llama.cpp", 1.0, 0.3, 1e-9, 1e3),
-    ("attention_ratio.llama.cpp", 1.0, 0.5, 1e-9, 1e3),
-    ("matmul_ratio.llama.cpp", 1.0, 0.3, 1e-9, 1e3),
     ("active_power_ratio", 0.6, 0.2, 1e-9, 1e3),
     ("compute_power_ratio", 0.9, 0.4, 1e-9, 1e3),
 )

@@ -66,7 +66,6 @@ class Serving:
     table: StepTable
     order: npt.NDArray[np.intp]  # of the table's steps: where each stands in [4, R]
     efficiency: Efficiency  # shipped; numbers, or arrays over runs [R]
-    alike: Efficiency  # the same without the factors of engines
     engine: Engine  # shipped, in the same form
 
     def predict(self, values: Mapping[str, float]) -> Vector:
@@ -109,12 +108,7 @@ class Serving:
     def _with(self, values: Mapping[str, float]) -> tuple[Efficiency, Engine]:
         """Return the figures of every run; "name.engine" and "vendor_time_ratio.vendor" are factors on "name"."""
         kept = {field.name for field in dataclasses.fields(Efficiency)}
-        asked = {other.partition(".")[0] for other in values} & kept
-        reached: dict[str, Any] = {
-            name: values.get(name, getattr(self.alike, name)) * self._factor(values, name, self.facts.engines)
-            for name in asked
-        }
-        efficiency = dataclasses.replace(self.efficiency, **reached)
+        efficiency = dataclasses.replace(self.efficiency, **{name: v for name, v in values.items() if name in kept})
         changed: dict[str, Any] = {}
         for name in CALIBRATED:
             if name in values:
@@ -128,19 +122,12 @@ class Serving:
         left: dict[str, Any] = {name: np.where(gone, 0.0, getattr(engine, name)) for name, gone in absent.items()}
         return efficiency, dataclasses.replace(engine, **left)
 
-    def _factor(self, values: Mapping[str, float], name: str, variants: npt.NDArray[np.str_]) -> Array:
-        own = {
-            variant: value
-            for other, value in values.items()
-            for field, _, variant in [other.partition(".")]
-            if field == name
-        }
-        own.pop("", None)
-        if not own:
-            return 1.0  # one number for all spares the work of gathering it
+    def _factor(self, values: Mapping[str, float], name: str, variants: npt.NDArray[np.str_]) -> Vector:
         factor = np.ones(len(variants))
-        for variant, value in own.items():
-            factor[variants == variant] = value
+        for other, value in values.items():
+            field, _, variant = other.partition(".")
+            if field == name and variant:
+                factor[variants == variant] = value
         return factor
 
     def _power_w(self, found: Replay, times: Vector, flop: Vector, reached: Efficiency) -> Vector:
@@ -185,6 +172,9 @@ def serving(measured: Measured) -> Serving:
     load = _load(runs, places)
     asked = queries(load)
     table, order = _table(runs, asked)
+    devices = {run.device.id: served(run.device).efficiency for run in runs}
+    efficiencies = [devices[run.device.id] for run in runs]
+    names = [field.name for field in dataclasses.fields(Efficiency)]
     words = {"name", "admission", "routing_spread_ratio"}  # not numbers, or alike for all
     numbers = [field.name for field in dataclasses.fields(Engine) if field.name not in words]
     engine: dict[str, Any] = {name: _together([getattr(run.engine, name) for run in runs]) for name in numbers}
@@ -195,19 +185,9 @@ def serving(measured: Measured) -> Serving:
         asked=asked,
         table=table,
         order=order,
-        efficiency=_efficiency(runs, [run.engine.name for run in runs]),
-        alike=_efficiency(runs, [""] * len(runs)),
+        efficiency=Efficiency(**{name: _together([getattr(one, name) for one in efficiencies]) for name in names}),
         engine=dataclasses.replace(runs[0].engine, **engine),
     )
-
-
-def _efficiency(runs: Sequence[Run], engines: Sequence[str]) -> Efficiency:
-    """Return what each run's device reaches in an engine [R]."""
-    kinds = {(run.device.id, engine): run.device for run, engine in zip(runs, engines, strict=True)}
-    reached = {kind: served(device, kind[1]).efficiency for kind, device in kinds.items()}
-    of_runs = [reached[run.device.id, engine] for run, engine in zip(runs, engines, strict=True)]
-    names = [field.name for field in dataclasses.fields(Efficiency)]
-    return Efficiency(**{name: _together([getattr(one, name) for one in of_runs]) for name in names})
 
 
 def _facts(measured: Measured, places: Vector) -> Facts:

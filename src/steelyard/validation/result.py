@@ -65,7 +65,7 @@ class Fit:
 
         def value(one: Fitted, name: str) -> float:
             parent = name.partition(".")[0]
-            return one.values[name] * (one.values.get(parent, 1.0) if parent != name else 1.0)
+            return one.values[name] * (one.values[parent] if parent != name else 1.0)
 
         names = list(whole.values)
         return cls(

@@ -80,7 +80,7 @@ def step_table(
 
     draft = speculation or Speculation()
     yields = draft.accepted_tokens_per_step / (1.0 + draft.tokens * draft.draft_time_ratio)
-    ran = served(device, engine.name)
+    ran = served(device)
 
     def made(sequences: Grid, tokens: Grid, context: Grid, attended: Grid) -> tuple[Grid, Grid, Grid]:
         """Return seconds and FLOP of one pass, and the prompts in it."""
