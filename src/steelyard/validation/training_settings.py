@@ -22,6 +22,7 @@ COMPUTE_DTYPES = {  # as published -> format of the matrix products
 BASE_DTYPES = {"int4": "int4", "nf4": "int4"}  # of frozen weights at rest
 ZERO_STAGES = {"ddp": 0, "zero1": 1, "zero2": 2, "zero3": 3, "fsdp": 3, "hsdp": 3}
 _OF_DEEPSPEED = ("zero2", "zero3")  # under any front end
+_COMPILED = "compiled PyTorch"  # of table `trainers`
 _CAPTURED = {"none": 0.0, "partial": 0.7, "full": 1.0}
 _LIKE_FULL = "as much recompute as full"
 _LINK_RATES = (  # what an interconnect cell says -> bytes/s of one node in one direction
@@ -184,7 +185,7 @@ def recipe(row: Row, trainer: catalog.Row) -> Recipe:
         gradient_reduce_bytes=2.0 if half else 4.0,
         gradient_bytes=2.0 if pure else _gradient(row, dtype, trainer),
         update_bytes=trainer.value("update"),
-        logit_bytes=trainer.value("logit"),
+        logit_bytes=_logit(trainer, compiled),
         bucket_bytes=trainer.value("bucket"),
         master_bytes=master,
         gather_bytes=1.0 if row["fp8_param_gather"] == "1" else 2.0,
@@ -196,6 +197,13 @@ def recipe(row: Row, trainer: catalog.Row) -> Recipe:
 
 def _compiled(row: Row, notes: str) -> bool:
     return "torch.compile" in f"{row['framework'].casefold()} {notes}" and "without torch.compile" not in notes
+
+
+def _logit(trainer: catalog.Row, compiled: bool) -> float:
+    """Return the bytes kept of a logit: a compiler fuses the loss, whatever software it compiles."""
+    if not compiled:
+        return trainer.value("logit")
+    return min(one.value("logit") for one in catalog.table("trainers").rows if one["trainer"] in (trainer["trainer"], _COMPILED))
 
 
 def _dtypes(row: Row, trainer: catalog.Row) -> tuple[str, str]:
