@@ -66,7 +66,7 @@ def test_shipped_accelerators_have_the_printed_figures(
 
 
 def test_all_112_accelerators_load_and_every_figure_has_a_known_source() -> None:
-    assert len(catalog.accelerators()) == 113
+    assert len(catalog.accelerators()) == 114
     for item in catalog.accelerators().values():
         for figure in item.figures.values():
             assert set(figure.source.split(" + ")) <= set(catalog.sources())
