@@ -200,10 +200,11 @@ def _compiled(row: Row, notes: str) -> bool:
 
 
 def _logit(trainer: catalog.Row, compiled: bool) -> float:
-    """Return the bytes kept of a logit: a compiler fuses the loss, whatever software it compiles."""
-    if not compiled:
-        return trainer.value("logit")
-    return min(one.value("logit") for one in catalog.table("trainers").rows if one["trainer"] in (trainer["trainer"], _COMPILED))
+    """Return the bytes kept of a logit; whoever compiles what is usually eager compiles the loss with it."""
+    own = trainer.value("logit")
+    if not compiled or trainer.value("compiled"):
+        return own
+    return min(own, *(one.value("logit") for one in catalog.table("trainers").rows if one["trainer"] == _COMPILED))
 
 
 def _dtypes(row: Row, trainer: catalog.Row) -> tuple[str, str]:
