@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -36,8 +36,8 @@ _HOURS = ("time_to_train_h", "gpu_hours")
 READINGS = ("device", "reserved", "allocated")
 """What a peak of memory includes: all that `nvidia-smi` shows; what the allocator holds; what is in use."""
 
-_PURE: Mapping[str, float] = {"master_bytes": 0.0, "gradient_bytes": 2.0, "moment_bytes": 4.0}
-_PAGED: Mapping[str, float] = {"state_offload_ratio": 1.0, "gradient_bytes": 0.0}
+_PURE: Mapping[str, Any] = {"master_bytes": 0.0, "gradient_bytes": 2.0, "moment_bytes": 4.0}
+_PAGED: Mapping[str, Any] = {"state_offload_ratio": 1.0, "gradient_bytes": 0.0}
 _STATES = ("weights", "gradients", "optimizer")
 Options: TypeAlias = tuple[tuple[Layout, Recipe], ...]
 _UNPREDICTED = {
@@ -208,7 +208,7 @@ def flop_per_token(convention: str, row: Row, model: Model, seq_tokens: float) -
         return 6.0 * params + 12.0 * model.num_layers * model.hidden * seq_tokens
     if re.search(r"megatron|nvidia|maxtext", text):
         repeated = 4.0 / 3.0 if re.search(r"full recompute|recompute forward", text) else 1.0
-        counted = "causal" if "attention halved" in text else "full"
+        counted: Literal["causal", "full"] = "causal" if "attention halved" in text else "full"
         frozen = 2.0 / 3.0 if "frozen-weight" in text and "lora" in row["notes"].casefold() else 1.0
         return float(arch.flop_per_token(model, seq_tokens, training=True, attention=counted)) * repeated * frozen
     raise InputError("how its FLOP are counted is not stated")
