@@ -86,7 +86,7 @@ def test_the_document_has_the_groups(shipped):
 @pytest.mark.slow
 def test_left_out_errors_are_those_recorded_in_the_calibration():
     path = Path(catalog.__file__).parent / "data" / "calibration" / "training.toml"
-    row = re.compile(r"^#   ([\w-]+) +(\w+) +\d+ +([\d.]+) ", re.MULTILINE)
+    row = re.compile(r"^#   ([\w.-]+) +(\w+) +\d+ +([\d.]+) ", re.MULTILINE)
     recorded = {(name, metric): float(error) for name, metric, error in row.findall(path.read_text(encoding="utf-8"))}
     assert len(recorded) > 10
     for group in training.validate().groups:
