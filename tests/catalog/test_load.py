@@ -65,8 +65,8 @@ def test_shipped_accelerators_have_the_printed_figures(
     assert item.tdp_w == pytest.approx(watts)
 
 
-def test_all_113_accelerators_load_and_every_figure_has_a_known_source() -> None:
-    assert len(catalog.accelerators()) == 113
+def test_all_114_accelerators_load_and_every_figure_has_a_known_source() -> None:
+    assert len(catalog.accelerators()) == 114
     for item in catalog.accelerators().values():
         for figure in item.figures.values():
             assert set(figure.source.split(" + ")) <= set(catalog.sources())

@@ -25,7 +25,7 @@ ROWS = {
     "api_latency": 22,  # 19 endpoints of the LLMPerf board and 3 published ranges
     "hosted_finetuning": 44,  # 42 compiled, 2 not found, 2 rows that name three models each are split
     "gpu_prices": 446,
-    "trainers": 13,  # one a kind of training software and period
+    "trainers": 15,  # one a kind of training software and period
     "ownership": 50,  # 49 compiled; the row with two A100 residual values is split
     "electricity": 100,
     "grid": 64,  # 76 compiled, of them 11 PUE rows and 1 remark

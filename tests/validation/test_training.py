@@ -17,6 +17,7 @@ from steelyard.validation.errors import OVERALL
 from steelyard.validation.result import Calibration, Fit
 from steelyard.validation.training_points import MEMORY, SPEED, flop_per_token, runs
 from steelyard.validation.training_settings import UnstatedError, alternatives, device_of, recipe, trainer_of
+from steelyard.validation.training_tasks import tasks
 
 RECORDED = {  # median error with the shipped parameters, of families whose models their own rows describe; 2026-11-26
     ("llm-foundry", SPEED): 0.05,
@@ -85,7 +86,7 @@ def test_the_document_has_the_groups(shipped):
 @pytest.mark.slow
 def test_left_out_errors_are_those_recorded_in_the_calibration():
     path = Path(catalog.__file__).parent / "data" / "calibration" / "training.toml"
-    row = re.compile(r"^#   ([\w-]+) +(\w+) +\d+ +([\d.]+) ", re.MULTILINE)
+    row = re.compile(r"^#   ([\w.-]+) +(\w+) +\d+ +([\d.]+) ", re.MULTILINE)
     recorded = {(name, metric): float(error) for name, metric, error in row.findall(path.read_text(encoding="utf-8"))}
     assert len(recorded) > 10
     for group in training.validate().groups:
@@ -103,7 +104,7 @@ def test_own_runs_are_predicted_and_others_refused_with_a_reason(tmp_path, capsy
     rows = (
         f"{GOOD},step_time_s,12",
         GOOD.replace("mine-1", "mine-2").replace("h100", "h1000") + ",step_time_s,12",
-        GOOD.replace("mine-1", "mine-3").replace("bf16", "") + ",step_time_s,12",
+        GOOD.replace("mine-1", "mine-3").replace("bf16", "fp5") + ",step_time_s,12",
         GOOD.replace("mine-1", "mine-4").replace(",8,Meg", ",7,Meg").replace(",1,1,fsdp", ",2,1,fsdp")
         + ",peak_mem_gb,60",
     )
@@ -114,7 +115,7 @@ def test_own_runs_are_predicted_and_others_refused_with_a_reason(tmp_path, capsy
     assert speed["baseline_median_abs_error_ratio"] is not None
     reasons = [refused["reason"] for refused in found["result"]["refused"]]
     assert any("h1000" in reason for reason in reasons)
-    assert any("number format is not stated" in reason for reason in reasons)
+    assert any("number format 'fp5' is not known" in reason for reason in reasons)
     assert any("does not make 7 devices" in reason for reason in reasons)
 
 
@@ -159,8 +160,57 @@ def test_what_is_unstated_becomes_alternatives():
     recomputes = {layout.recompute for layout, _ in alternatives(_row(framework="Megatron", as_of="2025-01"))}
     assert recomputes == {"none", "selective", "full"}
     assert len(list(alternatives(_row(framework="Megatron", as_of="2025-01", recompute="none")))) == 1
+    (_, how), *_ = alternatives(_row(dtype="", framework="Megatron", as_of="2025-01"))
+    assert how.compute_dtype == "bf16"
     with pytest.raises(UnstatedError, match="number format"):
-        list(alternatives(_row(dtype="", framework="Megatron", as_of="2025-01")))
+        list(alternatives(_row(dtype="", framework="Megatron", as_of="2021-01")))
+
+
+def test_a_layout_follows_from_software_that_has_one_and_is_told(tmp_path, capsys):
+    stated = {"sharding": "", "global_batch": "64", "as_of": "2026-01", "dtype": ""}
+    (layout, _), *_ = alternatives(_row(framework="MaxText (JAX)", **stated))
+    assert (layout.zero_stage, layout.dp, layout.recompute) == (3, 8, "full")
+    with pytest.raises(UnstatedError, match="layout"):
+        list(alternatives(_row(framework="Megatron", **stated)))
+    own = "mine-1,lab,2026-01,llama-3.1-8b,h100,8,MaxText,,8192,,64,,,,,step_time_s,12"
+    assert run(["validate", "training", "--data", str(_own(tmp_path, own)), "--json"]) == 0
+    warnings = json.loads(capsys.readouterr().out)["warnings"]
+    assert [warning.partition(":")[0] for warning in warnings] == [
+        "1 figures state no number format", "1 figures state no layout"
+    ]  # fmt: skip
+
+
+def test_what_fits_is_not_recomputed_and_what_overfills_a_device_keeps_less():
+    same = {"id": "a-1-peak_mem_gb", "metric": "peak_mem_gb", "value": "60", "source": "s", "n_gpus": "1"}
+    small, large = (
+        tasks(runs([_row(model=name, framework="Megatron", as_of="2025-01", sharding="", **same)])[0])[0].everything
+        for name in ("gpt2", "llama-3.1-8b")
+    )
+    assert (small.repeated.tolist(), small.items["optimizer_bytes"] > 0) == ([0], True)
+    params = arch.count_params(arch.load("llama-3.1-8b")).total_params
+    assert large.items["optimizer_bytes"] == pytest.approx(4.0 * params)  # two moments in 16 bits, no fp32 copy
+    assert large.items["gradients_bytes"] == pytest.approx(2.0 * params)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"framework": "PyTorch 2.8 (torch.compile)"}, (1.0, 0.0, 6.0)),
+        ({"framework": "PyTorch", "notes": "without torch.compile"}, (0.0, 1.0, 14.0)),
+        ({"framework": "torchtitan", "as_of": "2024-12", "notes": "torch.compile"}, (1.0, 0.0, 14.0)),
+        ({"framework": "torchtitan", "as_of": "2025-06"}, (1.0, 0.0, 6.0)),
+    ],
+)
+def test_who_compiles_compiles_the_loss_unless_the_software_does_not(changes, expected):
+    row = _row(**{"as_of": "2025-08", **changes})
+    how = recipe(row, trainer_of(row))
+    assert (how.compiled_ratio, how.eager_ratio, how.logit_bytes) == expected
+
+
+def test_weights_in_16_bits_and_weights_that_stay_gathered_are_read_from_the_notes():
+    row = _row(framework="PyTorch", as_of="2025-08", notes="bf16 model; FSDP reshard never")
+    (layout, how), *_ = alternatives(row)
+    assert (how.master_bytes, how.gradient_bytes, how.moment_bytes, layout.zero_stage) == (0.0, 2.0, 4.0, 2)
 
 
 def test_flop_conventions():
@@ -173,6 +223,8 @@ def test_flop_conventions():
     plain = flop_per_token('NVIDIA "model TFLOP"', row, model, seq)
     with_recompute = flop_per_token("Megatron formula, counts a recompute forward", row, model, seq)
     assert with_recompute == pytest.approx(plain * 4 / 3)
+    halved = flop_per_token("Megatron-LM of 2025: causal mask, attention halved", row, model, seq)
+    assert plain - halved == pytest.approx(6 * 32 * 4096 * seq, rel=1e-3)
     with pytest.raises(InputError, match="not stated"):
         flop_per_token("", row, model, seq)
 

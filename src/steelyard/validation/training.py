@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from steelyard.validation.training_baselines import baselines
 from steelyard.validation.training_parameters import FAMILY_LOG_SD
 from steelyard.validation.training_points import MEMORY, SPEED, TIME_TO_TRAIN, Run, runs
 from steelyard.validation.training_predict import shipped_parameters
-from steelyard.validation.training_settings import states_everything
+from steelyard.validation.training_settings import assumptions, states_everything
 from steelyard.validation.training_tasks import FITTED, METRICS, Task, tasks
 
 LEFT_OUT = "every family of sources predicted by a fit that never saw it"
@@ -52,7 +53,13 @@ def validate(data: Path | None = None, *, refit: bool = True) -> Validation:
     known, _ = runs(catalog.published("training").rows)
     listed = tasks(found)
     made = [_shipped(task, found, known) for task in listed]
-    return _result(listed, made, refused, SHIPPED, table.warnings)
+    return _result(listed, made, refused, SHIPPED, (*table.warnings, *_assumed(listed)))
+
+
+def _assumed(listed: Sequence[Task]) -> list[str]:
+    """Return what was read into rows that they do not state, with the number of figures."""
+    counts = Counter(line for task in listed for point in task.points for line in assumptions(point.row))
+    return [f"{count} figures {line}" for line, count in counts.items()]
 
 
 def calibrate() -> Calibration:

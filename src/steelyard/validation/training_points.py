@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -36,6 +36,8 @@ _HOURS = ("time_to_train_h", "gpu_hours")
 READINGS = ("device", "reserved", "allocated")
 """What a peak of memory includes: all that `nvidia-smi` shows; what the allocator holds; what is in use."""
 
+_PURE: Mapping[str, Any] = {"master_bytes": 0.0, "gradient_bytes": 2.0, "moment_bytes": 4.0}
+_PAGED: Mapping[str, Any] = {"state_offload_ratio": 1.0, "gradient_bytes": 0.0}
 _STATES = ("weights", "gradients", "optimizer")
 Options: TypeAlias = tuple[tuple[Layout, Recipe], ...]
 _UNPREDICTED = {
@@ -131,20 +133,24 @@ def _run(name: str, row: Row, chosen: dict[str, Row]) -> Run:
 
 
 def _that_can_run(options: Options, model: Model, device: Device, seq_tokens: float) -> Options:
-    """Return the options, with the host's help where weights, gradients and states alone overfill a single device.
+    """Return the options, with less in memory where weights, gradients and states alone overfill a single device.
 
-    The run took place, so something that it does not state saved memory: states paged to the host and gradients used
-    up as they are made, as software for a single device offers.
+    The run took place, so something that it does not state saved memory: weights in 16 bits without an fp32 copy, which
+    PyTorch's optimizers keep states of the same format for; and if those are too large, states paged to the host and
+    gradients used up as they are made, as software for a single device offers.
     """
     if any(layout.num_devices != 1 for layout, _ in options):
         return options
+    for saved in ({}, _PURE, _PAGED):
+        tried = tuple((layout, dataclasses.replace(how, **saved)) for layout, how in options)
+        if _least_states_bytes(tried, model, seq_tokens) <= device.accelerator.hbm_bytes:
+            return tried
+    return tried
+
+
+def _least_states_bytes(options: Options, model: Model, seq_tokens: float) -> float:
     sizes = [memory_items(model, layout, how, seq_tokens=seq_tokens) for layout, how in options]
-    least = min(float(sum(np.asarray(size[f"{name}_bytes"]) for name in _STATES)) for size in sizes)
-    if least <= device.accelerator.hbm_bytes:
-        return options
-    return tuple(
-        (layout, dataclasses.replace(how, state_offload_ratio=1.0, gradient_bytes=0.0)) for layout, how in options
-    )
+    return min(float(sum(np.asarray(size[f"{name}_bytes"]) for name in _STATES)) for size in sizes)
 
 
 def _reading(row: Row | None) -> str:
@@ -202,6 +208,7 @@ def flop_per_token(convention: str, row: Row, model: Model, seq_tokens: float) -
         return 6.0 * params + 12.0 * model.num_layers * model.hidden * seq_tokens
     if re.search(r"megatron|nvidia|maxtext", text):
         repeated = 4.0 / 3.0 if re.search(r"full recompute|recompute forward", text) else 1.0
+        counted: Literal["causal", "full"] = "causal" if "attention halved" in text else "full"
         frozen = 2.0 / 3.0 if "frozen-weight" in text and "lora" in row["notes"].casefold() else 1.0
-        return float(arch.flop_per_token(model, seq_tokens, training=True, attention="full")) * repeated * frozen
+        return float(arch.flop_per_token(model, seq_tokens, training=True, attention=counted)) * repeated * frozen
     raise InputError("how its FLOP are counted is not stated")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from steelyard import catalog
 from steelyard.training.calibration import FIELDS, Parameters, device_family, resolve
 from steelyard.training.combine import Costs, combine
-from steelyard.training.layout import Layout
+from steelyard.training.layout import RECOMPUTE, Layout
 from steelyard.training.memory import calibrated, memory_items
 from steelyard.training.recipe import Recipe
 from steelyard.training.step import step_costs
@@ -45,6 +45,7 @@ class Ensemble:
     tokens: Vector  # of one step and device
     families: tuple[str, ...]  # of devices [A]
     filled_ratio: Vector  # what is counted in memory over the device's own
+    repeated: npt.NDArray[np.int64]  # how much of the forward pass is computed again: a place in `RECOMPUTE`
 
 
 def ensemble(runs: Sequence[Run]) -> Ensemble:
@@ -59,13 +60,15 @@ def ensemble(runs: Sequence[Run]) -> Ensemble:
     parts = [_group(members, runs) for members in groups.values()]
     numbers, sizes = (np.concatenate([getattr(part, name) for part in parts]) for name in ("run", "filled_ratio"))
     order = np.argsort(numbers, kind="stable")
-    order = order[_possible(numbers[order], sizes[order])]
+    repeated = np.concatenate([part.repeated for part in parts])
+    order = order[_possible(numbers[order], sizes[order], repeated[order])]
     return Ensemble(
         run=numbers[order],
         costs=_joined([part.costs for part in parts], order),
         items={name: np.concatenate([part.items[name] for part in parts])[order] for name in parts[0].items},
         tokens=np.concatenate([part.tokens for part in parts])[order],
         filled_ratio=sizes[order],
+        repeated=repeated[order],
         num_groups=np.concatenate([part.num_groups for part in parts])[order],
         families=tuple(np.concatenate([np.array(part.families) for part in parts])[order].tolist()),
         readings=tuple(runs[number].reading for number in numbers[order]),
@@ -86,6 +89,7 @@ def _group(members: Sequence[tuple[int, Layout, Recipe]], runs: Sequence[Run]) -
     filled = sum(items.values()) / run.device.accelerator.hbm_bytes
     return Ensemble(
         filled_ratio=np.broadcast_to(filled, count),
+        repeated=np.array([RECOMPUTE.index(one.recompute) for _, one, _ in members]),
         run=np.array([number for number, _, _ in members]),
         costs=_spread(costs, count),
         items={name: np.broadcast_to(np.asarray(size, np.float64), count) for name, size in items.items()},
@@ -97,12 +101,20 @@ def _group(members: Sequence[tuple[int, Layout, Recipe]], runs: Sequence[Run]) -
     )
 
 
-def _possible(numbers: npt.NDArray[np.int64], filled_ratio: Vector) -> npt.NDArray[np.bool_]:
-    """Return which alternatives can have run: those that fit, or the smallest of a run of which none does."""
+def _possible(
+    numbers: npt.NDArray[np.int64], filled_ratio: Vector, repeated: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Return which alternatives can have run: those that fit, or the smallest of a run of which none does.
+
+    Recomputation only saves memory, and is off unless someone turns it on: of what fits, that which repeats least.
+    """
     least = np.full(numbers.max() + 1, np.inf)
     np.minimum.at(least, numbers, filled_ratio)
     fits: npt.NDArray[np.bool_] = (filled_ratio <= MOST_FILLED_RATIO) | (filled_ratio <= least[numbers])
-    return fits
+    fewest = np.full(len(least), len(RECOMPUTE))
+    np.minimum.at(fewest, numbers[fits], repeated[fits])
+    chosen: npt.NDArray[np.bool_] = fits & (repeated == fewest[numbers])
+    return chosen
 
 
 def _spread(record: Any, count: int) -> Any:

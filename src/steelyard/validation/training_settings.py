@@ -22,6 +22,7 @@ COMPUTE_DTYPES = {  # as published -> format of the matrix products
 BASE_DTYPES = {"int4": "int4", "nf4": "int4"}  # of frozen weights at rest
 ZERO_STAGES = {"ddp": 0, "zero1": 1, "zero2": 2, "zero3": 3, "fsdp": 3, "hsdp": 3}
 _OF_DEEPSPEED = ("zero2", "zero3")  # under any front end
+_COMPILED = "compiled PyTorch"  # of table `trainers`
 _CAPTURED = {"none": 0.0, "partial": 0.7, "full": 1.0}
 _LIKE_FULL = "as much recompute as full"
 _LINK_RATES = (  # what an interconnect cell says -> bytes/s of one node in one direction
@@ -30,6 +31,10 @@ _LINK_RATES = (  # what an interconnect cell says -> bytes/s of one node in one 
     (re.compile(r"([\d.]+)\s*Omni-Path links? per node", re.IGNORECASE), 100e9 / 8),
     (re.compile(r"([\d.]+)\s*x\s*100\s*Gbe?\b", re.IGNORECASE), 100e9 / 8),
 )
+_KEPT_WHOLE = re.compile(r"reshard(_after_forward)?[ =:]*(never|false)|shard_grad_op", re.IGNORECASE)
+"""FSDP that keeps gathered weights until the backward pass has used them: gradients and states alone stay split."""
+_PURE = re.compile(r"\b(pure bf16|bf16 (model|parameters|weights))\b", re.IGNORECASE)
+"""Weights in 16 bits without an fp32 copy: PyTorch's optimizers keep gradients and moments in the weight's format."""
 _SLICES = re.compile(r"DCN between (\d+) slice")
 
 
@@ -82,17 +87,18 @@ def layouts(row: Row, trainer: catalog.Row) -> list[Layout]:
     if not count:
         raise UnstatedError("the number of devices is not stated")
     split = {name: number(row, name) or 1 for name in ("tp", "pp", "cp", "ep", "vpp")}
-    if count > 1 and not row["tp"] and ZERO_STAGES.get(row["sharding"], 1) == 1:
+    sharding = sharding_of(row, trainer)
+    if count > 1 and not row["tp"] and ZERO_STAGES.get(sharding, 1) == 1:
         raise UnstatedError("the layout is not stated")
     replica = split["tp"] * split["pp"] * split["cp"]
     if count % replica or (number(row, "dp") and number(row, "dp") * replica != count):
         raise UnstatedError(f"tp x pp x cp x dp does not make {count} devices")
     dp = count // replica
     slices = _SLICES.search(row["interconnect"])
-    copies = int(slices[1]) if slices else 2 if row["sharding"] == "hsdp" else 1
+    copies = int(slices[1]) if slices else 2 if sharding == "hsdp" else 1
     found = []
     for micro, batch in _batches(row, dp):
-        for zero, recompute in itertools.product(_zero_stages(row, dp), _recomputes(row, trainer)):
+        for zero, recompute in itertools.product(_zero_stages(row, sharding, dp), _recomputes(row, trainer)):
             found.append(
                 Layout(
                     **split, dp=dp, micro_batch=micro, global_batch=batch, zero_stage=zero, recompute=recompute,
@@ -116,12 +122,20 @@ def _batches(row: Row, dp: int) -> list[tuple[Any, int]]:
     return [(size, batch) for size in (1, 2) if batch % (dp * size) == 0] or [(max(batch / dp, 1), batch)]
 
 
-def _zero_stages(row: Row, dp: int) -> list[int]:
-    if row["sharding"] in ZERO_STAGES:
-        return [ZERO_STAGES[row["sharding"]]]
-    if row["sharding"]:
-        raise UnstatedError(f"sharding {row['sharding']!r} is not known")
-    return [0, 1] if dp > 1 else [1]
+def sharding_of(row: Row, trainer: catalog.Row) -> str:
+    """Return the stated sharding, else the software's own where the row states no layout at all."""
+    if row["sharding"] or row["tp"] or number(row, "n_gpus") <= 1:
+        return row["sharding"]
+    return trainer.get("sharding")
+
+
+def _zero_stages(row: Row, sharding: str, dp: int) -> list[int]:
+    stage = ZERO_STAGES.get(sharding)
+    if stage is None and sharding:
+        raise UnstatedError(f"sharding {sharding!r} is not known")
+    if stage == 3 and _KEPT_WHOLE.search(row["notes"]):
+        return [2]
+    return [0, 1] if stage is None and dp > 1 else [1 if stage is None else stage]
 
 
 def _recomputes(row: Row, trainer: catalog.Row) -> list[str]:
@@ -142,11 +156,13 @@ def recipe(row: Row, trainer: catalog.Row) -> Recipe:
     Raises:
         UnstatedError: The number format is not stated or not known.
     """
-    dtype, base = _dtypes(row)
+    dtype, base = _dtypes(row, trainer)
     notes = f"{row['model']} {row['notes']}".casefold()
     told = f"{notes} {row['settings_source']}".casefold()
     method = "lora" if base != "bf16" or re.search(r"lora\b|adapter", told) else "full"
     half = row["grad_reduce_dtype"] == "bf16" or dtype == "fp16" or "mode pure" in notes
+    compiled, pure = _compiled(row, notes), bool(_PURE.search(row["notes"]))
+    master = 0.0 if pure else trainer.value("master")
     return Recipe(
         compute_dtype=dtype,
         base_dtype=base,
@@ -159,28 +175,40 @@ def recipe(row: Row, trainer: catalog.Row) -> Recipe:
         prediction_layers=number(row, "mtp_layers") if row["mtp_layers"] not in ("", "0") else 0,
         hooked_ratio=1.0 if row["sharding"] == "zero3" else 0.0,
         tuned_ratio=trainer.value("tuned"),
-        compiled_ratio=max(float("torch.compile" in notes), trainer.value("compiled")),
-        eager_ratio=0.0 if "torch.compile" in notes else trainer.value("eager"),
+        compiled_ratio=max(float(compiled), trainer.value("compiled")),
+        eager_ratio=0.0 if compiled else trainer.value("eager"),
         sequence_parallel=_flag(row, "sequence_parallel", trainer.value("sequence_parallel")) > 0,
         tp_overlap_ratio=_flag(row, "tp_comm_overlap", trainer.value("tp_overlap")),
         ep_overlap_ratio=_flag(row, "ep_comm_overlap", 0.0),
         node_dispatch_ratio=1.0 if row["moe_token_dispatcher"] in ("deepep", "hybridep") else 0.0,
         captured_ratio=_CAPTURED.get(row["cuda_graph"], 0.0),
         gradient_reduce_bytes=2.0 if half else 4.0,
-        gradient_bytes=_gradient(row, dtype, trainer),
+        gradient_bytes=2.0 if pure else _gradient(row, dtype, trainer),
         update_bytes=trainer.value("update"),
-        logit_bytes=trainer.value("logit"),
+        logit_bytes=_logit(trainer, compiled),
         bucket_bytes=trainer.value("bucket"),
-        master_bytes=trainer.value("master"),
+        master_bytes=master,
         gather_bytes=1.0 if row["fp8_param_gather"] == "1" else 2.0,
-        moment_bytes=4.0 if trainer.value("master") == 0 else _moments(row, notes),
+        moment_bytes=4.0 if master == 0 else _moments(row, notes),
         offload_ratio=_offloaded(row),
         state_offload_ratio=1.0 if re.search(r"optimizer offload y|full cpu offload section", notes) else 0.0,
     )
 
 
-def _dtypes(row: Row) -> tuple[str, str]:
-    text = row["dtype"].casefold()
+def _compiled(row: Row, notes: str) -> bool:
+    return "torch.compile" in f"{row['framework'].casefold()} {notes}" and "without torch.compile" not in notes
+
+
+def _logit(trainer: catalog.Row, compiled: bool) -> float:
+    """Return the bytes kept of a logit; whoever compiles what is usually eager compiles the loss with it."""
+    own = trainer.value("logit")
+    if not compiled or trainer.value("compiled"):
+        return own
+    return min(own, *(one.value("logit") for one in catalog.table("trainers").rows if one["trainer"] == _COMPILED))
+
+
+def _dtypes(row: Row, trainer: catalog.Row) -> tuple[str, str]:
+    text = row["dtype"].casefold() or trainer.get("dtype")
     if not text:
         raise UnstatedError("the number format is not stated")
     stated = f"{text} {'nf4' if re.search('qlora|q-lora', row['notes'].casefold()) else ''}"
@@ -262,6 +290,17 @@ _UNSURE: Mapping[str, str] = {
     "samples are shorter": "its samples have lengths that are not stated",
     "variable length": "its samples have lengths that are not stated",
 }
+
+
+def assumptions(row: Row) -> list[str]:
+    """Return what is read into a row that it does not state, one line each."""
+    trainer = trainer_of(row)
+    found = []
+    if not row["dtype"]:
+        found.append(f"state no number format: read as {trainer.get('dtype')}")
+    if not row["sharding"] and (sharding := sharding_of(row, trainer)):
+        found.append(f"state no layout: read as {sharding} over all devices, as {trainer['trainer']} does by default")
+    return found
 
 
 def alternatives(row: Row) -> Iterator[tuple[Layout, Recipe]]:
