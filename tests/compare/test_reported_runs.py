@@ -52,6 +52,9 @@ def test_reported_device_hours_lie_in_the_range_of_three_of_four(plans):
 
 
 @pytest.mark.slow
+@pytest.mark.xfail(
+    strict=True, reason="a ring of 4 with tp 4, modelled since, is predicted 17% faster than what was run"
+)
 def test_the_reported_layout_of_llama_is_as_fast_as_the_best_within_a_tenth(plans):
     # tp 8, pp 16, dp 128 on 16,384 devices (table 4), no recomputation (section 3.3.2); interleaved, how often is not
     # printed: the most that 126 layers allow. Its memory is another matter: what is counted is more than it had.
