@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from steelyard import device
 from steelyard.errors import UnknownError
 from steelyard.inference import Deployment, engine_for, memory
 from steelyard.inference.engine import version_numbers
@@ -59,3 +60,11 @@ def test_stages_share_layers(llama_70b, h100, fixed):
     whole, staged = (memory(llama_70b, h100, layout, fixed) for layout in (Deployment(tp=4), Deployment(tp=4, pp=2)))
     assert staged.weight_bytes == pytest.approx(whole.weight_bytes / 2)
     assert np.asarray(staged.max_sequences) > 2 * np.asarray(whole.max_sequences)
+
+
+@pytest.mark.parametrize("name", ["LMDeploy", "lmdeploy 0.18.0", "TurboMind"])
+def test_lmdeploy_takes_its_share_of_what_weights_leave(name):
+    """TurbomindEngineConfig: 0.8 of the free memory, blocks of 64, prompts of 8,192 tokens, 128 sequences on most cards."""
+    large, small = (engine_for(device.load(ref), name) for ref in ("h200", "l4"))
+    assert (large.free_memory_ratio, large.kv_block_tokens, large.chunk_tokens) == (0.8, 64.0, 8192.0)
+    assert (large.max_sequences, small.max_sequences) == (1024.0, 128.0)
