@@ -64,7 +64,7 @@ def test_stages_share_layers(llama_70b, h100, fixed):
 
 @pytest.mark.parametrize("name", ["LMDeploy", "lmdeploy 0.18.0", "TurboMind"])
 def test_lmdeploy_takes_its_share_of_what_weights_leave(name):
-    """TurbomindEngineConfig: 0.8 of the free memory, blocks of 64, prompts of 8,192 tokens, 128 sequences on most cards."""
+    """TurbomindEngineConfig: 0.8 of the free memory, blocks of 64, prompts of 8,192 tokens, 128 sequences as a rule."""
     large, small = (engine_for(device.load(ref), name) for ref in ("h200", "l4"))
     assert (large.free_memory_ratio, large.kv_block_tokens, large.chunk_tokens) == (0.8, 64.0, 8192.0)
     assert (large.max_sequences, small.max_sequences) == (1024.0, 128.0)
