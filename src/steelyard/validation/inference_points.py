@@ -43,7 +43,7 @@ _FORMATS = {
     "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "fp8_block": "fp8", "fp4": "nvfp4", "int4_wo": "int4",
     "awq": "int4", "gptq": "int4",
 }  # fmt: skip
-_TWO = 1.5  # tokens in the mean
+_LEAST_DECODED_TOKENS = 1.5  # of a mean answer, below which nearly all of it is its first token
 _NUMBERS = {"fp8", "int8", "int4", "fp4", "mxfp4", "nvfp4"}
 _NAMED = re.compile(r"nvfp4|mxfp4|fp8|int8|int4|awq|gptq|fp4", re.IGNORECASE)
 _Known = TypeVar("_Known")
@@ -152,7 +152,7 @@ def read_run(row: Row, origin: str = "") -> Run:
         osl = 1.0
     if not osl:
         raise Refused("output length not stated")
-    if osl < _TWO and MEASURES[row["metric"]][0] in ("tpot", "itl"):
+    if osl < _LEAST_DECODED_TOKENS and MEASURES[row["metric"]][0] in ("tpot", "itl"):
         raise Refused("an answer of one token has no time between tokens")
     load = _number(row, "load_value")
     if not load and harness.kind != "all at once":
@@ -222,11 +222,21 @@ def _engine(device: str, name: str, version: str, as_of: str) -> Engine:
 
 def _model_as_stored(row: Row) -> arch.Model | None:
     """Return a row's model; where its weights are named by how a file stores them (Q4_K_M), stored so."""
-    stored = row["weights_dtype"].casefold().removeprefix("mlx-")
-    if stored.replace("_", "-") not in _file_formats():
+    stored = _file_format(row)
+    if not stored:
         return _model(row["model_id"], row["model"])
     base = _model("", row["model_id"] or row["model"])
     return base and _model("", f"{base.id}-{stored}")
+
+
+def _stated_format(row: Row) -> str:
+    return row["weights_dtype"].split(" ")[0].casefold()
+
+
+def _file_format(row: Row) -> str:
+    """Return how a row's weights are stored, where it names a type of file and not a number format, else nothing."""
+    stored = _stated_format(row).removeprefix("mlx-").replace("_", "-")
+    return stored if stored in _file_formats() else ""
 
 
 @functools.lru_cache(maxsize=1)
@@ -295,8 +305,8 @@ def _formats(row: Row, model: arch.Model) -> tuple[str, str, bool]:
     Not stated, they are those in the model's name, else those of its checkpoint. A model stored in 4 (or 8) bits and
     run in another format as narrow keeps which of its matrices are narrow.
     """
-    stated = row["weights_dtype"].split(" ")[0].casefold()
-    if stated.removeprefix("mlx-").replace("_", "-") in _file_formats():
+    stated = _stated_format(row)
+    if _file_format(row):
         return model.weight_dtype, model.weight_dtype, False
     named = _NAMED.findall(row["model"])
     asked = stated or (named[-1].casefold() if named else model.weight_dtype)

@@ -18,7 +18,7 @@ from steelyard.training import Layout, Recipe
 from steelyard.training.memory import memory_items
 from steelyard.validation.models import model_of_row
 from steelyard.validation.points import Point, Refusal, Row, by_run, check_links, family
-from steelyard.validation.training_settings import UnstatedError, alternatives, device_of, number, unsure
+from steelyard.validation.training_settings import PURE, UnstatedError, alternatives, device_of, number, unsure
 
 SPEED, MEMORY, TIME_TO_TRAIN = "tokens_per_s_per_device", "peak_memory_bytes", "time_to_train_s"
 METRICS = {  # as published -> metric; of the figures of one run the first stands for its speed
@@ -36,7 +36,6 @@ _HOURS = ("time_to_train_h", "gpu_hours")
 READINGS = ("device", "reserved", "allocated")
 """What a peak of memory includes: all that `nvidia-smi` shows; what the allocator holds; what is in use."""
 
-_PURE: Mapping[str, Any] = {"master_bytes": 0.0, "gradient_bytes": 2.0, "moment_bytes": 4.0}
 _PAGED: Mapping[str, Any] = {"state_offload_ratio": 1.0, "gradient_bytes": 0.0}
 _STATES = ("weights", "gradients", "optimizer")
 Options: TypeAlias = tuple[tuple[Layout, Recipe], ...]
@@ -141,7 +140,7 @@ def _that_can_run(options: Options, model: Model, device: Device, seq_tokens: fl
     """
     if any(layout.num_devices != 1 for layout, _ in options):
         return options
-    for saved in ({}, _PURE, _PAGED):
+    for saved in ({}, PURE, _PAGED):
         tried = tuple((layout, dataclasses.replace(how, **saved)) for layout, how in options)
         if _least_states_bytes(tried, model, seq_tokens) <= device.accelerator.hbm_bytes:
             return tried

@@ -33,7 +33,8 @@ _LINK_RATES = (  # what an interconnect cell says -> bytes/s of one node in one 
 )
 _KEPT_WHOLE = re.compile(r"reshard(_after_forward)?[ =:]*(never|false)|shard_grad_op", re.IGNORECASE)
 """FSDP that keeps gathered weights until the backward pass has used them: gradients and states alone stay split."""
-_PURE = re.compile(r"\b(pure bf16|bf16 (model|parameters|weights))\b", re.IGNORECASE)
+_PURE_TOLD = re.compile(r"\b(pure bf16|bf16 (model|parameters|weights))\b", re.IGNORECASE)
+PURE: Mapping[str, Any] = {"master_bytes": 0.0, "gradient_bytes": 2.0, "moment_bytes": 4.0}
 """Weights in 16 bits without an fp32 copy: PyTorch's optimizers keep gradients and moments in the weight's format."""
 _SLICES = re.compile(r"DCN between (\d+) slice")
 
@@ -161,9 +162,8 @@ def recipe(row: Row, trainer: catalog.Row) -> Recipe:
     told = f"{notes} {row['settings_source']}".casefold()
     method = "lora" if base != "bf16" or re.search(r"lora\b|adapter", told) else "full"
     half = row["grad_reduce_dtype"] == "bf16" or dtype == "fp16" or "mode pure" in notes
-    compiled, pure = _compiled(row, notes), bool(_PURE.search(row["notes"]))
-    master = 0.0 if pure else trainer.value("master")
-    return Recipe(
+    compiled, master = _compiled(row, notes), trainer.value("master")
+    stated = Recipe(
         compute_dtype=dtype,
         base_dtype=base,
         method=method,
@@ -183,7 +183,7 @@ def recipe(row: Row, trainer: catalog.Row) -> Recipe:
         node_dispatch_ratio=1.0 if row["moe_token_dispatcher"] in ("deepep", "hybridep") else 0.0,
         captured_ratio=_CAPTURED.get(row["cuda_graph"], 0.0),
         gradient_reduce_bytes=2.0 if half else 4.0,
-        gradient_bytes=2.0 if pure else _gradient(row, dtype, trainer),
+        gradient_bytes=_gradient(row, dtype, trainer),
         update_bytes=trainer.value("update"),
         logit_bytes=_logit(trainer, compiled),
         bucket_bytes=trainer.value("bucket"),
@@ -193,6 +193,7 @@ def recipe(row: Row, trainer: catalog.Row) -> Recipe:
         offload_ratio=_offloaded(row),
         state_offload_ratio=1.0 if re.search(r"optimizer offload y|full cpu offload section", notes) else 0.0,
     )
+    return dataclasses.replace(stated, **PURE) if _PURE_TOLD.search(row["notes"]) else stated
 
 
 def _compiled(row: Row, notes: str) -> bool:
