@@ -12,7 +12,7 @@ from pathlib import Path
 
 from steelyard.validation import training
 from steelyard.validation.result import Validation
-from steelyard.validation.training_points import SPEED
+from steelyard.validation.training.points import SPEED
 
 TARGET = Path(__file__).parent / "reference" / "accuracy-training.svg"
 SIDE, LEFT, TOP, LEGEND = 460, 60, 20, 150

@@ -7,11 +7,11 @@ from steelyard import arch, catalog, device
 from steelyard.inference import time_residual_sigma, under_load
 from steelyard.validation import inference, operators
 from steelyard.validation.errors import OVERALL
-from steelyard.validation.inference_harness import harness_of
-from steelyard.validation.inference_order import ordering
-from steelyard.validation.inference_points import read
-from steelyard.validation.inference_predict import serving
-from steelyard.validation.operators_points import generation, kernels
+from steelyard.validation.inference.harness import harness_of
+from steelyard.validation.inference.order import ordering
+from steelyard.validation.inference.points import read
+from steelyard.validation.inference.predict import serving
+from steelyard.validation.operators.points import generation, kernels
 
 # Median errors over families with the shipped parameters, and how many rows are predicted. They may improve.
 # TTFT: thirty small families of other machines and harnesses came in, missed by twice as much as the large ones.

@@ -15,9 +15,9 @@ from steelyard.validation import training
 from steelyard.validation.calibration_file import shipped_file, user_file
 from steelyard.validation.errors import OVERALL
 from steelyard.validation.result import Calibration, Fit
-from steelyard.validation.training_points import MEMORY, SPEED, flop_per_token, runs
-from steelyard.validation.training_settings import UnstatedError, alternatives, device_of, recipe, trainer_of
-from steelyard.validation.training_tasks import tasks
+from steelyard.validation.training.points import MEMORY, SPEED, flop_per_token, runs
+from steelyard.validation.training.settings import UnstatedError, alternatives, device_of, recipe, trainer_of
+from steelyard.validation.training.tasks import tasks
 
 RECORDED = {  # median error with the shipped parameters, of families whose models their own rows describe; 2026-11-26
     ("llm-foundry", SPEED): 0.05,

@@ -1,4 +1,4 @@
-"""Kernels timed alone against published timings: matrix products, attention, collectives; and the fit of the device."""
+"""Kernels timed alone: every generation of devices left out in turn, and the fit of the device to all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from steelyard.records.operator import Operator
 from steelyard.validation.baselines import constant_share, nearest_row
 from steelyard.validation.errors import Predicted, groups
 from steelyard.validation.fit import Fitted, Parameter, fit, robust_log_sigma
-from steelyard.validation.operators_points import Kernel, kernels
+from steelyard.validation.operators.points import Kernel, kernels
 from steelyard.validation.points import Point, Refusal, Vector, equal_weights
 from steelyard.validation.result import Calibration, Fit, Validation
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from steelyard.inference.residuals import condition, unseen_vendor_sigma
 from steelyard.records.sweep import swept
 from steelyard.validation.fit import Fitted, fit, robust_log_sigma
-from steelyard.validation.inference_parameters import EVIDENCE_ROWS, FULL_EVIDENCE_ROWS, LOG_SCALE, PARAMETERS, WEIGHTS
-from steelyard.validation.inference_predict import Serving
+from steelyard.validation.inference.parameters import EVIDENCE_ROWS, FULL_EVIDENCE_ROWS, LOG_SCALE, PARAMETERS, WEIGHTS
+from steelyard.validation.inference.predict import Serving
 from steelyard.validation.points import Vector
 
 Rows = npt.NDArray[Any]  # which points: positions or flags

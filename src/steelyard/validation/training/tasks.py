@@ -12,11 +12,11 @@ import numpy.typing as npt
 from steelyard.training.calibration import Parameters, parameter
 from steelyard.validation.fit import Parameter
 from steelyard.validation.points import Point, Vector
-from steelyard.validation.training_parameters import FIXED
-from steelyard.validation.training_parameters import MEMORY as MEMORY_PARAMETERS
-from steelyard.validation.training_parameters import SPEED as SPEED_PARAMETERS
-from steelyard.validation.training_points import MEMORY, SPEED, TIME_TO_TRAIN, Run
-from steelyard.validation.training_predict import Ensemble, ensemble, fitted, log_memory, log_speed, log_time
+from steelyard.validation.training.parameters import FIXED
+from steelyard.validation.training.parameters import MEMORY as MEMORY_PARAMETERS
+from steelyard.validation.training.parameters import SPEED as SPEED_PARAMETERS
+from steelyard.validation.training.points import MEMORY, SPEED, TIME_TO_TRAIN, Run
+from steelyard.validation.training.predict import Ensemble, ensemble, fitted, log_memory, log_speed, log_time
 
 METRICS = (SPEED, MEMORY, TIME_TO_TRAIN)
 FITTED = (SPEED, MEMORY)

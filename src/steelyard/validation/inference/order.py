@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from steelyard.inference import Deployment
-from steelyard.validation.inference_points import Measured
+from steelyard.validation.inference.points import Measured
 from steelyard.validation.points import Row, Vector
 
 APART_RATIO = 0.03

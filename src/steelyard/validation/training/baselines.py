@@ -10,8 +10,8 @@ from steelyard import arch
 from steelyard.device import effective_compute_dtype, peak_flop_per_s
 from steelyard.validation.baselines import constant_share, nearest_row
 from steelyard.validation.points import Vector
-from steelyard.validation.training_points import MEMORY, SPEED, Run
-from steelyard.validation.training_tasks import Task
+from steelyard.validation.training.points import MEMORY, SPEED, Run
+from steelyard.validation.training.tasks import Task
 
 
 def baselines(task: Task, found: Sequence[Run]) -> Mapping[str, Vector]:

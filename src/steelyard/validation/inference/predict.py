@@ -19,7 +19,7 @@ from steelyard.inference.table import StepTable, step_table
 from steelyard.inference.work import step_work
 from steelyard.records.workload import Lengths
 from steelyard.units import Array
-from steelyard.validation.inference_points import Measured, Run
+from steelyard.validation.inference.points import Measured, Run
 from steelyard.validation.points import Vector
 
 REQUESTS_PER_USER = 10.0  # of a closed loop that does not say how many it sent: the common setting of load tools

@@ -1,4 +1,4 @@
-"""Training steps and peak memory against published runs: how far they miss, and the fit of the corrections."""
+"""Validation and calibration of training: every family of sources left out in turn, and the fit to all."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from steelyard.validation.errors import Group, Predicted, groups, part
 from steelyard.validation.folds import LeftOut, leave_family_out
 from steelyard.validation.points import Point, Refusal, Vector
 from steelyard.validation.result import Calibration, Fit, Validation
-from steelyard.validation.training_baselines import baselines
-from steelyard.validation.training_parameters import FAMILY_LOG_SD
-from steelyard.validation.training_points import MEMORY, SPEED, TIME_TO_TRAIN, Run, runs
-from steelyard.validation.training_predict import shipped_parameters
-from steelyard.validation.training_settings import assumptions, states_everything
-from steelyard.validation.training_tasks import FITTED, METRICS, Task, tasks
+from steelyard.validation.training.baselines import baselines
+from steelyard.validation.training.parameters import FAMILY_LOG_SD
+from steelyard.validation.training.points import MEMORY, SPEED, TIME_TO_TRAIN, Run, runs
+from steelyard.validation.training.predict import shipped_parameters
+from steelyard.validation.training.settings import assumptions, states_everything
+from steelyard.validation.training.tasks import FITTED, METRICS, Task, tasks
 
 LEFT_OUT = "every family of sources predicted by a fit that never saw it"
 SHIPPED = "predicted with the parameters of the calibration"

@@ -10,7 +10,7 @@ import numpy as np
 from steelyard import arch
 from steelyard.device import Efficiency
 from steelyard.validation.baselines import constant_share, nearest_row
-from steelyard.validation.inference_predict import Serving
+from steelyard.validation.inference.predict import Serving
 from steelyard.validation.points import Vector
 
 _PERFECT = {  # printed rates, nothing beside them

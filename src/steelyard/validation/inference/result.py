@@ -1,4 +1,4 @@
-"""Serving against published measurements: TTFT, TPOT, throughput and energy, how far they miss, and the fit."""
+"""Validation and calibration of serving: every family of sources left out in turn, and the fit to all."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from steelyard import catalog
 from steelyard.inference import time_residual_sigma
 from steelyard.validation.errors import OVERALL, Group, Predicted, groups
-from steelyard.validation.inference_baselines import baselines
-from steelyard.validation.inference_folds import WAITS, Left, labels, leave_out, sigma_name, spreads_of_kinds
-from steelyard.validation.inference_order import ordering
-from steelyard.validation.inference_points import Measured, assumed_columns, read
-from steelyard.validation.inference_predict import Serving, serving
+from steelyard.validation.inference.baselines import baselines
+from steelyard.validation.inference.folds import WAITS, Left, labels, leave_out, sigma_name, spreads_of_kinds
+from steelyard.validation.inference.order import ordering
+from steelyard.validation.inference.points import Measured, assumed_columns, read
+from steelyard.validation.inference.predict import Serving, serving
 from steelyard.validation.points import Point, Refusal, Vector
 from steelyard.validation.result import Calibration, Fit, Validation
 

@@ -18,7 +18,7 @@ from steelyard.training import Layout, Recipe
 from steelyard.training.memory import memory_items
 from steelyard.validation.models import model_of_row
 from steelyard.validation.points import Point, Refusal, Row, by_run, check_links, family
-from steelyard.validation.training_settings import PURE, UnstatedError, alternatives, device_of, number, unsure
+from steelyard.validation.training.settings import PURE, UnstatedError, alternatives, device_of, number, unsure
 
 SPEED, MEMORY, TIME_TO_TRAIN = "tokens_per_s_per_device", "peak_memory_bytes", "time_to_train_s"
 METRICS = {  # as published -> metric; of the figures of one run the first stands for its speed

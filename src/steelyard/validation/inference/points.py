@@ -18,8 +18,8 @@ from steelyard.device import Device
 from steelyard.errors import SteelyardError
 from steelyard.inference import Deployment
 from steelyard.inference.engine import Engine, engine_for
-from steelyard.validation.inference_harness import Harness, Refused, harness_of
-from steelyard.validation.inference_launches import Launch, launch_of
+from steelyard.validation.inference.harness import Harness, Refused, harness_of
+from steelyard.validation.inference.launches import Launch, launch_of
 from steelyard.validation.models import model_of_row
 from steelyard.validation.points import Point, Refusal, Row, check_links, family
 

@@ -20,7 +20,7 @@ from steelyard.training.recipe import Recipe
 from steelyard.training.step import step_costs
 from steelyard.units import Array
 from steelyard.validation.points import Vector
-from steelyard.validation.training_points import Run
+from steelyard.validation.training.points import Run
 
 _SCALARS = (
     "compute_dtype", "method", "lora_rank", "base_dtype", "attention", "recomputed", "prediction_layers",
