@@ -43,6 +43,7 @@ PERFECT = Efficiency(  # printed rates, no latency, compute and memory simply ad
     overlap_exponent_ratio=1.0,
     kernel_launch_s=0.0,
     attention_kernels_count=1.0,
+    dispatch_kernels_count=1.0,
     link_ratio=1.0,
     link_latency_s=0.0,
     fused_link_ratio=1.0,

@@ -13,7 +13,7 @@ from steelyard.device.efficiency import Efficiency
 from steelyard.device.hardware import Device, draw_efficiency, from_accelerator, load, reading_again
 from steelyard.device.memory import usable_memory_bytes
 from steelyard.device.power import device_power_w, host_power_w, power_w
-from steelyard.device.roofline import PassTime, Rates, operator_time, pass_time, rates_for, time_at
+from steelyard.device.roofline import PassTime, Rates, kernels_of, operator_time, pass_time, rates_for, time_at
 
 NOT_MODELLED: tuple[str, ...] = (
     "clock throttling under sustained load and differences between units of one device",
@@ -43,6 +43,7 @@ __all__ = [
     "from_accelerator",
     "fused_all_reduce_time",
     "host_power_w",
+    "kernels_of",
     "links_of",
     "load",
     "operator_time",

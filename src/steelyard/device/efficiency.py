@@ -41,6 +41,7 @@ class Efficiency:
     overlap_exponent_ratio: Array  # p in (compute^p + memory^p)^(1/p): 1 adds them, infinity takes the larger
     kernel_launch_s: Array  # from one kernel to the next, in a captured graph
     attention_kernels_count: Array  # an attention operator is several kernels: write cache, split, combine
+    dispatch_kernels_count: Array  # so is what sends tokens to experts and back: choose, sort, quantise, sum
     link_ratio: Array  # of the scale-up bandwidth
     link_latency_s: Array  # per step of a collective
     fused_link_ratio: Array  # of the scale-up bandwidth, by the all-reduce kernels of serving engines

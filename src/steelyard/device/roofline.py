@@ -105,6 +105,13 @@ def time_at(op: Operator, rates: Rates, reached: Efficiency) -> Array:
     return power_sum(_compute_time(op, rates, reached), memory, reached.overlap_exponent_ratio)
 
 
+def kernels_of(op: Operator, reached: Efficiency) -> Array:
+    """Return how many kernels one run of an operator launches (count)."""
+    if op.kind == "dispatch":
+        return reached.dispatch_kernels_count
+    return reached.attention_kernels_count if op.kind in _MIXING else 1.0
+
+
 def _compute_time(op: Operator, rates: Rates, reached: Efficiency) -> Array:
     vector = np.where(
         np.asarray(rates.vector_flop_per_s) > 0, rates.vector_flop_per_s, rates.wide_flop_per_s * reached.vector_ratio
@@ -182,8 +189,7 @@ def pass_time(ops: Iterable[Operator], device: Device, *, launch: bool = True) -
             attention_s = attention_s + spent
         else:
             other_s = other_s + spent
-        each = device.efficiency.attention_kernels_count if op.kind in _MIXING else 1.0
-        kernels = kernels + op.count * each
+        kernels = kernels + op.count * kernels_of(op, device.efficiency)
     launch_s: Array = kernels * device.efficiency.kernel_launch_s if launch else 0.0
     return PassTime(
         total_s=gemm_s + attention_s + other_s + launch_s,

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
+import numpy as np
+
 from steelyard import catalog
 from steelyard.catalog import Row
 from steelyard.device import Device, expanding_where_faster
@@ -36,19 +38,21 @@ class Engine:
     splits_prompts: Array = 1.0  # 1 where a prompt is cut into chunks unless told otherwise
     eager_prompts: Array = 0.0  # 1 where steps with prompts run outside captured graphs, launched by the processor
     eager_steps: Array = 0.0  # 1 where all steps do
+    overlaps_steps: Array = 0.0  # 1 where the next step is scheduled while one runs, 0 where the device waits for it
     # What must fit into the KV cache when a request starts; only the simulator sees it, so formulas are alike without.
     admission: Admission = dataclasses.field(default="chunk", compare=False)
     reserves_answer: Array = 0.0  # 1 where a sequence is given room for its whole answer at once
     whole_heads: Array = 1.0  # 1 where tensor-parallel ranks get whole heads and equal shares of columns
     even_experts: Array = 0.0  # 1 where expert-parallel ranks get equally many experts
     time_ratio: Array = 1.0  # of all that runs on the device
-    step_overhead_s: Array  # scheduling and launching one step
+    step_overhead_s: Array  # scheduling one step
     sequence_overhead_s: Array  # preparing inputs, sampling and returning one token
     stream_token_s: Array = 0.0  # the server's own work for a token sent, beside the running steps
     prompt_overhead_s: Array  # preparing one prompt, or a chunk of it, in a step
     host_layer_s: Array = 0.0  # the processor's time to launch a layer outside captured graphs
     host_expert_s: Array = 0.0  # more for a layer of experts
-    request_overhead_s: Array  # receiving, tokenising and queueing a request, returning its first token
+    request_overhead_s: Array  # receiving and queueing a request, returning its first token
+    request_token_s: Array = 0.0  # receiving and tokenising one token of a prompt
     admission_steps: Array  # decoding steps that pass before a waiting request is looked at
     expert_skew_ratio: Array  # how much more than by chance the busiest expert-parallel rank has to do
     routing_spread_ratio: float  # share of the tokens of a step that choose their experts anew
@@ -69,17 +73,32 @@ def of_replica(engine: Engine, deployment: Deployment) -> Engine:
     )
 
 
+def outside_s(engine: Engine, isl_tokens: Array) -> Array:
+    """Return the time of a request outside of the engine's steps, before its first token [s].
+
+    request_overhead_s + isl_tokens * request_token_s: the server receives, tokenises and queues it.
+
+    Example:
+        >>> from steelyard import device
+        >>> short, long = outside_s(engine_for(device.load("h100")), np.array([100.0, 10_000.0]))
+        >>> bool(0 < short < long)
+        True
+    """
+    return np.asarray(engine.request_overhead_s + isl_tokens * engine.request_token_s, dtype=np.float64)
+
+
 CALIBRATED = (
     "time_ratio", "step_overhead_s", "sequence_overhead_s", "stream_token_s", "prompt_overhead_s",
-    "host_layer_s", "host_expert_s", "request_overhead_s", "admission_steps", "expert_skew_ratio",
+    "host_layer_s", "host_expert_s", "request_overhead_s", "request_token_s", "admission_steps",
+    "expert_skew_ratio",
 )  # fmt: skip
 """Fields that are fitted; each may have a value of its own for an engine ("step_overhead_s.sglang")."""
 
 
 IN_ENGINE = (
     "grouped_matmul_ratio", "grouped_memory_ratio", "dispatch_memory_ratio", "expanded_ratio", "expanded_memory_ratio",
-    "cache_memory_ratio", "kernel_launch_s", "fused_latency_s", "pcie_link_ratio", "active_power_ratio",
-    "compute_power_ratio",
+    "cache_memory_ratio", "kernel_launch_s", "dispatch_kernels_count", "fused_latency_s", "pcie_link_ratio",
+    "active_power_ratio", "compute_power_ratio",
 )  # fmt: skip
 """Figures of a device's efficiency that serving measurements tell better than kernels timed alone."""
 
@@ -146,6 +165,7 @@ def engine_for(device: Device, name: str | None = None, version: str = "", *, as
         prompts_first=rules.value("prompts_first"),
         splits_prompts=rules.value("splits_prompts"),
         eager_prompts=rules.value("eager_prompts"),
+        overlaps_steps=rules.value("overlaps_steps"),
         admission=_admission(rules),
         reserves_answer=float(rules["admission"] == "answer"),
         whole_heads=rules.value("whole_heads"),

@@ -197,14 +197,14 @@ def replay(
     ending_s = _ending(load, asked, batch, at_limit_s, other_s)
     throughput = _throughput(load, batch, cycle_s, e2e_s, other_s, added_s, decode_s, at_once | overloaded, ending_s)
     prompts = batch * added_s / np.maximum(cycle_s, 1e-12)
-    hit = np.minimum(asked.pieces * batch / np.maximum(decoding, 1.0), 1.0)  # share of steps with prompts
+    usual = _usual_prompts(load, asked, batch, decoding)
     return Replay(
         ttft_s=ttft_s + place_s,
         median_ttft_s=median_s + median_place_s,
         last_ttft_s=np.where(at_once | overloaded, ttft_s + ahead_s[0] + last_place_s, 2.0 * (ttft_s + place_s)),
         own_s=np.where(static, ttft_s - request_overhead_s, own_s),
         tpot_s=left_s / np.maximum(load.osl_tokens - 1.0, 1.0),
-        median_itl_s=np.where(hit > 0.5, mixed_s, decode_s) / load.tokens_per_step,
+        median_itl_s=(decode_s + usual / asked.together * longer) / load.tokens_per_step,
         e2e_s=e2e_s,
         output_tokens_per_s=throughput,
         prefill_tokens_per_s=throughput / np.maximum(load.osl_tokens, 1.0) * load.isl_tokens,
@@ -212,6 +212,20 @@ def replay(
         busy_ratio=np.minimum(batch, 1.0),
         prompt_time_ratio=np.clip(prompts, 0.0, 1.0),
     )
+
+
+def _usual_prompts(load: Load, asked: Queries, batch: Vector, decoding: Vector) -> Vector:
+    """Return how many prompts, or pieces of one, the median step has [R]: none where most steps have none.
+
+    Requests that come by chance, `arriving` a step in the mean, leave exp(-arriving) of the steps without one: half of
+    them at ln 2, and from there on the median step has about so many fewer than the mean one. Alike requests of a
+    closed loop come in bunches.
+    """
+    arriving = asked.pieces * batch / np.maximum(decoding, 1.0)
+    alike = (load.kind == "closed loop") & (load.length_spread_ratio == 0)
+    bunched = np.where(arriving > asked.together / 2.0, asked.together, 0.0)
+    by_chance = np.clip(arriving - np.log(2.0), 0.0, asked.together)
+    return np.where(load.kind == "fixed batch", 0.0, np.where(alike, bunched, by_chance))
 
 
 def _present(

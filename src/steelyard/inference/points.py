@@ -15,7 +15,7 @@ import numpy.typing as npt
 from steelyard import arch
 from steelyard.device import Device
 from steelyard.inference.deployment import Deployment
-from steelyard.inference.engine import Engine
+from steelyard.inference.engine import Engine, outside_s
 from steelyard.inference.lengths import normal_score
 from steelyard.inference.step import step
 from steelyard.records.workload import Lengths, Objective
@@ -87,7 +87,7 @@ def operating_points(
     mean_tpot = between / steps_per_request
     tpot = _tpot_percentile(asked, table, batch, mean_tpot, pooled, objective.tpot_percentile)
     mean_ttft, ttft = (
-        curve + engine.request_overhead_s
+        curve + outside_s(engine, lengths.isl_tokens.mean())
         for curve in _ttft(asked, table, batch, rate, mean_tpot, objective.ttft_percentile, arrival_cv_ratio, closed)
     )
     return Points(

@@ -40,7 +40,9 @@ class Step:
     )  # fmt: skip
     flop: Array = term("model FLOP per device", "flop", "sum over operators")
     engine_s: Array = term(
-        "engine", "s", "step_overhead_s + tokens returned * sequence_overhead_s + prompts * prompt_overhead_s", _TABLE
+        "engine", "s",
+        "step_overhead_s (less what runs on the device, where it schedules beside it) + tokens returned * "
+        "sequence_overhead_s + prompts * prompt_overhead_s", _TABLE,
     )
     server_s: Array = term(
         "waiting for the server", "s", "max(0, tokens returned * stream_token_s - all other parts)", _TABLE
@@ -122,7 +124,7 @@ def time_step(work: StepWork, device: Device, engine: Engine) -> Step:
         if op.kind == "grouped_gemm":
             took = took * imbalance(op.groups, work.expert_ranks, engine)
         spent[part_of(op)] = spent[part_of(op)] + took
-        kernels = kernels + op.count * launched * kernels_of(op, reached)
+        kernels = kernels + op.count * launched * _device.kernels_of(op, reached)
     links = _device.links_of(device)
     collective_s: Array = 0.0
     for one in work.exchanges:
@@ -156,11 +158,13 @@ def assemble(
     launching_s = engine.host_layer_s * work.layers_count + engine.host_expert_s * work.expert_layers_count
     eager = np.maximum(engine.eager_steps, (np.asarray(work.prompts) > 0) * np.asarray(engine.eager_prompts))
     parts["host_s"] = eager * np.maximum(launching_s - sum(parts.values(), 0.0), 0.0)
-    parts |= {
-        "engine_s": engine.step_overhead_s
+    hidden_s = engine.overlaps_steps * np.minimum(engine.step_overhead_s, sum(parts.values(), 0.0))
+    parts["engine_s"] = (
+        engine.step_overhead_s
+        - hidden_s
         + work.returned_tokens * engine.sequence_overhead_s
-        + work.prompts * engine.prompt_overhead_s,
-    }
+        + work.prompts * engine.prompt_overhead_s
+    )
     busy_s = sum(parts.values(), 0.0)
     server_s = np.maximum(work.returned_tokens * work.ranks * engine.stream_token_s - busy_s, 0.0)
     return Step(total_s=busy_s + server_s, server_s=server_s, flop=flop, **parts)
@@ -171,11 +175,6 @@ def part_of(op: Operator) -> str:
     if op.kind in {"gemm", "grouped_gemm"}:
         return "matrix"
     return "attention" if op.kind in {"attention", "scan"} else "other"
-
-
-def kernels_of(op: Operator, reached: Efficiency) -> Array:
-    """Return how many kernels one run of an operator launches (count)."""
-    return reached.attention_kernels_count if part_of(op) == "attention" else 1.0
 
 
 def imbalance(groups: Array, expert_ranks: Array, engine: Engine) -> Array:

@@ -10,9 +10,9 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from steelyard.device import Device, Efficiency, Links, Rates, links_of, rates_for, time_at
+from steelyard.device import Device, Efficiency, Links, Rates, kernels_of, links_of, rates_for, time_at
 from steelyard.inference.engine import Engine
-from steelyard.inference.step import Step, assemble, exchange_s, imbalance, kernels_of, part_of
+from steelyard.inference.step import Step, assemble, exchange_s, imbalance, part_of
 from steelyard.inference.work import Exchange, StepWork
 from steelyard.records.operator import Operator
 from steelyard.units import Array

@@ -10,7 +10,7 @@ from steelyard import arch
 from steelyard.device import Device, device_power_w, effective_compute_dtype, host_power_w, peak_flop_per_s
 from steelyard.errors import InputError
 from steelyard.inference.deployment import Deployment
-from steelyard.inference.engine import Engine, engine_for, served, ttft_sigmas
+from steelyard.inference.engine import Engine, engine_for, outside_s, served, ttft_sigmas
 from steelyard.inference.loads import NUM_STEPS, Load, Queries, queries, replay, ttft_residual_sigma
 from steelyard.inference.memory import ServingMemory, memory, require_fit
 from steelyard.inference.step import Step, step
@@ -154,9 +154,8 @@ def under_load(
     steps = _steps(model, device, deployment, asked, engine, draft)
     ratio = np.atleast_1d(np.asarray(time_ratio, dtype=np.float64))
     times = np.asarray(steps.total_s)[:, None] * (1.0 + draft.tokens * draft.draft_time_ratio) * ratio.reshape(1, -1)
-    found = replay(
-        load, asked, times, request_overhead_s=engine.request_overhead_s, admission_steps=engine.admission_steps
-    )
+    before_s = outside_s(engine, isl_tokens)
+    found = replay(load, asked, times, request_overhead_s=before_s, admission_steps=engine.admission_steps)
     share = found.prompt_time_ratio
     flop = np.asarray(steps.flop)
     prompts = np.maximum(flop[1] - flop[0], 0.0) / np.maximum(times[1] - times[0], 1e-12)
@@ -171,7 +170,7 @@ def under_load(
 
     return UnderLoad(
         ttft_s=shaped(found.ttft_s),
-        ttft_log_sd_ratio=shaped(ttft_residual_sigma(found, engine.request_overhead_s, *ttft_sigmas())),
+        ttft_log_sd_ratio=shaped(ttft_residual_sigma(found, before_s, *ttft_sigmas())),
         tpot_s=shaped(found.tpot_s),
         e2e_s=shaped(found.e2e_s),
         output_tokens_per_s=shaped(found.output_tokens_per_s),

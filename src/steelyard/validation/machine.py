@@ -15,7 +15,7 @@ import numpy as np
 from steelyard import arch, device
 from steelyard.compare.measured import machine_record, predicted_training
 from steelyard.inference.deployment import Deployment
-from steelyard.inference.engine import IN_ENGINE, Engine, engine_for
+from steelyard.inference.engine import IN_ENGINE, Engine, engine_for, outside_s
 from steelyard.inference.memory import replica_weight_bytes
 from steelyard.inference.step import time_step
 from steelyard.inference.work import step_work
@@ -176,7 +176,7 @@ def _points(model: arch.Model, load: ServingTrial) -> list[tuple[Callable[[devic
 
 
 def _first_token_s(model: arch.Model, load: ServingTrial, on: device.Device, engine: Engine) -> float:
-    return float(engine.request_overhead_s) + _time_s(model, on, engine, 0.0, load, prompts=1.0)
+    return float(outside_s(engine, load.isl_tokens)) + _time_s(model, on, engine, 0.0, load, prompts=1.0)
 
 
 def _decode_s(model: arch.Model, load: ServingTrial, users: float, on: device.Device, engine: Engine) -> float:
@@ -187,7 +187,7 @@ def _cycle_s(model: arch.Model, load: ServingTrial, users: float, on: device.Dev
     """Return the time of a request among `users`: its own decoding steps, and the prompts of all."""
     step_s = _decode_s(model, load, users, on, engine)
     prompt_s = _time_s(model, on, engine, users, load, prompts=1.0) - step_s
-    return float(engine.request_overhead_s) + load.osl_tokens * step_s + users * prompt_s
+    return float(outside_s(engine, load.isl_tokens)) + load.osl_tokens * step_s + users * prompt_s
 
 
 def _time_s(

@@ -10,7 +10,7 @@ from steelyard import arch
 from steelyard.device import Device
 from steelyard.errors import DoesNotFitError, InputError, UnknownError, unknown
 from steelyard.inference.deployment import Deployment
-from steelyard.inference.engine import Engine, engine_for
+from steelyard.inference.engine import Engine, engine_for, outside_s
 from steelyard.inference.memory import memory, require_fit
 from steelyard.inference.simulator.table import StepTable, step_table
 from steelyard.inference.under_load import Speculation
@@ -132,7 +132,7 @@ def replica_for(
         batching=batching,
         kv_blocks=blocks,
         max_context_tokens=_require_context(model, lengths, longest),
-        request_overhead_s=float(np.max(engine.request_overhead_s)),
+        request_overhead_s=float(np.max(outside_s(engine, lengths.isl_tokens.mean()))),
         name=f"{model.id} on {deployment.num_devices}x {device.id}",
     )
 

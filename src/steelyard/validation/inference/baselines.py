@@ -18,11 +18,13 @@ _PERFECT = {  # printed rates, nothing beside them
     "grouped_memory_ratio": 1.0, "dispatch_memory_ratio": 1.0, "expanded_ratio": 1.0, "expanded_memory_ratio": 1.0,
     "attention_ratio": 1.0,
     "attention_flop_per_byte": 1e-9, "memory_ratio": 1.0, "cache_memory_ratio": 1.0, "kernel_launch_s": 1e-12,
+    "dispatch_kernels_count": 1.0,
     "link_ratio": 1.0, "link_latency_s": 1e-12, "fused_link_ratio": 1.0, "fused_latency_s": 1e-12,
     "pcie_link_ratio": 1.0, "pcie_link_latency_s": 1e-12,
     "scale_out_link_ratio": 1.0, "scale_out_latency_s": 1e-12, "active_power_ratio": 1.0, "compute_power_ratio": 1e-9,
     "time_ratio": 1.0, "step_overhead_s": 1e-12, "sequence_overhead_s": 1e-12, "prompt_overhead_s": 1e-12,
-    "stream_token_s": 1e-12, "request_overhead_s": 1e-12, "admission_steps": 1e-9, "expert_skew_ratio": 1e-9,
+    "stream_token_s": 1e-12, "request_overhead_s": 1e-12, "request_token_s": 1e-15, "admission_steps": 1e-9,
+    "expert_skew_ratio": 1e-9,
     "host_layer_s": 1e-12, "host_expert_s": 1e-12,
 }  # fmt: skip
 

@@ -44,7 +44,7 @@ class Harness:
     counts_ways_twice: bool = False  # its rows count the ways of expert parallelism as more devices
     cached_input_ratio: float = 0.0
     eager: bool = False  # kernels launched one by one, not as a captured graph
-    max_sequences: float = 0.0  # as the engine was set; 0 where not stated
+    max_sequences: float = 0.0  # as the engine was set ("load": to the load); 0 where not stated
     chunk_tokens: float = 0.0
     spreads_attention: bool = False  # data-parallel attention for mixtures of experts
 
@@ -79,7 +79,7 @@ def harness_of(row: Row) -> Harness:
         counts_ways_twice=bool(known["ways_counted_twice"]) and known["ways_counted_twice"] in row["source"],
         cached_input_ratio=float(known["cached_input_ratio"] or 0.0),
         eager=known["eager"] == "yes",
-        max_sequences=float(known["max_sequences"] or 0.0),
+        max_sequences=float(row["load_value"] if known["max_sequences"] == "load" else known["max_sequences"] or 0.0),
         chunk_tokens=float(known["chunk_tokens"] or 0.0),
         spreads_attention=bool(since) and version_numbers(row["engine_version"]) >= version_numbers(since),
     )

@@ -22,6 +22,7 @@ class Launch:
     receive_steps: float = 0.0  # decoding steps between two looks for new requests
     hold_steps: float = 0.0  # steps that a prompt is held back for others to join it
     eager: bool = False  # no step runs in a captured graph
+    overlaps: bool = False  # the next step is scheduled while one runs
 
 
 def launch_of(row: Row, *, engine: str, model_id: str, device_id: str, weights: str, tp: int, load: float) -> Launch:
@@ -47,9 +48,10 @@ def launch_of(row: Row, *, engine: str, model_id: str, device_id: str, weights: 
         )
         fits = fits and all(not entry[name] or value in entry[name].split(";") for name, value in asked.items())
         if fits and (not entry["device"] or any(device_id.startswith(word) for word in entry["device"].split(";"))):
-            found |= {name: entry[name] for name in (*_SETTINGS, "kv_dtype", "eager") if entry[name]}
+            found |= {name: entry[name] for name in (*_SETTINGS, "kv_dtype", "eager", "overlaps") if entry[name]}
     numbers = {name: float(found[name]) for name in _SETTINGS if name in found}
-    return Launch(kv_dtype=found.get("kv_dtype", ""), eager=found.get("eager") == "yes", **numbers)
+    eager, overlaps = (found.get(name) == "yes" for name in ("eager", "overlaps"))
+    return Launch(kv_dtype=found.get("kv_dtype", ""), eager=eager, overlaps=overlaps, **numbers)
 
 
 @functools.lru_cache(maxsize=64)

@@ -142,6 +142,8 @@ def read_run(row: Row, origin: str = "") -> Run:
         raise Refused(f"metric {row['metric'][:40]!r} is not predicted")
     if any(words in row["notes"] for words in _UNIT_NOTES):
         raise Refused("counted per node, device or user of a larger deployment")
+    if "speculative decoding" in row["notes"]:
+        raise Refused("speculative decoding: how many tokens a step returns is not stated")
     device = _known(_load_device(row["device"] or row["gpu"]), row["device"] or row["gpu"], "device")
     model = _known(_model_as_stored(row), row["model_id"] or row["model"], "model")
     harness = harness_of(row)
@@ -188,6 +190,7 @@ def _as_launched(engine: Engine, launch: Launch, harness: Harness) -> Engine:
         max_sequences=harness.max_sequences or launch.max_sequences or engine.max_sequences,
         chunk_tokens=harness.chunk_tokens or launch.chunk_tokens or engine.chunk_tokens,
         eager_steps=float(harness.eager or launch.eager),
+        overlaps_steps=1.0 if launch.overlaps else engine.overlaps_steps,
     )
     if launch.memory_ratio and np.max(engine.free_memory_ratio) < 1.0:
         return dataclasses.replace(engine, free_memory_ratio=launch.memory_ratio)

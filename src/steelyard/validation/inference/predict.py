@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from steelyard.device import Efficiency, device_power_w, effective_compute_dtype
-from steelyard.inference.engine import CALIBRATED, Engine, served, ttft_sigmas
+from steelyard.inference.engine import CALIBRATED, Engine, outside_s, served, ttft_sigmas
 from steelyard.inference.loads import NUM_STEPS, Load, Queries, Replay, queries, replay, ttft_residual_sigma
 from steelyard.inference.memory import memory, sequence_cache_bytes
 from steelyard.inference.table import StepTable, step_table
@@ -82,7 +82,7 @@ class Serving:
         """
         found, *_, engine = self._replayed(values)
         late, early = (self._replayed(values, np.exp(sign * time_sigma))[0].ttft_s for sign in (1.0, -1.0))
-        beside = ttft_residual_sigma(found, engine.request_overhead_s, *ttft_sigmas())
+        beside = ttft_residual_sigma(found, self._outside_s(engine), *ttft_sigmas())
         return np.asarray(np.hypot(np.log(late / early) / 2.0, beside))
 
     def _replayed(
@@ -95,10 +95,13 @@ class Serving:
             self.load,
             self.asked,
             times,
-            request_overhead_s=engine.request_overhead_s,
+            request_overhead_s=self._outside_s(engine),
             admission_steps=engine.admission_steps,
         )
         return found, times, flop, efficiency, engine
+
+    def _outside_s(self, engine: Engine) -> Array:
+        return outside_s(engine, self.load.isl_tokens + self.load.cached_tokens)
 
     def _by_run(self, of_steps: Array) -> Vector:
         found = np.empty(NUM_STEPS * len(self.measured.runs))
@@ -123,7 +126,7 @@ class Serving:
             changed["time_ratio"] = changed["time_ratio"] * vendor
         engine = dataclasses.replace(self.engine, **changed)
         absent = dict.fromkeys(("step_overhead_s", "sequence_overhead_s", "prompt_overhead_s"), self.facts.static)
-        absent |= dict.fromkeys(("request_overhead_s", "stream_token_s"), self.facts.bare)
+        absent |= dict.fromkeys(("request_overhead_s", "request_token_s", "stream_token_s"), self.facts.bare)
         left: dict[str, Any] = {name: np.where(gone, 0.0, getattr(engine, name)) for name, gone in absent.items()}
         return efficiency, dataclasses.replace(engine, **left)
 
@@ -149,13 +152,18 @@ class Serving:
         facts = self.facts
         of_runs = {metric: getattr(found, field) for metric, field in _METRICS.items()}
         of_runs["energy"] = power_w * facts.devices / found.output_tokens_per_s
+        # An engine without a server returns the answers of a queue together: it is timed until the last one is there.
+        whole = facts.bare & (self.load.kind == "all at once")
+        elapsed_s = self.load.users * self.load.osl_tokens / np.maximum(found.output_tokens_per_s, 1e-12)
+        of_runs["e2e"] = np.where(whole, elapsed_s, found.e2e_s)
+        first_s, median_s = (np.where(whole, found.last_ttft_s, one) for one in (found.ttft_s, found.median_ttft_s))
         values = np.full(len(facts.run_of), np.nan)
         for metric, column in of_runs.items():
             here = facts.metric == metric
             values[here] = column[facts.run_of[here]]
         here = facts.metric == "ttft"
         runs = facts.run_of[here]
-        values[here] = np.where(facts.median[here], found.median_ttft_s[runs], found.ttft_s[runs])
+        values[here] = np.where(facts.median[here], median_s[runs], first_s[runs])
         return values
 
 

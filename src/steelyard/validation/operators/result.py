@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from steelyard import catalog
-from steelyard.device import Device, Efficiency, collective_time_over, links_of, rates_for, time_at
+from steelyard.device import Device, Efficiency, collective_time_over, kernels_of, links_of, rates_for, time_at
 from steelyard.records.operator import Operator
 from steelyard.validation.baselines import constant_share, nearest_row
 from steelyard.validation.errors import Predicted, groups
@@ -139,9 +139,8 @@ def _seconds(group: Timed, reached: Efficiency) -> Vector:
     if group.op is None:
         links = links_of(group.device)
         return np.asarray(collective_time_over(group.collective, group.payload_bytes, group.ranks, links, reached))
-    launches = reached.attention_kernels_count if group.op.kind == "attention" else 1.0
     took = time_at(group.op, rates_for(group.op, group.device), reached)
-    return np.asarray(took + launches * reached.kernel_launch_s)
+    return np.asarray(took + kernels_of(group.op, reached) * reached.kernel_launch_s)
 
 
 def _leave_out(timed: Sequence[Timed], points: Sequence[Point]) -> tuple[Vector, Vector, Fitted, list[Fitted]]:
