@@ -121,8 +121,8 @@ def queries(load: Load) -> Queries:
     most = np.maximum(budget * engines / chunk, 1.0)
     arriving = np.where(static, batch, batch / np.maximum(load.osl_tokens, 1.0) * pieces)
     # Alike requests whose prompts ran together leave together and come back together: all of them where prompts go
-    # first; at least two where prompts share steps with decoding, which pulls groups apart.
-    bunch = np.where(load.prompts_first > 0, batch, np.minimum(batch, 2.0))
+    # first; half of those of a full step where prompts share steps with decoding, which pulls groups apart.
+    bunch = np.where(load.prompts_first > 0, batch, np.minimum(batch, np.maximum(most / 2.0, 2.0)))
     alike = (load.kind == "closed loop") & (load.length_spread_ratio == 0)
     together = np.clip(np.where(alike, np.maximum(arriving, bunch), arriving), 1.0, most)
     rest = np.mod(load.users, np.maximum(load.places, 1.0))  # the last sequences of a queue, or a smaller batch
@@ -307,7 +307,7 @@ def _ahead(
     busy = np.clip(others * added_s / np.maximum(cycle_s, 1e-12), 0.0, _BUSIEST)
     first = _before_middle(batch, asked, added_s, around_s)  # everyone starts at once
     queue = np.minimum(added_s * busy / (2.0 * (1.0 - busy)), first)
-    bunched = np.where(load.prompts_first > 0, first, np.minimum(queue + added_s, first))
+    bunched = np.where(load.prompts_first > 0, first, np.minimum(queue + (asked.together - 1.0) * added_s, first))
     queue = np.where(load.length_spread_ratio > 0, queue, bunched)
     closed, stream = load.kind == "closed loop", load.kind == "open loop"
     starting = np.where(closed, np.minimum(load.users / np.maximum(load.requests, 1.0), 1.0), 0.0)

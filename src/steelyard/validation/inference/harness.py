@@ -24,6 +24,7 @@ _KINDS = (  # words in a harness's description -> how it loads the server; the f
 )
 
 
+_UNEVEN = 0.1  # spread of lengths known to differ, and no more
 _STEP_TIMERS = ("llama.cpp",)  # llama-bench and llama-batched-bench; its server is loaded by users
 
 
@@ -86,9 +87,13 @@ def harness_of(row: Row) -> Harness:
 
 
 def _stated_spread(row: Row) -> float:
-    """Return the spread of lengths over their mean, read off the p90 of prompts that a row states; answers alike."""
+    """Return the spread of lengths over their mean, read off the p90 of prompts that a row states; else alike.
+
+    A mean that is no whole number is not one of equal lengths.
+    """
     isl, p90 = (float(row.get(name) or 0.0) for name in ("isl", "isl_p90"))
-    return min(max(p90 / isl - 1.0, 0.0) / Z90, 1.0) if isl > 0 else 0.0
+    stated = min(max(p90 / isl - 1.0, 0.0) / Z90, 1.0) if isl > 0 else 0.0
+    return max(stated, 0.0 if isl.is_integer() else _UNEVEN)
 
 
 def _times_steps(row: Row) -> bool:
@@ -104,7 +109,13 @@ def _by_source(cell: str, row: Row) -> str:
 
 
 def _requests(known: Row, row: Row) -> float:
-    """Return how many requests were sent, by the lengths where the harness says so ("3000 at 128/2048, 2048/128")."""
+    """Return how many requests were sent, by the lengths where the harness says so ("3000 at 128/2048, 2048/128").
+
+    "10 a user" goes by the load.
+    """
+    each = re.match(r"(\d+) a user", known["n_requests"])
+    if each:
+        return float(each[1]) * float(row["load_value"])
     lengths = f"{row['isl']}/{row['osl']}"
     for count, where in re.findall(r"(\d+) at ([\d/, ]+)", " ".join((known["n_requests"], known["lengths"]))):
         if lengths in where.replace(" ", "").split(","):

@@ -22,7 +22,7 @@ from steelyard.units import Array
 from steelyard.validation.inference.points import Measured, Run
 from steelyard.validation.points import Vector
 
-REQUESTS_PER_USER = 10.0  # of a closed loop that does not say how many it sent: the common setting of load tools
+REQUESTS_PER_USER = 4.0  # of a closed loop that does not say how many it sent: those that do say 2 to 10
 QUEUED_REQUESTS = 1000.0  # of a queue, or of a stream, that does not say how many it held: as load tools send
 _Record = TypeVar("_Record", Efficiency, Engine)
 _ANY_LENGTHS = Lengths(isl_tokens=np.array([1.0]), osl_tokens=np.array([1.0]))
