@@ -186,7 +186,10 @@ def replay(
     around_s = np.where(load.prompts_first > 0, other_s, (other_s + decode_s) / 2.0)  # the rest of a step with prompts
     ahead_s = _ahead(load, asked, present, added_s, around_s, cycle_s)
     waited, joined = _held(load, asked, batch)
-    half_s = np.where(static | at_once, 0.0, (admission_steps + waited) * decode_s + joined * added_s)
+    # A request waits for the running step where others run: of a stream, a Poisson number of them.
+    others = np.where(stream, 1.0 - np.exp(-present), np.clip(load.users - 1.0, 0.0, 1.0))
+    half_s = others * ((admission_steps + waited) * decode_s + joined * added_s)
+    half_s = np.where(static | at_once, 0.0, half_s)
     ttft_s = np.where(static, batch * added_s, half_s + own_s + ahead_s[0]) + request_overhead_s
     median_s = np.where(static, batch * added_s, half_s + own_s + ahead_s[1]) + request_overhead_s
     awaited_s = np.minimum(ahead_s[0] + own_s - decode_s, batch * added_s)

@@ -40,9 +40,11 @@ class Step:
     )  # fmt: skip
     flop: Array = term("model FLOP per device", "flop", "sum over operators")
     engine_s: Array = term(
-        "engine", "s",
+        "engine",
+        "s",
         "step_overhead_s (less what runs on the device, where it schedules beside it) + tokens returned * "
-        "sequence_overhead_s + prompts * prompt_overhead_s", _TABLE,
+        "sequence_overhead_s + prompts * prompt_overhead_s",
+        _TABLE,
     )
     server_s: Array = term(
         "waiting for the server", "s", "max(0, tokens returned * stream_token_s - all other parts)", _TABLE

@@ -26,6 +26,7 @@ _SPEC: tuple[tuple[str, float, float, float, float], ...] = (  # name, value, sp
     ("vendor_time_ratio.aws", 1.5, 0.5, 1e-9, 1e3),
     ("vendor_time_ratio.intel", 1.3, 0.3, 1e-9, 1e3),
     ("step_overhead_s", 1e-3, 0.7, 1e-9, 1e3),
+    ("step_overhead_s.llama.cpp", 0.5, 0.7, 1e-9, 1e3),
     ("step_overhead_s.vllm-v0", 3.0, 0.7, 1e-9, 1e3),
     ("sequence_overhead_s", 1e-5, 0.7, 1e-9, 1e3),
     ("sequence_overhead_s.vllm", 1.0, 0.5, 1e-9, 1e3),
@@ -41,6 +42,7 @@ _SPEC: tuple[tuple[str, float, float, float, float], ...] = (  # name, value, sp
     ("request_overhead_s.vllm", 1.0, 0.7, 1e-9, 1e3),
     ("request_overhead_s.sglang", 1.0, 0.7, 1e-9, 1e3),
     ("request_overhead_s.tensorrt-llm", 1.0, 0.7, 1e-9, 1e3),
+    ("request_overhead_s.llama.cpp", 0.3, 0.7, 1e-9, 1e3),
     ("request_token_s", 2e-6, 0.7, 1e-9, 1e3),  # tokenisers pass about a million tokens a second
     ("admission_steps", 0.7, 0.7, 0.5, 1e3),
     ("admission_steps.vllm", 1.0, 1.2, 0.3, 1e3),
