@@ -136,12 +136,49 @@ def test_prompts_of_one_step_end_together():
 
 def test_an_engine_that_looks_seldom_finds_a_request_later():
     always, seldom, held = (
-        met(load_of("closed loop", **asked), decode=0.01, mixed=0.03)
+        met(load_of("closed loop", users=2, **asked), decode=0.01, mixed=0.03)
         for asked in ({}, {"receive_steps": 30.0}, {"hold_steps": 20.0})
     )
     assert seldom.ttft_s - always.ttft_s == pytest.approx(15 * 0.01, rel=0.05)  # and few others come meanwhile
     assert held.ttft_s - always.ttft_s == pytest.approx(20 * 0.01, rel=0.15)
     assert seldom.tpot_s == pytest.approx(always.tpot_s)
+
+
+def test_only_who_finds_others_running_waits_for_their_step():
+    def waits(**asked):
+        late, prompt = (met(load_of(**asked), decode=0.01, mixed=0.03, admission_steps=n) for n in (1.0, 0.0))
+        return float(late.ttft_s[0] - prompt.ttft_s[0])
+
+    assert waits(kind="closed loop", users=1) == 0
+    assert waits(kind="closed loop", users=2) == pytest.approx(0.01)
+    rare, common = (waits(kind="open loop", request_rate_per_s=rate, requests=1000) for rate in (0.01, 10.0))
+    assert rare == pytest.approx(0.01 * 0.01, rel=0.1)  # a request of a second every 100 s is there for one in 100
+    assert common == pytest.approx(0.01, rel=0.01)
+
+
+def test_alike_prompts_of_a_step_stay_half_together():
+    # 8 prompts fit in a step beside 32 users: of those that ran in one, half come back together
+    alike, uneven = (
+        met(load_of("closed loop", users=32, chunk_tokens=8032.0, osl_tokens=1001, length_spread_ratio=spread),
+            decode=0.01, mixed=0.01 + 0.02 * 4, admission_steps=0.0)
+        for spread in (0.0, 0.2)
+    )  # fmt: skip
+    # 3 more prompts of 20 ms each ahead; both have the queue of requests that come by chance
+    assert alike.ttft_s > uneven.ttft_s
+    assert queries(load_of("closed loop", users=32, chunk_tokens=8032.0, length_spread_ratio=0)).together == 4
+
+
+def test_the_median_step_has_the_prompts_that_chance_brings():
+    def itl(osl_tokens):
+        load = load_of("closed loop", users=100, osl_tokens=osl_tokens, length_spread_ratio=0.5)
+        return float(met(load, decode=0.01, mixed=0.03).median_itl_s[0])
+
+    assert itl(1001) == pytest.approx(0.01)  # a prompt every tenth step
+    assert itl(101) == pytest.approx(0.01 + (1 - np.log(2)) * 0.02)  # one a step, in the mean
+    drawn = np.random.default_rng(1).poisson(4.0, 100_001)
+    many = met(load_of("closed loop", users=400, osl_tokens=101, length_spread_ratio=0.5, chunk_tokens=8192.0),
+               decode=0.01, mixed=0.01 + 4 * 0.005)  # fmt: skip
+    assert float(many.median_itl_s[0]) == pytest.approx(0.01 + 0.005 * np.median(drawn), rel=0.15)
 
 
 def test_a_stream_too_fast_queues_by_what_it_is_too_fast():

@@ -114,7 +114,7 @@ def test_one_user_meets_the_closed_form(llama_8b, h100):
     form = inference.latency_of_users(llama_8b, h100, layout, asked, 1.0)
     assert run.tpot.mean_s == pytest.approx(float(form.mean_tpot_s), rel=0.03)
     prompt = inference.step(llama_8b, h100, layout, decode_sequences=0.0, context_tokens=0.0, prefill_tokens=1000.0)
-    overhead = inference.engine_for(h100).request_overhead_s
+    overhead = float(inference.outside_s(inference.engine_for(h100), 1000.0))
     assert run.ttft.mean_s == pytest.approx(overhead + float(prompt.total_s), rel=0.02)
 
 

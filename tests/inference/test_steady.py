@@ -39,10 +39,10 @@ def test_littles_law(llama_8b, h100, chat, objective):
 
 
 def test_decode_alone_is_the_step_time(tiny, h100):
-    # One-token prompts: no prefill to speak of, so TPOT is one decode step at the mean context of 1 + 500/2 tokens.
-    asked = lengths_from_stated({"fixed": 1}, {"fixed": 500})
+    # One-token prompts: no prefill to speak of, so TPOT is one decode step at the mean context of 1 + 2000/2 tokens.
+    asked = lengths_from_stated({"fixed": 1}, {"fixed": 2000})
     quiet = latency_of_users(tiny, h100, ONE, asked, 8.0)
-    alone = step_time(tiny, h100, ONE, decode_sequences=8.0, context_tokens=251.0)
+    alone = step_time(tiny, h100, ONE, decode_sequences=8.0, context_tokens=1001.0)
     assert quiet.mean_tpot_s == pytest.approx(float(alone), rel=0.02)
 
 

@@ -38,11 +38,18 @@ def test_parts_add_up_and_explain(llama_70b, h100):
 
 
 def test_engine_overhead_by_hand(tiny, h100):
-    engine = engine_for(h100)
-    done = step(tiny, h100, Deployment(), decode_sequences=10.0, context_tokens=10.0, prefill_tokens=100.0)
-    assert done.engine_s == pytest.approx(
-        engine.step_overhead_s + 11 * engine.sequence_overhead_s + engine.prompt_overhead_s
-    )  # 10 tokens and a first one, of one prompt
+    between, beside = (engine_for(h100, "vllm", version) for version in ("0.8", "0.14"))
+
+    def took(engine, decode_sequences=10.0):
+        return step(tiny, h100, Deployment(), decode_sequences=decode_sequences, context_tokens=10.0,
+                    prefill_tokens=100.0, engine=engine)  # fmt: skip
+
+    of_tokens = 11 * between.sequence_overhead_s + between.prompt_overhead_s  # 10 and a first one, of one prompt
+    assert took(between).engine_s == pytest.approx(between.step_overhead_s + of_tokens)
+    done = took(beside)
+    on_device = done.matrix_s + done.attention_s + done.other_s + done.collective_s + done.host_s
+    assert done.engine_s == pytest.approx(max(beside.step_overhead_s - on_device, 0.0) + of_tokens)
+    assert took(dataclasses.replace(beside, step_overhead_s=1.0)).engine_s > 0.9  # longer than what it hides behind
     assert done.collective_s == 0.0
 
 

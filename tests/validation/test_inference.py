@@ -165,6 +165,27 @@ def test_a_batch_of_llama_cpp_is_its_own_benchmark():
 def test_prompts_of_stated_spread_have_uneven_lengths():
     assert only(isl_p90="2280").runs[0].harness.length_spread_ratio == pytest.approx(1.0, abs=0.01)
     assert only().runs[0].harness.length_spread_ratio == 0.0
+    assert only(isl="217.8").runs[0].harness.length_spread_ratio > 0  # no mean of equal lengths
+
+
+def test_an_engine_without_a_server_is_timed_to_the_end_of_its_queue():
+    """A script that calls the engine gets all answers of a batch together, however few of them it can hold at once."""
+    def seconds(harness, **changes):
+        asked = only(harness=harness, load="batch", load_value="1024", isl="2000", osl="500", **changes)
+        return float(serving(asked).predict({})[0])
+
+    whole, mean = (seconds(harness, metric="e2e_s") for harness in ("vllm-bench-latency", "all-at-once-500"))
+    rate = seconds("vllm-bench-latency", metric="output_tokens_per_s_total")
+    assert whole == pytest.approx(1024 * 500 / rate)
+    assert whole > 1.2 * mean  # of which half are answered much earlier
+    last, middle = (seconds(harness, metric="ttft_ms_p50") for harness in ("vllm-bench-latency", "all-at-once-500"))
+    assert last > 1.5 * middle
+
+
+def test_tokens_of_a_draft_that_no_row_counts_are_refused():
+    found = only(notes="min latency; MTP speculative decoding")
+    assert not found.points
+    assert "speculative decoding" in found.refusals[0].reason
 
 
 def test_ranges_are_wider_where_less_was_measured():
@@ -185,6 +206,9 @@ def test_harnesses_are_data():
     queued = next(r for r in catalog.published("inference").rows if r["isl"] == "128" and r["osl"] == "128"
                   and r["harness"] == "trtllm-bench-all-at-once")  # fmt: skip
     assert harness_of(queued).requests == 30_000
+    assert harness_of(rows["silicon-concurrency"]).requests == 10 * float(rows["silicon-concurrency"]["load_value"])
+    swept = rows["mlenergy-v3-gpqa"]  # its load is the limit of the server
+    assert harness_of(swept).max_sequences == float(swept["load_value"])
 
 
 def test_an_own_file_is_predicted_and_told_what_was_assumed(tmp_path):
@@ -245,6 +269,15 @@ def test_launches_are_data():
     assert suite_row().deployment.kv_dtype == "fp8"
     assert suite_row(kv_dtype="bf16").deployment.kv_dtype == "bf16"  # what a row states goes first
     assert suite_row(source="own", harness="").launch.receive_steps == 0
+
+
+def test_who_schedules_beside_a_step_is_told_by_version_or_by_the_launch():
+    def beside(**changes):
+        return bool(only(**changes).runs[0].engine.overlaps_steps)
+
+    assert [beside(engine_version=version) for version in ("0.8.5", "0.13.0", "0.14.0", "0.19.0")] == [0, 0, 1, 1]
+    assert beside(engine_version="0.11.1", harness="mlenergy-v3-gpqa")
+    assert [beside(engine="SGLang", engine_version=version) for version in ("0.3.6", "0.4.1")] == [0, 1]
 
 
 def test_lengths_of_a_suite_that_draws_them_below_the_nominal_one():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,26 +62,26 @@ class Efficiency:
 _UNCAPPED = {"overlap_exponent_ratio", "host_power_ratio", "compute_power_ratio"}
 
 
-def from_figures(figures: Mapping[str, Figure], vendor: str) -> Efficiency:
-    """Return the parameters of one vendor's devices.
+def from_figures(figures: Mapping[str, Figure], kinds: Sequence[str]) -> Efficiency:
+    """Return the parameters of one kind of device.
 
-    A vendor with an entry of its own (`matmul_ratio.amd`) uses it; any other uses the global entry, whose
-    range is the spread over vendors.
+    Of its kinds ("nvidia-half-rate", "nvidia"), the first that has an entry of its own (`matmul_ratio.nvidia`) uses
+    it; without any the global entry holds, whose range is the spread over vendors.
 
     Raises:
         CatalogError: A parameter has no global entry.
     """
-    return Efficiency(**{name: figure.value for name, figure in _chosen(figures, vendor).items()})
+    return Efficiency(**{name: figure.value for name, figure in _chosen(figures, kinds).items()})
 
 
-def draw(figures: Mapping[str, Figure], vendor: str, rng: np.random.Generator, draws: int) -> Efficiency:
+def draw(figures: Mapping[str, Figure], kinds: Sequence[str], rng: np.random.Generator, draws: int) -> Efficiency:
     """Return `draws` joint draws [D] of the parameters, log-normal around the value, low and high as p10 and
     p90.
 
     Parameters are drawn independently; a figure without a range stays as it is.
     """
     values = {}
-    for name, figure in _chosen(figures, vendor).items():
+    for name, figure in _chosen(figures, kinds).items():
         drawn = figure.value * np.exp(_log_steps(figure, rng.standard_normal(draws)))
         capped = name.endswith("_ratio") and name not in _UNCAPPED
         values[name] = np.minimum(drawn, 1.0) if capped else drawn
@@ -94,10 +94,11 @@ def _log_steps(figure: Figure, z: npt.NDArray[np.float64]) -> npt.NDArray[np.flo
     return z * np.where(z > 0, up, down) / Z90
 
 
-def _chosen(figures: Mapping[str, Figure], vendor: str) -> dict[str, Figure]:
+def _chosen(figures: Mapping[str, Figure], kinds: Sequence[str]) -> dict[str, Figure]:
     chosen = {}
     for field in dataclasses.fields(Efficiency):
-        figure = figures.get(f"{field.name}.{vendor.casefold()}") or figures.get(field.name)
+        names = (*(f"{field.name}.{kind}" for kind in kinds), field.name)
+        figure = next((figures[name] for name in names if name in figures), None)
         if figure is None:
             raise CatalogError(f"calibration/device.toml: no figure {field.name!r}; every parameter needs one")
         chosen[field.name] = figure

@@ -43,9 +43,21 @@ def load(ref: str) -> Device:
 
 
 def from_accelerator(accelerator: Accelerator) -> Device:
-    """Return a device with the shipped calibration of its vendor."""
+    """Return a device with the shipped calibration of its kind."""
     figures = catalog.calibration("device")
-    return Device(accelerator=accelerator, efficiency=_efficiency.from_figures(figures, accelerator.vendor))
+    return Device(accelerator=accelerator, efficiency=_efficiency.from_figures(figures, _kinds(accelerator)))
+
+
+def _kinds(accelerator: Accelerator) -> tuple[str, ...]:
+    """Return by what names calibration knows a device, the closest first.
+
+    Matrix units whose 16-bit rate is held to half of what they could do (their 8-bit rate is four times as high, not
+    twice) need little power: they run at their top clock, where others are slowed down to stay within their limit.
+    """
+    vendor = accelerator.vendor.casefold()
+    peaks = accelerator.peak_flop_per_s
+    half_rate = peaks.get("int8", 0.0) > 3.0 * peaks.get("bf16", np.inf)
+    return (f"{vendor}-half-rate", vendor) if half_rate else (vendor,)
 
 
 def reading_again(device: Device, touched_bytes: float) -> Device:
@@ -82,5 +94,5 @@ def draw_efficiency(device: Device, rng: np.random.Generator, draws: int) -> Dev
         >>> many.efficiency.matmul_ratio.shape
         (5,)
     """
-    drawn = _efficiency.draw(catalog.calibration("device"), device.accelerator.vendor, rng, draws)
+    drawn = _efficiency.draw(catalog.calibration("device"), _kinds(device.accelerator), rng, draws)
     return dataclasses.replace(device, efficiency=drawn)
