@@ -12,7 +12,16 @@ from steelyard import catalog
 from steelyard.inference import time_residual_sigma
 from steelyard.validation.errors import OVERALL, Group, Predicted, groups
 from steelyard.validation.inference.baselines import baselines
-from steelyard.validation.inference.folds import WAITS, Left, labels, leave_out, sigma_name, spreads_of_kinds
+from steelyard.validation.inference.folds import (
+    STEP_TIME,
+    WAITS,
+    Left,
+    labels,
+    leave_out,
+    residual_of,
+    sigma_name,
+    spreads_of_kinds,
+)
 from steelyard.validation.inference.order import ordering
 from steelyard.validation.inference.points import Measured, assumed_columns, read
 from steelyard.validation.inference.predict import Serving, serving
@@ -83,19 +92,17 @@ def _from_left(prepared: Serving, left: Left) -> Predicted:
 
 def _shipped(prepared: Serving, known: Measured | None = None) -> Predicted:
     """Predict with the parameters at hand; simple rules learn from the `known` rows of other families too."""
-    predicted = prepared.predict({})
     figures = catalog.calibration("inference")
     metric, _ = labels(prepared)
-    moe = prepared.facts.moe[prepared.facts.run_of]
-    names = [sigma_name(name, moe=bool(kind)) for name, kind in zip(metric, moe, strict=True)]
-    sigma = np.array([figures[name].value for name in names])
     runs = prepared.facts.run_of
-    times = [time_residual_sigma(run.model, run.device, run.engine.name) for run in prepared.measured.runs]
-    steps = np.array([name.endswith("time_residual_sigma") for name in names])
-    sigma[steps] = np.array(times)[runs][steps]
+    times = np.array([time_residual_sigma(run.model, run.device, run.engine.name) for run in prepared.measured.runs])
+    sigma = times[runs]
+    for point, (name, moe) in enumerate(zip(metric, prepared.facts.moe[runs], strict=True)):
+        if residual_of(name) != STEP_TIME:
+            sigma[point] = figures[sigma_name(name, moe=bool(moe))].value
     waits = np.isin(metric, WAITS)
-    sigma[waits] = prepared.ttft_sigma({}, np.array(times))[runs[waits]]
-    return Predicted.around(predicted, sigma, _rules(prepared, known))
+    sigma[waits] = prepared.ttft_sigma({}, times)[runs[waits]]
+    return Predicted.around(prepared.predict({}), sigma, _rules(prepared, known))
 
 
 def _rules(prepared: Serving, known: Measured | None) -> Mapping[str, Vector]:
