@@ -44,9 +44,8 @@ def validate(data: Path | None = None, *, refit: bool = True) -> Validation:
     Raises:
         InputError: The file is not such a table.
     """
-    known = read(catalog.published("inference").rows)
     if data is None:
-        prepared = serving(known)
+        prepared = serving(_published())
         if refit:
             return _result(prepared, _left_out(prepared), LEFT_OUT)
         return _result(prepared, _shipped(prepared), SHIPPED)
@@ -59,12 +58,12 @@ def validate(data: Path | None = None, *, refit: bool = True) -> Validation:
             predicted=Predicted.joined([]), refusals=measured.refusals, warnings=warnings,
         )  # fmt: skip
     prepared = serving(measured)
-    return _result(prepared, _shipped(prepared, known), SHIPPED, warnings)
+    return _result(prepared, _shipped(prepared, _published()), SHIPPED, warnings)
 
 
 def calibrate() -> Calibration:
     """Return the parameters fitted to all shipped rows: standard errors, spread over families left out, misses."""
-    prepared = serving(read(catalog.published("inference").rows))
+    prepared = serving(_published())
     left = leave_out(prepared)
     found = _result(prepared, _from_left(prepared, left), LEFT_OUT)
     return Calibration(
@@ -73,6 +72,10 @@ def calibrate() -> Calibration:
         residual_sigmas=spreads_of_kinds(prepared, left.predicted),
         groups=tuple(group for group in found.groups if ":" not in group.group),
     )
+
+
+def _published() -> Measured:
+    return read(catalog.published("inference").rows)
 
 
 def _told(measured: Measured) -> tuple[str, ...]:
