@@ -10,7 +10,7 @@ import numpy as np
 
 from steelyard import catalog
 from steelyard.inference import time_residual_sigma
-from steelyard.validation.errors import OVERALL, Group, Predicted, groups
+from steelyard.validation.errors import OVERALL, Group, Predicted, groups, groups_by_metric
 from steelyard.validation.inference.baselines import baselines
 from steelyard.validation.inference.folds import (
     STEP_TIME,
@@ -25,7 +25,7 @@ from steelyard.validation.inference.folds import (
 from steelyard.validation.inference.order import ordering
 from steelyard.validation.inference.points import Measured, assumed_columns, read
 from steelyard.validation.inference.predict import Serving, serving
-from steelyard.validation.points import Point, Refusal, Vector
+from steelyard.validation.points import Point, Vector
 from steelyard.validation.result import Calibration, Fit, Validation
 
 METRICS = ("throughput", "tpot", "ttft", "energy", "e2e", "prefill", "ttft_p99")
@@ -54,9 +54,14 @@ def validate(data: Path | None = None, *, refit: bool = True) -> Validation:
     warnings = (*table.warnings, *_told(measured))
     if not measured.points:
         return Validation(
-            kind="inference", basis=SHIPPED, groups=_groups((), Predicted.joined([]), measured.refusals), points=(),
-            predicted=Predicted.joined([]), refusals=measured.refusals, warnings=warnings,
-        )  # fmt: skip
+            kind="inference",
+            basis=SHIPPED,
+            groups=groups_by_metric((), Predicted.joined([]), measured.refusals, METRICS),
+            points=(),
+            predicted=Predicted.joined([]),
+            refusals=measured.refusals,
+            warnings=warnings,
+        )
     prepared = serving(measured)
     return _result(prepared, _shipped(prepared, _published()), SHIPPED, warnings)
 
@@ -135,18 +140,13 @@ def _result(prepared: Serving, predicted: Predicted, basis: str, warnings: tuple
     return Validation(
         kind="inference",
         basis=basis,
-        groups=_groups(points, predicted, refusals) + _more_groups(prepared, points, predicted),
+        groups=groups_by_metric(points, predicted, refusals, METRICS) + _more_groups(prepared, points, predicted),
         points=points,
         predicted=predicted,
         refusals=refusals,
         warnings=(*warnings, *told),
         ordering=order.to_dict() if order else None,
     )
-
-
-def _groups(points: Sequence[Point], predicted: Predicted, refusals: Sequence[Refusal]) -> tuple[Group, ...]:
-    metrics = dict.fromkeys((*METRICS, *(refusal.metric for refusal in refusals)))
-    return tuple(group for metric in metrics for group in groups(points, predicted, refusals, metric=metric))
 
 
 def _more_groups(prepared: Serving, points: Sequence[Point], predicted: Predicted) -> tuple[Group, ...]:
