@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,13 +144,13 @@ def _activation_bytes(model: arch.Model, deployment: Deployment, engine: Engine)
 
 
 def shortfall(held: ServingMemory) -> tuple[float, str]:
-    """Return what one sequence beside the weights lacks on a device [bytes], in words too; 0 and none where it fits."""
+    """Return what a sequence beside the weights needs of a device over what is free, and in words; "" where it fits."""
     if float(np.max(held.max_sequences)) >= 1.0:
-        return 0.0, ""
+        return 1.0, ""
     free = float(np.max(held.budget_bytes - held.activation_bytes - held.framework_bytes))
     need = float(np.max(held.weight_bytes + held.sequence_bytes))
     return (
-        need - free,
+        need / free if free > 0 else math.inf,
         f"weights and one sequence need {need / 1e9:.1f} GB a device, {free / 1e9:.1f} GB are free for them",
     )
 

@@ -16,7 +16,7 @@ def evaluate(case: Case) -> list[Outcome | Unpriced]:
     route = case.scenario.routes.finetune
     if not route:
         return []
-    course = Course(first_runs=route.runs, refresh_runs=route.runs, runs_in_turn=route.runs, attended_runs=0.0)
+    course = Course(first_count=route.runs, refresh_count=route.runs, sequential_count=route.runs, attended_count=0.0)
     return train_and_serve(case, "finetune", route, job_of(route), course)
 
 

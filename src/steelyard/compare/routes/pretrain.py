@@ -13,7 +13,7 @@ def evaluate(case: Case) -> list[Outcome | Unpriced]:
     route = case.scenario.routes.pretrain
     if not route:
         return []
-    course = Course(first_runs=route.rd_multiplier, refresh_runs=1.0, runs_in_turn=1.0, attended_runs=1.0)
+    course = Course(first_count=route.rd_multiplier, refresh_count=1.0, sequential_count=1.0, attended_count=1.0)
     return train_and_serve(case, "pretrain", route, job_of(route), course)
 
 

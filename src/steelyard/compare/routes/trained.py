@@ -26,10 +26,10 @@ Route = FinetuneRoute | PretrainRoute
 class Course:
     """How often the run of a training is paid, waited for and attended; part of it can be small runs that add up."""
 
-    first_runs: float  # paid before the first answer
-    refresh_runs: float  # paid for each refresh
-    runs_in_turn: float  # waited for before the first answer
-    attended_runs: float  # of these, those that engineers stay for
+    first_count: float  # paid before the first answer
+    refresh_count: float  # paid for each refresh
+    sequential_count: float  # waited for before the first answer
+    attended_count: float  # of these, those that engineers stay for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class _Paid:
     runs_usd: Draw
     people_usd: Draw
     ready_s: Draw
-    repeats: Draw  # [D, M]
+    refresh_usd: Draw  # [D, M]
 
 
 def failed(case: Case, route: str, option: str, reason: str) -> Unpriced:
@@ -67,9 +67,9 @@ def train_and_serve(case: Case, name: str, route: Route, job: Job, course: Cours
 def _paid(case: Case, name: str, route: Route, run: TrainingRun, course: Course) -> _Paid:
     setup_s, wall_s = case.assumed(f"setup_{name}"), np.asarray(run.run.wall_s)
     refreshes = refresh_months(case, route.refresh_months)
-    once, again = run.usd_with_refreshes(course.first_runs, course.refresh_runs, refreshes)
-    runs = course.first_runs + course.refresh_runs * len(refreshes)
-    attended_s = setup_s + wall_s * course.attended_runs
+    once, again = run.usd_with_refreshes(course.first_count, course.refresh_count, refreshes)
+    runs = course.first_count + course.refresh_count * len(refreshes)
+    attended_s = setup_s + wall_s * course.attended_count
     people = route.engineers * engineer_usd_per_month(case) * attended_s / SECONDS_PER_MONTH
     leg = Training(
         usd=once + people + route.each_time_usd,
@@ -85,8 +85,8 @@ def _paid(case: Case, name: str, route: Route, run: TrainingRun, course: Course)
         leg=leg,
         runs_usd=once,
         people_usd=people,
-        ready_s=setup_s + wall_s * course.runs_in_turn,
-        repeats=again + in_months(case, np.full((1, 1), route.each_time_usd), refreshes),
+        ready_s=setup_s + wall_s * course.sequential_count,
+        refresh_usd=again + in_months(case, np.full((1, 1), route.each_time_usd), refreshes),
     )
 
 
@@ -94,10 +94,10 @@ def _after(case: Case, name: str, route: Route, served: Outcome, paid: _Paid) ->
     """Return one way of serving the model, with what its training costs and how long it takes."""
     return dataclasses.replace(
         served,
-        monthly_usd=served.monthly_usd + paid.repeats,
+        monthly_usd=served.monthly_usd + paid.refresh_usd,
         upfront_usd=paid.leg.usd,
         first_answer_s=paid.ready_s,
-        training=dataclasses.replace(paid.leg, refresh_usd=paid.repeats.sum(axis=1, keepdims=True)),
+        training=dataclasses.replace(paid.leg, refresh_usd=paid.refresh_usd.sum(axis=1, keepdims=True)),
         held=partial(_held, served, f"{paid.leg.num_devices:g} {route.device} for the training"),
         tree=partial(_tree, case, name, route, served, paid),
     )
@@ -136,13 +136,13 @@ def _held(served: Outcome, training: str) -> str:
 def _tree(case: Case, name: str, route: Route, served: Outcome, paid: _Paid) -> Term:
     after = Term(
         label="refreshes",
-        value=median(paid.repeats.sum(axis=1)),
+        value=median(paid.refresh_usd.sum(axis=1)),
         unit="usd",
         formula="one run each time (a commitment pays for all in it), data again",
     )
     return Term(
         label=f"{name}: {served.option}",
-        value=median(served.total_usd + paid.leg.usd + paid.repeats.sum(axis=1, keepdims=True)),
+        value=median(served.total_usd + paid.leg.usd + paid.refresh_usd.sum(axis=1, keepdims=True)),
         unit="usd",
         formula="before the first answer + refreshes + serving",
         children=(_before(case, route, paid), after, served.tree()),

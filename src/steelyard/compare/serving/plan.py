@@ -126,7 +126,7 @@ def _usable(search: Search, options: list[PlanOption]) -> list[PlanOption]:
     usable = [option for option in options if option.usable]
     for option in (one for one in options if not one.usable):
         told = f"{option.num_devices:,} devices, {search.question.max_devices:,} are allowed"
-        search.lose(option.candidate, TOO_MANY, told, option.num_devices)
+        search.lose(option.candidate, TOO_MANY, told, option.num_devices / search.question.max_devices)
     if not usable:
         nearest = min(options, key=lambda one: one.num_devices)
         raise DoesNotFitError(

@@ -24,7 +24,7 @@ class Loss:
     device_id: str
     reason: str  # of `REASONS`
     told: str
-    distance: float = 0.0  # from being an answer, to choose the nearest of several with one reason
+    over_ratio: float = 1.0  # what it takes over what is allowed: of several with one reason the least is the nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ def account(
     """Return what came of a device, from all that was lost in a search.
 
     Example:
-        >>> lost = [Loss(device_id="t4", reason=NO_FIT, told=f"tp{tp}", distance=8 / tp) for tp in (1, 2, 4)]
+        >>> lost = [Loss(device_id="t4", reason=NO_FIT, told=f"tp{tp}", over_ratio=8 / tp) for tp in (1, 2, 4)]
         >>> account("t4", lost).against
         (Against(reason='does not fit', count=3, nearest='tp4'),)
     """
@@ -61,7 +61,7 @@ def account(
     against = []
     for reason in REASONS:
         if lost := [loss for loss in mine if loss.reason == reason]:
-            nearest = min(lost, key=lambda one: one.distance).told
+            nearest = min(lost, key=lambda one: one.over_ratio).told
             against.append(Against(reason=reason, count=len(lost), nearest=nearest))
     return DeviceAccount(
         device_id=device_id,

@@ -53,9 +53,9 @@ def _bounded(search: Search, on: device.Device, deployment: inference.Deployment
         return None
     only_tpot = dataclasses.replace(search.question.objective, ttft_s=math.inf)
     try:
-        lacking_bytes, told = inference.shortfall(inference.memory(model, on, deployment, lengths, engine=engine))
-        if lacking_bytes:
-            search.lose(candidate, NO_FIT, told, lacking_bytes)
+        over_ratio, told = inference.shortfall(inference.memory(model, on, deployment, lengths, engine=engine))
+        if told:
+            search.lose(candidate, NO_FIT, told, over_ratio)
             return None
         form = inference.steady(model, on, deployment, lengths, only_tpot, engine=engine)
     except UnknownError as error:

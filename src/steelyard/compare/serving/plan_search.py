@@ -34,10 +34,10 @@ class Search:
     devices: dict[str, device.Device] = field(default_factory=dict)
     losses: list[Loss] = field(default_factory=list)  # layouts that are no answer
 
-    def lose(self, candidate: Candidate, reason: str, told: str, distance: float = 0.0) -> None:
-        """Note why a candidate is no answer, and how far it is from being one."""
+    def lose(self, candidate: Candidate, reason: str, told: str, over_ratio: float = 1.0) -> None:
+        """Note why a candidate is no answer, and how many times too large what it takes is."""
         told = f"{candidate.name.removeprefix(candidate.device_id).lstrip()}: {told}"
-        self.losses.append(Loss(device_id=candidate.device_id, reason=reason, told=told, distance=distance))
+        self.losses.append(Loss(device_id=candidate.device_id, reason=reason, told=told, over_ratio=over_ratio))
 
     def on(self, name: str) -> device.Device:
         """Return a device, read once."""
