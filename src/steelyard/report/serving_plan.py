@@ -152,6 +152,8 @@ def _came(one: DeviceAccount) -> str:
 
 def _notes(plan: ServingPlan) -> Iterator[str]:
     yield "TTFT and TPOT are those of the objective's percentile, simulated at the rate of the line"
+    if plan.question.objective.ttft_s == float("inf"):
+        yield "no TTFT is asked (--ttft): a deployment is loaded until it just keeps up, however long prompts wait"
     yield "ranges are p10 to p90 over draws of the step-time residual, each simulated; of money, over providers"
     yield (
         f"{plan.num_candidates} deployments bounded in closed form, {plan.num_simulations} simulations, "
