@@ -107,3 +107,10 @@ def test_cards_without_links_of_their_own_are_joined_over_the_hosts_bus(capsys):
     found = answer(capsys, "--model", "llama-3.1-70b", "--dtype", "fp8", "--on", "l40s", "--devices", "2", "--together")
     assert {option["deployment"]["tp"] for option in found["options"]} == {1, 2}
     assert all(option["num_devices"] == 2 for option in found["options"])
+
+
+def test_a_device_or_format_named_twice_counts_once(capsys):
+    once = ("--model", "llama-3.1-8b", "--on", "h100", "--devices", "2", "--together", "--dtype", "fp8")
+    one, two = (answer(capsys, *once, *more) for more in ((), ("--on", "H100 SXM", "--dtype", "fp8")))
+    assert [option["name"] for option in two["options"]] == [option["name"] for option in one["options"]]
+    assert two["devices"] == one["devices"]

@@ -33,9 +33,8 @@ def candidates(search: Search) -> list[Candidate]:
     """Return every replica that fits, with its closed-form bound; what does not is noted with its reason."""
     question, found = search.question, []
     lengths = _thinned(search.demand.lengths)
-    for name in question.devices:
-        on = search.on(name)
-        for dtype in question.weight_dtypes or (None,):
+    for on in {search.on(name).id: search.on(name) for name in question.devices}.values():  # each once
+        for dtype in dict.fromkeys(question.weight_dtypes or (None,)):
             for cut in _cuts(search.model, on, question.max_devices):
                 stored = inference.deployment_for(
                     search.model, cut["tp"], weight_dtype=dtype, kv_dtype=question.kv_dtype
