@@ -20,7 +20,6 @@ import io
 import os
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from steelyard import catalog
+from steelyard.cli.main import run
 
 DOCS = Path(__file__).parent
 CLI_PAGE = DOCS / "reference" / "cli.md"
@@ -133,20 +135,35 @@ def _console(block: Block, environment: dict[str, str]) -> Iterator[Difference]:
 
 
 def _run(command: str, words: list[str], environment: dict[str, str]) -> str:
+    """Return what a command prints; it runs in this process, which has read the libraries already."""
     target = None
     if ">" in words:
         words, target = words[: words.index(">")], words[-1]
-    done = subprocess.run(  # noqa: S603 - the commands of our own pages
-        [sys.executable, "-m", "steelyard", *words[1:]],
-        capture_output=True, text=True, encoding="utf-8", env=environment, timeout=60, check=False,
-    )  # fmt: skip
+    out, err = io.StringIO(), io.StringIO()
+    with _in(environment), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(words[1:])
     stated = _EXIT_CODE.search(command)
     expected = int(stated[1]) if stated else 0
-    assert done.returncode == expected, f"`{command}` ended with {done.returncode}: {done.stderr.strip()}"
+    assert code == expected, f"`{command}` ended with {code}: {err.getvalue().strip()}"
     if target:
-        Path(target).write_text(done.stdout, encoding="utf-8")
+        Path(target).write_text(out.getvalue(), encoding="utf-8")
         return ""
-    return done.stdout or done.stderr
+    return out.getvalue() or err.getvalue()
+
+
+@contextlib.contextmanager
+def _in(environment: dict[str, str]) -> Iterator[None]:
+    """Make an environment that of this process for a while; files of data may have changed before and after."""
+    kept = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
+    catalog.refresh()
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(kept)
+        catalog.refresh()
 
 
 def _python(block: Block, namespace: dict[str, Any]) -> Iterator[Difference]:

@@ -96,6 +96,9 @@ def test_digits_are_those_of_the_unit_shown(value: float, suffix: str) -> None:
         ("40 Mrequests/month", 40e6 / SECONDS_PER_MONTH),
         ("2B requests/day", 2e9 / 86_400),
         ("3 requests/s", 3.0),
+        ("3 rps", 3.0),
+        ("0.5qps", 0.5),
+        ("90 rpm", 1.5),
         ("12k request/h", 12e3 / 3600),
     ],
 )

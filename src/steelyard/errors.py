@@ -4,7 +4,7 @@ SteelyardError            1  it ran, and the answer is no
   DoesNotFitError         1  a model does not fit the devices asked for
   InputError              2  wrong usage or input: file, field, what is allowed, the next step
   UnknownError            3  a device, model, price or factor that the catalogue does not hold
-  CatalogError            3  a record of the catalogue that breaks its schema
+  CatalogError            2  a data file, the user's own too, that cannot be read or breaks its schema
   OutsideProgramError     4  an outside program failed
 """
 
@@ -37,9 +37,9 @@ class UnknownError(SteelyardError):
 
 
 class CatalogError(SteelyardError):
-    """A catalogue record breaks its schema; the message names file and field."""
+    """A data file cannot be read or breaks its schema; the message names file and field. No answer holds beside it."""
 
-    exit_code = 3
+    exit_code = 2
 
 
 class OutsideProgramError(SteelyardError):

@@ -65,6 +65,9 @@ _PLAIN = {  # these do not
     "Elo": ("elo", 1.0),
     "point": ("point", 1.0),
     "date": ("date", 1.0),
+    "rps": ("request_per_s", 1.0),
+    "qps": ("request_per_s", 1.0),
+    "rpm": ("request_per_s", 1 / 60.0),
 }
 _COUNTS = ("token", "param", "request")  # prefixed as they are said, `M requests`, and a G is also a B
 _PLURAL = ("tokens", "days", "weeks", "months", "years", "hours", "requests", "devices", "params", "bits", "persons")

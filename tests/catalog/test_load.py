@@ -230,6 +230,8 @@ REFUSED = [
         "matmul_raito",
         "matmul_raito: is no figure of this calibration",
     ),
+    ("calibration/device.toml", 'unit = "%"', 'unit = "s"', "matmul_ratio: is in s, not in ratio"),
+    ("calibration/device.toml", "value = ", "value = -", "matmul_ratio: -.* is outside the plausible range 0 to inf"),
 ]
 
 

@@ -58,6 +58,13 @@ def test_every_table_of_the_schema_is_there_and_the_other_way_round() -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
+def test_every_figure_of_the_schema_is_a_column_of_its_table(name: str) -> None:
+    header = (SHIPPED / "tables" / f"{name}.csv").read_text(encoding="utf-8").partition("\n")[0].split(",")
+    columns = {cell.partition("[")[0].strip() for cell in header}
+    assert set(schemas("tables/schema.toml")[name].figures) <= columns
+
+
+@pytest.mark.parametrize("name", ROWS)
 def test_number_of_rows(name: str) -> None:
     assert len(catalog.table(name).rows) == ROWS[name]
 

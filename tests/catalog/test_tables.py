@@ -79,6 +79,7 @@ REFUSED = [
     ("nobody,", '"nobody,', "line .: is not valid CSV"),
     ("provider,model", "provider,provider", "two columns have the same name"),
     ("provider,", "", "line 2: 10 cells|has no column 'provider'"),
+    ("output [USD/Mtoken]", "retires", "has no column 'output'"),
 ]
 
 

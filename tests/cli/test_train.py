@@ -161,7 +161,7 @@ def test_a_device_without_bandwidth_is_refused(capsys, tmp_path: Path, monkeypat
     try:
         assert "hbm_bytes_per_s" in refusal(
             capsys, "plan", "train", "--model", "llama-3.1-8b", "--on", "mine", "--tokens", "1T", "--devices", "8",
-            code=3,
+            code=2,
         )  # fmt: skip
     finally:
         monkeypatch.delenv("STEELYARD_DATA")
@@ -182,3 +182,21 @@ def test_a_layout_fills_the_devices_with_replicas():
     )
     with pytest.raises(InputError, match="no multiple"):
         parse_layout("tp=3", 64, 512)
+
+
+def test_plan_train_says_why_a_device_count_has_no_answer(capsys):
+    """405B parameters at 16 bytes each are 6.5 TB, more than 16 devices of 80 GB hold."""
+    asked = ("plan", "train", "--model", "llama-3.1-405b", "--on", "h100-sxm", "--tokens", "1T", "--devices", "16,112")
+    limits = ("--recompute", "full", "--zero", "0,3")
+    out = answer(capsys, *asked, *limits)
+    assert "GB per device on 16 x h100-sxm5-80gb, which has 80 GB usable" in out
+    small, large = document(capsys, *asked, *limits)["result"]["by_devices"]
+    assert float(small["why_none"].split(" needs ")[1].split()[0]) > 6480 / 16
+    assert not small["num_fitting"]
+    assert not large["why_none"]
+    assert large["num_fitting"]
+
+
+def test_plan_train_names_the_memory_to_be_left_over_where_that_is_too_much(capsys):
+    told = refusal(capsys, "plan", "train", *JOB, "--devices", "64", "--tp", "8", "--leave", "79 GB", code=1)
+    assert "of which 79 GB are to be left over; leave less" in told

@@ -14,6 +14,8 @@ from steelyard.validation.baselines import constant_share, nearest_row
 from steelyard.validation.errors import Predicted, groups
 from steelyard.validation.fit import MAX_FREE_PARAMETERS, Parameter, fit, robust_log_sigma
 from steelyard.validation.folds import leave_family_out
+from steelyard.validation.inference import points as inference_points
+from steelyard.validation.operators import points as operators_points
 from steelyard.validation.points import Point, Refusal, by_run, equal_weights
 
 HEADER = "source,model,gpu,n_gpus,metric,value"
@@ -73,6 +75,31 @@ def test_a_file_of_which_nothing_can_be_predicted_is_no_success(tmp_path, capsys
     assert f"{path}: none of its 3 measurements can be predicted: " in told[0]
     assert all(reason in told[0] for reason in reasons)
     assert "refused" in out
+
+
+@pytest.mark.parametrize("kind", ["training", "inference", "operators"])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("no toml = = 1\n", "is not valid TOML"),
+        ("[figures]\nmatmul_ratio = { value = 'fast', unit = '1' }\n", "matmul_ratio: has no source"),
+    ],
+)
+def test_a_calibration_that_cannot_be_read_is_told_by_name_and_not_taken_for_unknown_devices(
+    tmp_path, monkeypatch, capsys, kind, text, says
+):
+    """Nothing read before this counts: a user's folder is read when it is first named."""
+    (tmp_path / "calibration").mkdir()
+    path = tmp_path / "calibration" / "device.toml"
+    path.write_text(text, encoding="utf-8")
+    monkeypatch.setenv("STEELYARD_DATA", str(tmp_path))
+    inference_points._load_device.cache_clear()
+    operators_points._load.cache_clear()
+    assert run(["validate", kind, "--no-refit"]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.count("\n") == 1
+    assert f"{path}: {says}" in err
 
 
 @pytest.mark.parametrize(

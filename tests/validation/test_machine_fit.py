@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from datetime import date
 from pathlib import Path
 
@@ -77,7 +78,12 @@ def _probes() -> list[Probe]:
 @pytest.fixture
 def fitted(measured_home: Path) -> None:
     write_machine()
-    write(machine_calibration(_probes(), DAY))
+    write(_calibration())
+
+
+@functools.cache  # one fit for all tests: the probes are those of one made machine
+def _calibration() -> dict[str, str]:
+    return machine_calibration(_probes(), DAY)
 
 
 def test_a_model_that_no_probe_was_trains_and_serves_as_predicted(fitted: None) -> None:

@@ -86,11 +86,14 @@ def load_calibration(folders: str) -> Mapping[str, Mapping[str, Figure]]:
 
 
 def _no_new_fields(read: Mapping[str, Figure], shipped: Mapping[str, Figure], file: DataFile) -> None:
-    """Refuse a figure that nothing reads, most likely misspelt; variants (`field.x`) may be new."""
-    fields = {name.partition(".")[0] for name in shipped}
-    for name in read:
-        if name.partition(".")[0] not in fields:
-            refuse(f"{file.label}: {name}", f"is no figure of this calibration; they are {', '.join(fields)}")
+    """Refuse a figure that nothing reads, most likely misspelt, or of another unit; variants (`field.x`) may be new."""
+    units = {name.partition(".")[0]: figure.unit for name, figure in shipped.items()}
+    for name, figure in read.items():
+        field = name.partition(".")[0]
+        if field not in units:
+            refuse(f"{file.label}: {name}", f"is no figure of this calibration; they are {', '.join(units)}")
+        if figure.unit != units[field]:
+            refuse(f"{file.label}: {name}", f"is in {figure.unit}, not in {units[field]}")
 
 
 def _load(

@@ -6,6 +6,7 @@ stands between words never count; only between two digits a separator does (`lla
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class Name:
     makers: frozenset[str] = frozenset()
 
 
+@functools.lru_cache(maxsize=16_384)  # an unknown name is compared with every known one
 def device_name(text: str) -> Name:
     """Return the name of an accelerator, read.
 
@@ -68,6 +70,7 @@ def device_name(text: str) -> Name:
     return Name(core=_joined(said or words), memory_bytes=sizes, memory_types=types, makers=makers)
 
 
+@functools.lru_cache(maxsize=16_384)  # an unknown name is compared with every known one
 def model_name(text: str) -> Name:
     """Return the name of a model, read; the organisation of its repository says nothing of its shape.
 

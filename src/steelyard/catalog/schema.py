@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NoReturn, cast
 
@@ -42,12 +42,11 @@ class Schema:
     key: tuple[str, ...] = ()
     max_age_days: int | None = None
     description: str = ""
-    open: bool = field(default=False)  # any figure name is allowed
 
     def rule(self, name: str) -> Rule | None:
-        """Return the rule of a figure; `peak_flop_per_s.bf16` takes that of `peak_flop_per_s.*`."""
-        found = self.figures.get(name) or self.figures.get(f"{name.partition('.')[0]}.*")
-        return found or (Rule() if self.open else None)
+        """Return the rule of a figure; `peak_flop_per_s.bf16` that of `peak_flop_per_s.*`, any that of `*`."""
+        names = (name, f"{name.partition('.')[0]}.*", "*")
+        return next((self.figures[one] for one in names if one in self.figures), None)
 
 
 def refuse(where: str, problem: str) -> NoReturn:

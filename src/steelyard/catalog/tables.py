@@ -136,7 +136,8 @@ def _rows(file: DataFile, schema: Schema, sources: Mapping[str, Source]) -> list
     names = [name for name, _ in columns]
     if len(set(names)) != len(names):
         refuse(file.label, "two columns have the same name")
-    for needed in (*schema.text, *PROVENANCE):
+    required = [name for name, rule in schema.figures.items() if rule.required]
+    for needed in (*schema.text, *PROVENANCE, *required):
         if needed not in names:
             refuse(file.label, f"has no column {needed!r}")
     units = {name: unit for name, unit in columns if name in schema.figures}

@@ -8,7 +8,7 @@ from steelyard.inference.fleet import fleet_size, prefix_hit_ratio, replica_scal
 from steelyard.inference.joint_shares import joint_shares
 from steelyard.inference.latency import Latency, latency_at, latency_of_users
 from steelyard.inference.lengths import lengths_from_stated, lengths_from_workload
-from steelyard.inference.memory import ServingMemory, memory
+from steelyard.inference.memory import ServingMemory, memory, shortfall
 from steelyard.inference.residuals import time_residual_sigma
 from steelyard.inference.search import best_deployment, deployments, least_devices
 from steelyard.inference.steady import Capacity, steady
@@ -57,6 +57,7 @@ __all__ = [
     "prefix_hit_ratio",
     "replica_scaling",
     "require_cut",
+    "shortfall",
     "steady",
     "step",
     "step_time",

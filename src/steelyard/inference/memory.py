@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,19 +143,30 @@ def _activation_bytes(model: arch.Model, deployment: Deployment, engine: Engine)
     return widest + tokens * model.hidden * arch.dtype_bytes("bf16") + logits
 
 
+def shortfall(held: ServingMemory) -> tuple[float, str]:
+    """Return what a sequence beside the weights needs of a device over what is free, and in words; "" where it fits."""
+    if float(np.max(held.max_sequences)) >= 1.0:
+        return 1.0, ""
+    free = float(np.max(held.budget_bytes - held.activation_bytes - held.framework_bytes))
+    need = float(np.max(held.weight_bytes + held.sequence_bytes))
+    return (
+        need / free if free > 0 else math.inf,
+        f"weights and one sequence need {need / 1e9:.1f} GB a device, {free / 1e9:.1f} GB are free for them",
+    )
+
+
 def require_fit(model: arch.Model, device: Device, deployment: Deployment, held: ServingMemory) -> None:
     """Raise when not one sequence fits beside the weights; the message says what is missing and what would help.
 
     Raises:
         DoesNotFitError: The pool is smaller than one sequence.
     """
-    if float(np.max(held.max_sequences)) >= 1.0:
+    _, lacking = shortfall(held)
+    if not lacking:
         return
-    free = float(np.max(held.budget_bytes - held.activation_bytes - held.framework_bytes))
-    need = float(np.max(held.weight_bytes + held.sequence_bytes))
     wider = f"--tp {deployment.tp * 2}" if deployment.tp < 8 else "more devices"
     narrower = " or fp8 weights" if arch.dtype_bytes(deployment.weight_dtype) > 1 else ""
     raise DoesNotFitError(
-        f"{model.id} in {deployment.weight_dtype} on {deployment.num_devices}x {device.id}: weights and one sequence "
-        f"need {need / 1e9:.1f} GB a device, {free / 1e9:.1f} GB are free for them; try {wider}{narrower}"
+        f"{model.id} in {deployment.weight_dtype} on {deployment.num_devices}x {device.id}: {lacking}; "
+        f"try {wider}{narrower}"
     )

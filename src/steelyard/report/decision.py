@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from steelyard.decide.relevance import in_words
@@ -13,7 +12,7 @@ from steelyard.decide.result import Decision, Influence, Odds, RouteMonths
 from steelyard.report import decision_crossings as crossings
 from steelyard.report import explain as trees
 from steelyard.report import text
-from steelyard.report.screen import bullets, empty_table, section
+from steelyard.report.screen import bullets, empty_table, printed, section
 from steelyard.report.terminal import MAX_WIDTH, MIN_WIDTH, WIDTH
 
 MONTHS_SHOWN = 6  # rows of the table by month
@@ -45,20 +44,7 @@ def render(
 
 def terminal(decision: Decision, *, width: int = WIDTH, colour: bool = False) -> str:
     """Return the decision as text for a screen `width` columns wide."""
-    screen = Console(
-        file=io.StringIO(),
-        width=min(max(width, MIN_WIDTH), MAX_WIDTH),
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        legacy_windows=False,
-    )
-    with screen.capture() as captured:
-        for block in _blocks(decision):
-            screen.print(block)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+    return printed(_blocks(decision), width=min(max(width, MIN_WIDTH), MAX_WIDTH), colour=colour)
 
 
 def _blocks(decision: Decision) -> Iterator[RenderableType]:

@@ -105,20 +105,21 @@ def _sizes(value: Estimate) -> str:
 
 
 def _implied(plan: ModelPlan, implied: ImpliedLoad) -> Iterator[str]:
-    target = plan.question.target
+    target, laws = plan.question.target, "the published laws"
     yield (
         f"{format_quantity(target.params, 'param')} on {format_quantity(target.tokens, 'token')} "
         f"({target.tokens / target.params:,.0f} a parameter) would itself be the best size at this load over its life:"
     )
-    yield f"counted in FLOP: {_load(implied.least_flop_tokens)}"
-    yield f"counted in money, at these prices: {_load(implied.least_money_tokens)}"
+    yield f"counted in FLOP: {_load(implied.least_flop_tokens, laws)}"
+    stays = f"{laws} and the loads at which it stays the cheapest"
+    yield f"counted in money, at these prices: {_load(implied.least_money_tokens, stays)}"
 
 
-def _load(value: Estimate) -> str:
+def _load(value: Estimate, over: str) -> str:
     if value.p90 == 0:
         return "none, it is larger than the best without any serving"
     shown = [_tokens(one) for one in (value.p50, value.p10, value.p90)]
-    return f"{shown[0]} served ({shown[1]} to {shown[2]} over the published laws)"
+    return f"{shown[0]} served ({shown[1]} to {shown[2]} over {over})"
 
 
 def _tokens(value: float) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
 
 from rich import box
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -33,3 +34,21 @@ def empty_table(*headings: str) -> Table:
     for heading in headings:
         made.add_column(Text(heading), overflow="fold")
     return made
+
+
+def printed(blocks: Iterable[RenderableType], *, width: int, colour: bool) -> str:
+    """Return blocks as the text of a screen `width` columns wide, with colours only when asked."""
+    screen = Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+    with screen.capture() as captured:
+        for block in blocks:
+            screen.print(block)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"

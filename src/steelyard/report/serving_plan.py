@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from steelyard.compare.serving.plan_account import DeviceAccount
 from steelyard.compare.serving.plan_result import PlanOption, PlanPoint, ServingPlan
 from steelyard.report import sheet as sheets
 from steelyard.report.json_document import document
@@ -41,7 +42,7 @@ def _document(plan: ServingPlan) -> dict[str, Any]:
             "peak_to_mean_ratio": plan.peak_to_mean_ratio,
             "replay": None if plan.replay is None else dataclasses.asdict(plan.replay),
             "kv_transfer_s": plan.kv_transfer_s,
-            "refused": list(plan.refused),
+            "devices": [dataclasses.asdict(one) for one in plan.devices],
             "num_candidates": plan.num_candidates,
             "num_simulations": plan.num_simulations,
             "elapsed_s": plan.elapsed_s,
@@ -96,6 +97,7 @@ def sheet(plan: ServingPlan) -> Sheet:
             ),
             Section(heading="The answers", parts=(Bullets(list(_answers(plan))),)),
             *why,
+            Section(heading="What came of each device", parts=(Bullets(list(map(_came, plan.devices))),)),
             Section(
                 heading="The front: tokens/s for a user against tokens/s of a device",
                 parts=(
@@ -139,8 +141,19 @@ def _answers(plan: ServingPlan) -> Iterator[str]:
         yield transfer_note(plan.kv_transfer_s)
 
 
+def _came(one: DeviceAccount) -> str:
+    """Return how many layouts of a device are answers and what stands against the rest; told of the nearest if none."""
+    against = [f"{found.reason}: {found.count}" for found in one.against]
+    if not one.num_answers:
+        against[0] += f" (nearest, {one.against[0].nearest})"
+    price = ["no price, so it stands last"] if one.unpriced and one.num_answers else []
+    return "; ".join((f"{one.device_id}: {one.num_answers} of {one.num_layouts} layouts are answers", *against, *price))
+
+
 def _notes(plan: ServingPlan) -> Iterator[str]:
     yield "TTFT and TPOT are those of the objective's percentile, simulated at the rate of the line"
+    if plan.question.objective.ttft_s == float("inf"):
+        yield "no TTFT is asked (--ttft): a deployment is loaded until it just keeps up, however long prompts wait"
     yield "ranges are p10 to p90 over draws of the step-time residual, each simulated; of money, over providers"
     yield (
         f"{plan.num_candidates} deployments bounded in closed form, {plan.num_simulations} simulations, "

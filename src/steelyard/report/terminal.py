@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from steelyard.compare.result import Cell, Comparison, FactorResult, Quantity, RouteSummary, Verdict
 from steelyard.records.estimate import Estimate
 from steelyard.report import text
-from steelyard.report.screen import bullets, empty_table, section
+from steelyard.report.screen import bullets, empty_table, printed, section
 
 WIDTH = 118  # off a terminal
 MIN_WIDTH, MAX_WIDTH = 60, 132
@@ -23,20 +22,7 @@ QUANTITIES_SHOWN = 3  # of a cell; the others are in --markdown, --html and --js
 def render(comparison: Comparison, *, width: int = WIDTH, colour: bool = False) -> str:
     """Return the comparison as text for a screen `width` columns wide, with colours only when asked."""
     width = min(max(width, MIN_WIDTH), MAX_WIDTH)
-    screen = Console(
-        file=io.StringIO(),
-        width=width,
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        legacy_windows=False,
-    )
-    with screen.capture() as captured:
-        for block in _blocks(comparison, wide=width >= TABLE_WIDTH):
-            screen.print(block)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+    return printed(_blocks(comparison, wide=width >= TABLE_WIDTH), width=width, colour=colour)
 
 
 def _blocks(comparison: Comparison, *, wide: bool) -> Iterator[RenderableType]:

@@ -57,7 +57,7 @@ def sheet(plan: TrainingPlan, width: int | None = None) -> Sheet:
         title=title(plan.winner),
         asked=(
             f"{plan.num_layouts:,} layouts keep the rules, {plan.num_fitting:,} of them fit the memory",
-            *_without_any(plan),
+            *filter(None, plan.why_none),
             *_winner(plan),
         ),
         sections=[*sections, Section(heading="Read it so", parts=(Bullets([more]),))],
@@ -65,13 +65,6 @@ def sheet(plan: TrainingPlan, width: int | None = None) -> Sheet:
         sources=plan.winner.sources,
         warnings=plan.warnings,
     )
-
-
-def _without_any(plan: TrainingPlan) -> Iterator[str]:
-    for found in plan.found:
-        if found.front is None:
-            reason = "no layout fits" if found.num_layouts else "no layout divides the job"
-            yield f"{found.num_devices:,} devices: {reason}"
 
 
 def _winner(plan: TrainingPlan) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Training: layouts, memory, the time of a step, the best layout, the whole run with failures, loss and fine-tuning."""
 
-from steelyard.training.best import Plan, best_layout, best_layouts, fastest, least_devices, simplest
+from steelyard.training.best import Plan, best_layout, best_layouts, fastest, least_devices, simplest, why_none
 from steelyard.training.finetune import FineTuning, finetune
 from steelyard.training.grid import Space, in_array, layout_at
 from steelyard.training.job import Job
@@ -103,4 +103,5 @@ __all__ = [
     "simplest",
     "step",
     "tokens_for_loss",
+    "why_none",
 ]

@@ -106,10 +106,16 @@ def simplest(job: Job, found: Found, space: Space = ALL_LAYOUTS) -> Layout:
 
 
 def _require_any(job: Job, found: Found, space: Space) -> None:
-    if not found.num_layouts:
-        raise InputError(_no_layout(job, found, space))
     if found.front is None:
-        raise DoesNotFitError(_no_memory(job, found))
+        refused = DoesNotFitError if found.num_layouts else InputError
+        raise refused(why_none(job, found, space) + _next_step(job, found))
+
+
+def why_none(job: Job, found: Found, space: Space = ALL_LAYOUTS) -> str:
+    """Return why a search found nothing: what stands against every layout, or what the smallest lacks; else ""."""
+    if not found.num_layouts:
+        return _no_layout(job, found, space)
+    return _no_memory(job, found) if found.front is None else ""
 
 
 def best_layouts(
@@ -220,13 +226,24 @@ def _impossible(model: Model, count: int, name: str, value: int | str) -> str:
 
 
 def _no_memory(job: Job, found: Found) -> str:
-    """Say what the smallest layout of a device count lacks, and the least count on which one fits."""
+    """Say what the smallest layout of a device count lacks."""
     assert found.smallest is not None
     sizes = job.memory(found.smallest)
     need, have = float(np.max(sizes.total_bytes)), float(np.max(sizes.usable_bytes))
-    least = least_devices(job.model, job.device, seq_tokens=job.seq_tokens, recipe=job.recipe)
     what = f"training {job.model.id} ({job.recipe.method}) at {job.seq_tokens:.0f} tokens"
+    left = f", of which {found.leave_bytes / 1e9:.0f} GB are to be left over" if found.leave_bytes else ""
     return (
         f"{what} needs {need / 1e9:.0f} GB per device on {found.num_devices} x {job.device.id}, which has "
-        f"{have / 1e9:.0f} GB usable; the least is {least} devices"
+        f"{have / 1e9:.0f} GB usable{left}"
+    )
+
+
+def _next_step(job: Job, found: Found) -> str:
+    """Say on how many devices at least a layout fits, where memory is what stands against all."""
+    if not found.num_layouts:
+        return ""
+    if found.leave_bytes:
+        return "; leave less or add devices"
+    return (
+        f"; the least is {least_devices(job.model, job.device, seq_tokens=job.seq_tokens, recipe=job.recipe)} devices"
     )

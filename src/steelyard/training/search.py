@@ -31,6 +31,7 @@ class Found:
     """What a search found for one device count."""
 
     num_devices: int
+    leave_bytes: float  # of a device's usable memory, that must be left over
     num_layouts: int  # valid and distinct
     num_fitting: int  # of these, in the memory of the device
     num_faster: int  # of these, faster than what the search compared with
@@ -76,6 +77,7 @@ def search(
             progress(number)
     return Found(
         num_devices=count,
+        leave_bytes=leave_bytes,
         num_layouts=totals.num_layouts,
         num_fitting=totals.num_fitting,
         num_faster=totals.num_faster,

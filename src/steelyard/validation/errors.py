@@ -90,6 +90,14 @@ def groups(
     return (_overall(metric, found), *found)
 
 
+def groups_by_metric(
+    points: Sequence[Point], predicted: Predicted, refusals: Sequence[Refusal], metrics: Sequence[str]
+) -> tuple[Group, ...]:
+    """Return the errors of every family, metric by metric: first `metrics`, then others that rows state in vain."""
+    every = dict.fromkeys((*metrics, *(refusal.metric for refusal in refusals)))
+    return tuple(group for metric in every for group in groups(points, predicted, refusals, metric=metric))
+
+
 def part(name: str, points: Sequence[Point], predicted: Predicted, chosen: Any, *, metric: str) -> Group | None:
     """Return the errors of some of the points [N of booleans] as the median over their families, under a name."""
     here = np.asarray(chosen, bool) & np.array([point.metric == metric for point in points], bool)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from steelyard import arch, catalog
-from steelyard.errors import InputError, SteelyardError, UnknownError
+from steelyard.errors import InputError, UnknownError
 
 NAMES = ("model_id", "model")
 SHAPES = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_active", "seq_len")
@@ -53,7 +53,7 @@ def model_of_row(row: Mapping[str, str]) -> arch.Model:
     """
     try:
         return _model_of(tuple((column, row[column]) for column in COLUMNS if row.get(column)))
-    except SteelyardError as error:
+    except (InputError, UnknownError) as error:
         where = row.get("id") or row.get("model") or "that names no model"
         raise type(error)(f"row {' '.join(where.split())[:80]}: {error}") from None
 

@@ -49,6 +49,7 @@ class TrainingPlan:
 
     job: TrainingJob
     found: tuple[training.Found, ...]  # one for each count
+    why_none: tuple[str, ...]  # for each count, why no layout of it is an answer; empty where one is
     front: tuple[Option, ...]  # nothing beats any in days, money, devices and memory left at once; the fastest first
     deadline_s: float | None
     winner: TrainingPrediction  # the fastest, or the cheapest within the deadline
@@ -79,7 +80,8 @@ class TrainingPlan:
             "elapsed_s": self.elapsed_s,
             "by_devices": [
                 {"num_devices": one.num_devices, "num_layouts": one.num_layouts, "num_fitting": one.num_fitting}
-                for one in self.found
+                | {"why_none": why}
+                for one, why in zip(self.found, self.why_none, strict=True)
             ],
             "fastest": self.fastest.to_dict(),
             "cheapest": self.cheapest.to_dict(),
@@ -157,6 +159,7 @@ def plan_training(
     return TrainingPlan(
         job=job,
         found=found,
+        why_none=tuple(training.why_none(job.step_job, one, space) for one in found),
         front=front,
         deadline_s=deadline_s,
         winner=predict_training(job, best.layout),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 
@@ -12,7 +13,8 @@ import numpy as np
 
 from steelyard import device, economics
 from steelyard.compare.rent import rental_of
-from steelyard.compare.serving.plan_candidates import candidates, groups
+from steelyard.compare.serving.plan_account import MISSED, NOT_SIMULATED, TOO_MANY, DeviceAccount, account, missed_by
+from steelyard.compare.serving.plan_candidates import best_of_each, candidates, groups
 from steelyard.compare.serving.plan_points import close_in, ranges_at, within
 from steelyard.compare.serving.plan_result import (
     Candidate,
@@ -26,12 +28,11 @@ from steelyard.compare.serving.plan_search import Search, opened
 from steelyard.errors import DoesNotFitError, UnknownError
 from steelyard.records.estimate import estimate
 from steelyard.records.sweep import swept
-from steelyard.records.workload import Objective
-from steelyard.units import format_number, format_quantity
 
 _SIMULATED = 8  # candidates, the best by their bound; as many groups of separate workers
 _APART_RATIO = 0.03  # points of the front differ by so much
 _GROWTHS = 12  # times that a fleet is enlarged until it keeps the objective under a trace
+_TOLD = 3  # devices of which an error tells
 _MEGA = 1e6
 _HOUR = 3600.0
 
@@ -53,12 +54,14 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
     search = opened(question)
     whole = candidates(search)
     if not whole:
-        raise DoesNotFitError(f"{question.model} fits nowhere: {'; '.join(search.refused[:2])}")
-    best = sorted(whole, key=lambda one: -one.bound_request_per_s / one.num_devices)[:_SIMULATED]
+        raise DoesNotFitError(_nowhere(search))
+    best = best_of_each(whole, _SIMULATED)
+    for candidate in (one for one in whole if one not in best):
+        search.lose(candidate, NOT_SIMULATED, f"at most {candidate.bound_request_per_s:.3g} requests/s")
     apart = groups(search, whole, _SIMULATED) if question.separate else []
     tried = [*best, *apart]
     points = swept(partial(close_in, search), tried)
-    rents, warnings = _rents(question, tried)
+    rents, unpriced = _rents(question, tried)
     options, replays = _under_trace(search, _options(search, tried, points, rents), rents)
     cheapest = options[0]
     ranges, met = ranges_at(search, cheapest)
@@ -78,13 +81,13 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
         rents=tuple(rents.values()),
         replay=replays[-1] if replays else None,
         kv_transfer_s=cheapest.candidate.transfer_s_per_token * lengths.mean_isl_tokens,
-        refused=tuple(dict.fromkeys(search.refused)),
+        devices=tuple(_accounts(search, options, unpriced)),
         longest_tokens=float(np.max(lengths.isl_tokens + lengths.osl_tokens)),
         num_candidates=len(whole) + len(apart),
         num_simulations=sum(map(len, points)) + max(question.draws, 0) + len(replays),
         elapsed_s=time.perf_counter() - begun,
         sources=tuple(dict.fromkeys(source for price in rents.values() for source in price.sources)),
-        warnings=(*search.model.warnings, *warnings),
+        warnings=(*search.model.warnings, *unpriced.values()),
     )
 
 
@@ -102,13 +105,15 @@ def _options(
     options, missed = [], []
     for candidate, points in zip(tried, simulated, strict=True):
         within = [point for point in points if point.meets]
-        if not within:
-            missed.append((candidate, points[0]))
+        if within:
+            at = max(within, key=lambda point: point.request_rate_per_s)
+            options.append(_option(search, candidate, at, points, rents.get(candidate.device_id)))
             continue
-        at = max(within, key=lambda point: point.request_rate_per_s)
-        options.append(_option(search, candidate, at, points, rents.get(candidate.device_id)))
+        times, told = missed_by(search.question.objective, ttft_s=points[0].ttft_s, tpot_s=points[0].tpot_s)
+        search.lose(candidate, MISSED, told, times)
+        missed.append((times, f"{candidate.name}: {told}"))
     if not options:
-        raise DoesNotFitError(_missed(search.question.objective, missed))
+        raise DoesNotFitError(f"no deployment keeps the objective even at little load; nearest, {min(missed)[1]}")
     return _usable(search, options)
 
 
@@ -119,6 +124,9 @@ def _usable(search: Search, options: list[PlanOption]) -> list[PlanOption]:
         DoesNotFitError: All need more.
     """
     usable = [option for option in options if option.usable]
+    for option in (one for one in options if not one.usable):
+        told = f"{option.num_devices:,} devices, {search.question.max_devices:,} are allowed"
+        search.lose(option.candidate, TOO_MANY, told, option.num_devices / search.question.max_devices)
     if not usable:
         nearest = min(options, key=lambda one: one.num_devices)
         raise DoesNotFitError(
@@ -138,10 +146,10 @@ def _usable(search: Search, options: list[PlanOption]) -> list[PlanOption]:
 
 def _rents(
     question: ServingPlanQuestion, tried: list[Candidate]
-) -> tuple[dict[str, economics.RentalPrice], tuple[str, ...]]:
+) -> tuple[dict[str, economics.RentalPrice], dict[str, str]]:
     """Return what each device costs, as the user states it or of the catalogue, and why others have no price."""
     own = {device.load(ref).id: price for ref, price in question.usd_per_device_s.items()}
-    rents, warnings = {}, []
+    rents, unpriced = {}, {}
     for device_id in dict.fromkeys(candidate.device_id for candidate in tried):
         try:
             rents[device_id] = rental_of(
@@ -151,8 +159,8 @@ def _rents(
                 as_of=question.as_of,
             )
         except UnknownError as error:
-            warnings.append(str(error))
-    return rents, tuple(warnings)
+            unpriced[device_id] = str(error)
+    return rents, unpriced
 
 
 def _option(
@@ -239,23 +247,21 @@ def _replay(search: Search, option: PlanOption) -> Replay:
     )
 
 
-def _missed(objective: Objective, missed: list[tuple[Candidate, PlanPoint]]) -> str:
-    """Return by how much the objective is missed at next to no load, by the candidate that comes nearest."""
+def _accounts(search: Search, options: list[PlanOption], unpriced: Mapping[str, str]) -> list[DeviceAccount]:
+    """Return what came of each device asked about."""
+    answers = Counter(option.candidate.device_id for option in options)
+    asked = dict.fromkeys(search.on(name).id for name in search.question.devices)
+    return [account(one, search.losses, num_answers=answers[one], unpriced=unpriced) for one in asked]
 
-    def over(point: PlanPoint) -> float:
-        return max(point.ttft_s / objective.ttft_s, point.tpot_s / objective.tpot_s)
 
-    candidate, point = min(missed, key=lambda pair: over(pair[1]))
-    parts = [
-        f"{name} p{percentile:g} is {format_quantity(reached, 's')}, {format_number(reached / limit)} times the "
-        f"{format_quantity(limit, 's')} asked"
-        for name, percentile, reached, limit in (
-            ("TTFT", objective.ttft_percentile, point.ttft_s, objective.ttft_s),
-            ("TPOT", objective.tpot_percentile, point.tpot_s, objective.tpot_s),
-        )
-        if reached > limit
-    ]
-    return f"no deployment keeps the objective even at little load; nearest, {candidate.name}: {'; '.join(parts)}"
+def _nowhere(search: Search) -> str:
+    """Return why no device holds the model, told of the first few."""
+    told = [f"{one.device_id} {one.against[0].nearest}" for one in _accounts(search, [], {})]
+    more = f"; and so on for {len(told) - _TOLD} more" if len(told) > _TOLD else ""
+    return (
+        f"{search.question.model} fits nowhere: {'; '.join(told[:_TOLD])}{more}; allow more devices (--devices), "
+        "narrower weights (--dtype) or a device with more memory (--on)"
+    )
 
 
 def _front(options: list[PlanOption]) -> tuple[tuple[str, PlanPoint], ...]:

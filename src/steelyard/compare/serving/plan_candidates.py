@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
 from steelyard import arch, device, inference
+from steelyard.compare.serving.plan_account import NO_FIGURE, NO_FIT, NO_START
 from steelyard.compare.serving.plan_result import Candidate
 from steelyard.compare.serving.plan_search import Search
-from steelyard.errors import DoesNotFitError, UnknownError
+from steelyard.errors import UnknownError
 from steelyard.inference import simulator
 from steelyard.inference.simulator import Replica
 from steelyard.records.workload import Lengths
 
 _BOUND_SAMPLES = 4096
+_OF_EACH = 3  # candidates of every kind of device that are simulated at least
 _WORKERS = 6  # layouts of either kind that are paired
 _MOST_OF_A_KIND = 32  # workers of a group
 _SHARES = (1.0, 0.8)  # of a prefill worker's rate: at all of it prompts queue without end
@@ -30,25 +33,34 @@ def candidates(search: Search) -> list[Candidate]:
     """Return every replica that fits, with its closed-form bound; what does not is noted with its reason."""
     question, found = search.question, []
     lengths = _thinned(search.demand.lengths)
-    for name in question.devices:
-        on = search.on(name)
-        engine = inference.engine_for(on, question.engine)
-        for dtype in question.weight_dtypes or (None,):
+    for on in {search.on(name).id: search.on(name) for name in question.devices}.values():  # each once
+        for dtype in dict.fromkeys(question.weight_dtypes or (None,)):
             for cut in _cuts(search.model, on, question.max_devices):
                 stored = inference.deployment_for(
                     search.model, cut["tp"], weight_dtype=dtype, kv_dtype=question.kv_dtype
                 )
-                deployment = dataclasses.replace(stored, **cut)
-                if (broken := inference.broken_cut(search.model, deployment, engine)) is not None:
-                    search.refused.append(f"{search.model.id}: {broken}")
-                    continue
-                try:
-                    bound = _bound(search, on, deployment, lengths)
-                except (DoesNotFitError, UnknownError) as error:
-                    search.refused.append(str(error))
-                    continue
-                found.append(Candidate(device_id=on.id, deployment=deployment, bound_request_per_s=bound))
-    return found
+                found.append(_bounded(search, on, dataclasses.replace(stored, **cut), lengths))
+    return [one for one in found if one is not None]
+
+
+def _bounded(search: Search, on: device.Device, deployment: inference.Deployment, lengths: Lengths) -> Candidate | None:
+    """Return a replica with its rate within the TPOT objective in closed form; None where something forbids it."""
+    model, engine = search.model, inference.engine_for(on, search.question.engine)
+    candidate = Candidate(device_id=on.id, deployment=deployment, bound_request_per_s=0.0)
+    if (broken := inference.broken_cut(model, deployment, engine)) is not None:
+        search.lose(candidate, NO_START, broken)
+        return None
+    only_tpot = dataclasses.replace(search.question.objective, ttft_s=math.inf)
+    try:
+        over_ratio, told = inference.shortfall(inference.memory(model, on, deployment, lengths, engine=engine))
+        if told:
+            search.lose(candidate, NO_FIT, told, over_ratio)
+            return None
+        form = inference.steady(model, on, deployment, lengths, only_tpot, engine=engine)
+    except UnknownError as error:
+        search.lose(candidate, NO_FIGURE, str(error))
+        return None
+    return dataclasses.replace(candidate, bound_request_per_s=float(np.max(form.request_rate_per_s)))
 
 
 def _thinned(lengths: Lengths) -> Lengths:
@@ -58,8 +70,9 @@ def _thinned(lengths: Lengths) -> Lengths:
 
 
 def _cuts(model: arch.Model, on: device.Device, most: int) -> list[dict[str, Any]]:
-    """Return the ways of cutting a model: tp within a scale-up domain, dp with ep for experts, pp beyond."""
-    domain = max(1, on.accelerator.scale_up_devices)
+    """Return the ways of cutting a model: tp within a scale-up domain or a node, dp with ep for experts, pp beyond."""
+    linked = max(1, on.accelerator.scale_up_devices)
+    domain = max(linked, on.accelerator.devices_per_node)  # cards without links of their own share a host's PCIe
     powers = [2**power for power in range(most.bit_length())]
     cuts = []
     for tp in (ways for ways in powers if ways <= min(domain, most, max(model.num_heads, 1))):
@@ -70,16 +83,35 @@ def _cuts(model: arch.Model, on: device.Device, most: int) -> list[dict[str, Any
                 for dp in powers
                 if 1 < tp * dp <= min(most, domain, model.num_experts)
             ]
-        cuts += [{"tp": tp, "pp": pp, "ep": 1} for pp in (2, 4) if tp * pp <= most and tp == min(domain, 8)]
+        cuts += [
+            {"tp": tp, "pp": pp, "ep": 1} for pp in (2, 4) if tp * pp <= most and tp in {min(linked, 8), min(domain, 8)}
+        ]
     return cuts
 
 
-def _bound(search: Search, on: device.Device, deployment: inference.Deployment, lengths: Lengths) -> float:
-    """Return the rate of one replica within the TPOT objective in closed form [requests/s]."""
-    only_tpot = dataclasses.replace(search.question.objective, ttft_s=math.inf)
-    engine = inference.engine_for(on, search.question.engine)
-    form = inference.steady(search.model, on, deployment, lengths, only_tpot, engine=engine)
-    return float(np.max(form.request_rate_per_s))
+def best_of_each(found: list[Candidate], most: int) -> list[Candidate]:
+    """Return the candidates that answer most a device, each kind of device in turn: which is cheapest is seen later.
+
+    Args:
+        found: Candidates with their bounds.
+        most: How many, unless there are more kinds; each has its best `_OF_EACH` at least.
+
+    Example:
+        >>> from steelyard.inference import Deployment
+        >>> found = [Candidate(device_id=name, deployment=Deployment(tp=tp), bound_request_per_s=rate)
+        ...          for name, tp, rate in (("h100", 1, 9.0), ("h100", 2, 16.0), ("l4", 1, 2.0))]
+        >>> [one.name for one in best_of_each(found, 2)]
+        ['h100 tp1 bf16', 'l4 tp1 bf16', 'h100 tp2 bf16']
+    """
+    by_device: dict[str, list[Candidate]] = {}
+    for one in sorted(found, key=_worth, reverse=True):
+        by_device.setdefault(one.device_id, []).append(one)
+    in_turn = [one for rank in zip_longest(*by_device.values()) for one in rank if one is not None]
+    return in_turn[: max(most, _OF_EACH * len(by_device))]
+
+
+def _worth(candidate: Candidate) -> float:
+    return candidate.bound_request_per_s / candidate.num_devices
 
 
 def groups(search: Search, whole: list[Candidate], most: int) -> list[Candidate]:
@@ -104,8 +136,7 @@ def groups(search: Search, whole: list[Candidate], most: int) -> list[Candidate]
         ]
         if on.accelerator.scale_out_bytes_per_s > 0:
             found += _paired(search, on, layouts)
-    found.sort(key=lambda one: -one.bound_request_per_s / one.num_devices)
-    return found[:most]
+    return best_of_each(found, most)
 
 
 def _paired(search: Search, on: device.Device, layouts: list[inference.Deployment]) -> list[Candidate]:

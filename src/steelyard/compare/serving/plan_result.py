@@ -10,6 +10,7 @@ from typing import Any
 
 from steelyard import economics, inference
 from steelyard.compare.serving.energy import EnergySplit
+from steelyard.compare.serving.plan_account import DeviceAccount
 from steelyard.records.estimate import Estimate
 from steelyard.records.workload import Objective
 
@@ -151,7 +152,7 @@ class ServingPlan:
     rents: tuple[economics.RentalPrice, ...]  # of the devices that have a price
     replay: Replay | None  # of a trace
     kv_transfer_s: float  # of the cheapest's mean prompt from prefill to decode worker; 0 where one replica does both
-    refused: tuple[str, ...]
+    devices: tuple[DeviceAccount, ...]  # what came of each, in the order asked
     longest_tokens: float  # prompt and answer of the longest request planned for
     num_candidates: int
     num_simulations: int

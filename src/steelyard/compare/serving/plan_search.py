@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from steelyard import arch, device, inference
 from steelyard.compare.serving.demand import Demand, demand_of
+from steelyard.compare.serving.plan_account import Loss
 from steelyard.compare.serving.plan_result import Candidate, ServingPlanQuestion
 from steelyard.errors import InputError
 from steelyard.inference import simulator
@@ -31,7 +32,12 @@ class Search:
     peak_to_mean_ratio: float
     replicas: dict[tuple[str, inference.Deployment, int | None], Replica] = field(default_factory=dict)
     devices: dict[str, device.Device] = field(default_factory=dict)
-    refused: list[str] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)  # layouts that are no answer
+
+    def lose(self, candidate: Candidate, reason: str, told: str, over_ratio: float = 1.0) -> None:
+        """Note why a candidate is no answer, and how many times too large what it takes is."""
+        told = f"{candidate.name.removeprefix(candidate.device_id).lstrip()}: {told}"
+        self.losses.append(Loss(device_id=candidate.device_id, reason=reason, told=told, over_ratio=over_ratio))
 
     def on(self, name: str) -> device.Device:
         """Return a device, read once."""
@@ -133,6 +139,8 @@ def opened(question: ServingPlanQuestion) -> Search:
         raise InputError(f"peak to mean: {ratio:g} is below 1")
     for name in question.devices:  # a name that is wrong is an error, not a candidate that does not fit
         inference.engine_for(device.load(name), question.engine)
+    for dtype in (*question.weight_dtypes, *([question.kv_dtype] if question.kv_dtype else [])):
+        arch.dtype_bytes(dtype)
     asked = {device.load(name).id for name in question.devices}
     strangers = sorted({device.load(name).id for name in question.usd_per_device_s} - asked)
     if strangers:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 
 from steelyard import arch, training
 from steelyard.decide.lifetime.explain import explained, reasons, sources, warnings
-from steelyard.decide.lifetime.prices import Curve, Prices, most_tokens_per_param, prices
+from steelyard.decide.lifetime.implied import implied_load
+from steelyard.decide.lifetime.prices import Curve, Prices, prices
 from steelyard.decide.lifetime.question import ModelQuestion
+from steelyard.decide.lifetime.reach import Reach, reaches_of, within
 from steelyard.decide.lifetime.result import (
     COMPUTE_OPTIMAL,
     FLAT_RATIO,
@@ -18,27 +17,12 @@ from steelyard.decide.lifetime.result import (
     LEAST_MONEY,
     STATED,
     Candidate,
-    ImpliedLoad,
     ModelPlan,
     Spread,
 )
 from steelyard.decide.lifetime.shapes import sizes
-from steelyard.errors import DoesNotFitError
 from steelyard.records.estimate import Estimate, estimate
 from steelyard.units import Array
-
-_GRID = 400  # sizes looked at
-_LOADS = np.logspace(8, 19, 441)  # lifetime tokens among which an implied load is looked for
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reach:
-    """The sizes [G] that reach the target's loss under one law, and the tokens each needs [G]."""
-
-    law: training.Law
-    loss_nats: float
-    params: Curve
-    tokens: Curve
 
 
 def plan_model(question: ModelQuestion) -> ModelPlan:
@@ -68,9 +52,9 @@ def plan_model(question: ModelQuestion) -> ModelPlan:
         >>> f"{found['least FLOP, serving included (Sardana)'].tokens_per_param:.0f} tokens per parameter"
         '109 tokens per parameter'
     """
-    reaches, served = _reaches(question), question.served_tokens
+    reaches, served = reaches_of(question), question.served_tokens
     priced = prices(question, _sizes_to_price(question, reaches), question.drawn)
-    reaches = {name: _within(reach, priced) for name, reach in reaches.items()}
+    reaches = {name: within(reach, priced) for name, reach in reaches.items()}
     main = reaches[training.DEFAULT_LAW]
     candidates = _candidates(question, priced, main) if served else ()
     return ModelPlan(
@@ -79,7 +63,7 @@ def plan_model(question: ModelQuestion) -> ModelPlan:
         loss_nats=main.loss_nats,
         candidates=candidates,
         spread=_spread(served, priced, reaches) if served else None,
-        implied=_implied(question, priced, reaches) if question.target.label else None,
+        implied=implied_load(question, priced, reaches) if question.target.label else None,
         reasons=reasons(question, priced, candidates),
         tree=explained(question, priced, candidates, main.law),
         sources=sources(question, main.law),
@@ -87,35 +71,10 @@ def plan_model(question: ModelQuestion) -> ModelPlan:
     )
 
 
-def _reaches(question: ModelQuestion) -> dict[str, Reach]:
-    """Return, for each law, the sizes up to twice the largest of interest that reach the loss on a finite text."""
-    target, found = question.target, {}
-    for name, law in training.laws().items():
-        loss = float(training.loss_nats_per_token(target.params, target.tokens, law=law))
-        optimal = float(training.lifetime_optimal(loss, law=law).params)
-        params = np.geomspace(1e6, 2.0 * max(optimal, target.params), 4000)
-        tokens = np.asarray(training.tokens_for_loss(loss, params, law=law, unique_tokens=question.unique))
-        able = tokens <= most_tokens_per_param() * params
-        if not able.any():
-            raise DoesNotFitError(
-                f"no size reaches the loss on {question.unique:.3g} distinct tokens; state more, or a higher loss"
-            )
-        found[name] = Reach(law=law, loss_nats=loss, params=params[able], tokens=tokens[able])
-    return found
-
-
 def _sizes_to_price(question: ModelQuestion, reaches: dict[str, Reach]) -> tuple[arch.Model, ...]:
     least = min(float(reach.params[0]) for reach in reaches.values())
     most = max(float(reach.params[-1]) for reach in reaches.values())
     return sizes(question.shape, least, most)
-
-
-def _within(reach: Reach, priced: Prices) -> Reach:
-    """Return the sizes of a law that have prices, evenly spread."""
-    least, most = max(reach.params[0], priced.least_params), min(reach.params[-1], priced.most_params)
-    params = np.geomspace(least, most, _GRID)
-    tokens = np.interp(np.log(params), np.log(reach.params), np.log(reach.tokens))
-    return Reach(law=reach.law, loss_nats=reach.loss_nats, params=params, tokens=np.exp(tokens))
 
 
 def _total_usd(priced: Prices, params: Array, tokens: Array, served_tokens: float) -> Curve:
@@ -185,27 +144,3 @@ def _candidates(question: ModelQuestion, priced: Prices, main: Reach) -> tuple[C
         )
         for i, name in enumerate(named)
     )
-
-
-def _implied(question: ModelQuestion, priced: Prices, reaches: dict[str, Reach]) -> ImpliedLoad:
-    target = question.target
-    by_flop, by_money = {}, {}
-    for name, reach in reaches.items():
-        c = reach.law
-        gain = c.alpha * c.A * target.params**-c.alpha / (c.beta * c.B * target.tokens**-c.beta)
-        by_flop[name] = max(3.0 * target.tokens * (gain - 1.0), 0.0)  # where the condition of least FLOP holds
-        by_money[name] = _load_of(reach, priced, target.params)
-    return ImpliedLoad(least_flop_tokens=_extremes(by_flop), least_money_tokens=_extremes(by_money))
-
-
-def _load_of(reach: Reach, priced: Prices, params: float) -> float:
-    """Return the lifetime tokens at which the cheapest size is `params`, at median prices."""
-    trained = reach.tokens * np.median(priced.training_usd_per_token(reach.params), axis=1)
-    answered = np.median(priced.serving_usd_per_token(reach.params), axis=1)
-    best = reach.params[np.argmin(trained[:, None] + answered[:, None] * _LOADS, axis=0)]  # falls with the load
-    if params >= best[0]:
-        return 0.0
-    if params <= best[-1]:
-        return float("inf")
-    order: npt.NDArray[np.float64] = np.log(best[::-1])
-    return float(np.exp(np.interp(np.log(params), order, np.log(_LOADS[::-1]))))

@@ -81,8 +81,8 @@ class Spread:
 class ImpliedLoad:
     """The lifetime tokens at which a model of the target's own size and tokens is itself the best.
 
-    The median is the default law's, p10 and p90 are the extremes over all laws; 0 where the model is larger than the
-    best even without any serving, infinity where no load makes it the best.
+    p10 and p90 are the ends over all laws of the loads at which it is, p50 is the middle of the default law's; 0 where
+    the model is larger than the best even without any serving, infinity where no load makes it the best.
     """
 
     least_flop_tokens: Estimate

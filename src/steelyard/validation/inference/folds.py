@@ -201,8 +201,19 @@ def _spread(miss: Vector, families: Vector, rows: Rows) -> float | None:
     return float(np.median(spreads)) if spreads else None
 
 
-SIGMAS = {"time": _SPEED, "prefill": ("prefill",), "ttft": ("ttft",), "power": ("power",)}
+STEP_TIME = "time"
+SIGMAS = {STEP_TIME: _SPEED, "prefill": ("prefill",), "ttft": ("ttft",), "power": ("power",)}
 """Residuals that have a spread of their own, and the metrics that show it."""
+
+
+def residual_of(metric: str) -> str:
+    """Return the residual whose spread a metric has: that of the time of a step where it has none of its own.
+
+    Example:
+        >>> [residual_of(metric) for metric in ("tpot", "e2e", "prefill")]
+        ['time', 'time', 'prefill']
+    """
+    return next((name for name, metrics in SIGMAS.items() if metric in metrics), STEP_TIME)
 
 
 def sigma_name(metric: str, *, moe: bool | None = None, where: str = "") -> str:
@@ -212,9 +223,8 @@ def sigma_name(metric: str, *, moe: bool | None = None, where: str = "") -> str:
         >>> sigma_name("tpot", moe=True), sigma_name("tpot", moe=False, where="amd"), sigma_name("ttft")
         ('moe_time_residual_sigma', 'dense_time_residual_sigma.amd', 'ttft_residual_sigma')
     """
-    residual = next((name for name, metrics in SIGMAS.items() if metric in metrics), "time")
     kind = "" if moe is None else "moe_" if moe else "dense_"
-    return f"{kind}{residual}_residual_sigma" + (f".{where}" if where else "")
+    return f"{kind}{residual_of(metric)}_residual_sigma" + (f".{where}" if where else "")
 
 
 def spreads_of_kinds(prepared: Serving, predicted: Vector) -> Mapping[str, float]:

@@ -15,7 +15,7 @@ from steelyard import arch, catalog
 from steelyard import device as _device
 from steelyard.arch import dtype_bytes
 from steelyard.device import Device
-from steelyard.errors import SteelyardError
+from steelyard.errors import DoesNotFitError, InputError, UnknownError
 from steelyard.inference import Deployment
 from steelyard.inference.engine import Engine, engine_for
 from steelyard.validation.inference.harness import Harness, Refused, harness_of
@@ -90,7 +90,7 @@ def read(rows: Iterable[Row]) -> Measured:
         try:
             run = read_run(row, origin)
             value = _si(row, run, factor)
-        except (Refused, SteelyardError) as error:
+        except (Refused, DoesNotFitError, InputError, UnknownError) as error:
             refusals.append(Refusal(id=name, family=origin, metric=metric, reason=str(error)))
             continue
         points.append(Point(id=name, family=origin, metric=metric, value=value, row=row))
@@ -203,7 +203,7 @@ def _as_launched(engine: Engine, launch: Launch, harness: Harness) -> Engine:
 def _load_device(name: str) -> Device | None:
     try:
         return _device.load(name)
-    except SteelyardError:
+    except (InputError, UnknownError):
         return None
 
 
@@ -213,7 +213,7 @@ def _model(model_id: str, name: str) -> arch.Model | None:
     for row in ({"model": name}, {"model_id": model_id, "model": name}):
         try:
             return model_of_row(row)
-        except SteelyardError:
+        except (InputError, UnknownError):
             continue
     return None
 
@@ -317,7 +317,7 @@ def _formats(row: Row, model: arch.Model) -> tuple[str, str, bool]:
     try:
         asked_bytes, held_bytes = dtype_bytes(dtype), dtype_bytes(model.weight_dtype)
         same = max(asked_bytes, held_bytes) <= 1 and (asked_bytes < 1) == (held_bytes < 1)
-    except SteelyardError:
+    except (InputError, UnknownError):
         raise Refused(f"number format {asked[:20]!r} is not known") from None
     return (model.weight_dtype if same else dtype), dtype, not stated
 

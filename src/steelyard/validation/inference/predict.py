@@ -186,8 +186,9 @@ def serving(measured: Measured) -> Serving:
     load = _load(runs, places)
     asked = queries(load)
     table, order = _table(runs, asked)
-    devices = {run.device.id: served(run.device).efficiency for run in runs}
-    efficiencies = [devices[run.device.id] for run in runs]
+    devices = {run.device.id: run.device for run in runs}
+    reached = {name: served(one).efficiency for name, one in devices.items()}
+    efficiencies = [reached[run.device.id] for run in runs]
     names = [field.name for field in dataclasses.fields(Efficiency)]
     words = {"name", "admission", "routing_spread_ratio"}  # not numbers, or alike for all
     numbers = [field.name for field in dataclasses.fields(Engine) if field.name not in words]

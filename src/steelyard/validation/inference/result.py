@@ -10,13 +10,22 @@ import numpy as np
 
 from steelyard import catalog
 from steelyard.inference import time_residual_sigma
-from steelyard.validation.errors import OVERALL, Group, Predicted, groups
+from steelyard.validation.errors import OVERALL, Group, Predicted, groups, groups_by_metric
 from steelyard.validation.inference.baselines import baselines
-from steelyard.validation.inference.folds import WAITS, Left, labels, leave_out, sigma_name, spreads_of_kinds
+from steelyard.validation.inference.folds import (
+    STEP_TIME,
+    WAITS,
+    Left,
+    labels,
+    leave_out,
+    residual_of,
+    sigma_name,
+    spreads_of_kinds,
+)
 from steelyard.validation.inference.order import ordering
 from steelyard.validation.inference.points import Measured, assumed_columns, read
 from steelyard.validation.inference.predict import Serving, serving
-from steelyard.validation.points import Point, Refusal, Vector
+from steelyard.validation.points import Point, Vector
 from steelyard.validation.result import Calibration, Fit, Validation
 
 METRICS = ("throughput", "tpot", "ttft", "energy", "e2e", "prefill", "ttft_p99")
@@ -35,9 +44,8 @@ def validate(data: Path | None = None, *, refit: bool = True) -> Validation:
     Raises:
         InputError: The file is not such a table.
     """
-    known = read(catalog.published("inference").rows)
     if data is None:
-        prepared = serving(known)
+        prepared = serving(_published())
         if refit:
             return _result(prepared, _left_out(prepared), LEFT_OUT)
         return _result(prepared, _shipped(prepared), SHIPPED)
@@ -46,16 +54,21 @@ def validate(data: Path | None = None, *, refit: bool = True) -> Validation:
     warnings = (*table.warnings, *_told(measured))
     if not measured.points:
         return Validation(
-            kind="inference", basis=SHIPPED, groups=_groups((), Predicted.joined([]), measured.refusals), points=(),
-            predicted=Predicted.joined([]), refusals=measured.refusals, warnings=warnings,
-        )  # fmt: skip
+            kind="inference",
+            basis=SHIPPED,
+            groups=groups_by_metric((), Predicted.joined([]), measured.refusals, METRICS),
+            points=(),
+            predicted=Predicted.joined([]),
+            refusals=measured.refusals,
+            warnings=warnings,
+        )
     prepared = serving(measured)
-    return _result(prepared, _shipped(prepared, known), SHIPPED, warnings)
+    return _result(prepared, _shipped(prepared, _published()), SHIPPED, warnings)
 
 
 def calibrate() -> Calibration:
     """Return the parameters fitted to all shipped rows: standard errors, spread over families left out, misses."""
-    prepared = serving(read(catalog.published("inference").rows))
+    prepared = serving(_published())
     left = leave_out(prepared)
     found = _result(prepared, _from_left(prepared, left), LEFT_OUT)
     return Calibration(
@@ -64,6 +77,10 @@ def calibrate() -> Calibration:
         residual_sigmas=spreads_of_kinds(prepared, left.predicted),
         groups=tuple(group for group in found.groups if ":" not in group.group),
     )
+
+
+def _published() -> Measured:
+    return read(catalog.published("inference").rows)
 
 
 def _told(measured: Measured) -> tuple[str, ...]:
@@ -83,19 +100,17 @@ def _from_left(prepared: Serving, left: Left) -> Predicted:
 
 def _shipped(prepared: Serving, known: Measured | None = None) -> Predicted:
     """Predict with the parameters at hand; simple rules learn from the `known` rows of other families too."""
-    predicted = prepared.predict({})
     figures = catalog.calibration("inference")
     metric, _ = labels(prepared)
-    moe = prepared.facts.moe[prepared.facts.run_of]
-    names = [sigma_name(name, moe=bool(kind)) for name, kind in zip(metric, moe, strict=True)]
-    sigma = np.array([figures[name].value for name in names])
     runs = prepared.facts.run_of
-    times = [time_residual_sigma(run.model, run.device, run.engine.name) for run in prepared.measured.runs]
-    steps = np.array([name.endswith("time_residual_sigma") for name in names])
-    sigma[steps] = np.array(times)[runs][steps]
+    times = np.array([time_residual_sigma(run.model, run.device, run.engine.name) for run in prepared.measured.runs])
+    sigma = times[runs]
+    for point, (name, moe) in enumerate(zip(metric, prepared.facts.moe[runs], strict=True)):
+        if residual_of(name) != STEP_TIME:
+            sigma[point] = figures[sigma_name(name, moe=bool(moe))].value
     waits = np.isin(metric, WAITS)
-    sigma[waits] = prepared.ttft_sigma({}, np.array(times))[runs[waits]]
-    return Predicted.around(predicted, sigma, _rules(prepared, known))
+    sigma[waits] = prepared.ttft_sigma({}, times)[runs[waits]]
+    return Predicted.around(prepared.predict({}), sigma, _rules(prepared, known))
 
 
 def _rules(prepared: Serving, known: Measured | None) -> Mapping[str, Vector]:
@@ -125,18 +140,13 @@ def _result(prepared: Serving, predicted: Predicted, basis: str, warnings: tuple
     return Validation(
         kind="inference",
         basis=basis,
-        groups=_groups(points, predicted, refusals) + _more_groups(prepared, points, predicted),
+        groups=groups_by_metric(points, predicted, refusals, METRICS) + _more_groups(prepared, points, predicted),
         points=points,
         predicted=predicted,
         refusals=refusals,
         warnings=(*warnings, *told),
         ordering=order.to_dict() if order else None,
     )
-
-
-def _groups(points: Sequence[Point], predicted: Predicted, refusals: Sequence[Refusal]) -> tuple[Group, ...]:
-    metrics = dict.fromkeys((*METRICS, *(refusal.metric for refusal in refusals)))
-    return tuple(group for metric in metrics for group in groups(points, predicted, refusals, metric=metric))
 
 
 def _more_groups(prepared: Serving, points: Sequence[Point], predicted: Predicted) -> tuple[Group, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from steelyard import device as _device
 from steelyard.arch import dtype_bytes
 from steelyard.device import Device
-from steelyard.errors import SteelyardError
+from steelyard.errors import InputError, UnknownError
 from steelyard.records.operator import Operator
 from steelyard.validation.points import Point, Refusal, Row
 
@@ -75,7 +75,7 @@ def generation(device: Device) -> str:
 def _load(name: str) -> Device | None:
     try:
         return _device.load(name)
-    except SteelyardError:
+    except (InputError, UnknownError):
         return None
 
 

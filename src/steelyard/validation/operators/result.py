@@ -14,7 +14,7 @@ from steelyard import catalog
 from steelyard.device import Device, Efficiency, collective_time_over, kernels_of, links_of, rates_for, time_at
 from steelyard.records.operator import Operator
 from steelyard.validation.baselines import constant_share, nearest_row
-from steelyard.validation.errors import Predicted, groups
+from steelyard.validation.errors import Predicted, groups_by_metric
 from steelyard.validation.fit import Fitted, Parameter, fit, robust_log_sigma
 from steelyard.validation.operators.points import Kernel, kernels
 from steelyard.validation.points import Point, Refusal, Vector, equal_weights
@@ -201,11 +201,10 @@ def _result(
     basis: str,
     warnings: tuple[str, ...] = (),
 ) -> Validation:
-    metrics = dict.fromkeys((*METRICS, *(refusal.metric for refusal in refused)))
     return Validation(
         kind="operators",
         basis=basis,
-        groups=tuple(group for metric in metrics for group in groups(points, predicted, refused, metric=metric)),
+        groups=groups_by_metric(points, predicted, refused, METRICS),
         points=tuple(points),
         predicted=predicted,
         refusals=tuple(refused),

@@ -11,7 +11,7 @@ import numpy as np
 
 from steelyard import catalog
 from steelyard.training.calibration import parameter
-from steelyard.validation.errors import Group, Predicted, groups, part
+from steelyard.validation.errors import Group, Predicted, groups_by_metric, part
 from steelyard.validation.folds import LeftOut, leave_family_out
 from steelyard.validation.points import Point, Refusal, Vector
 from steelyard.validation.result import Calibration, Fit, Validation
@@ -126,11 +126,10 @@ def _result(
 ) -> Validation:
     points: list[Point] = [point for task in listed for point in task.points]
     every = Predicted.joined(made)
-    metrics = dict.fromkeys((*METRICS, *(refusal.metric for refusal in refused)))
     return Validation(
         kind="training",
         basis=basis,
-        groups=tuple(group for metric in metrics for group in groups(points, every, refused, metric=metric)),
+        groups=groups_by_metric(points, every, refused, METRICS),
         points=tuple(points),
         predicted=every,
         refusals=tuple(refused),
