@@ -182,6 +182,8 @@ def test_harnesses_are_data():
     assert harness_of(rows["silicon-concurrency"]).kind == "closed loop"
     assert harness_of(rows["dstack-sharegpt-rate"]).kind == "open loop"
     assert harness_of(row(load="rate", harness="")).kind == "open loop"
+    batch = row(load="batch", harness="")
+    assert (harness_of(batch).kind, harness_of(batch, static=True).kind) == ("all at once", "fixed batch")
     queued = next(r for r in catalog.published("inference").rows if r["isl"] == "128" and r["osl"] == "128"
                   and r["harness"] == "trtllm-bench-all-at-once")  # fmt: skip
     assert harness_of(queued).requests == 30_000

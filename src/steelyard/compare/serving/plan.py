@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from steelyard import device, economics
+from steelyard import device, economics, inference
 from steelyard.compare.rent import rental_of
 from steelyard.compare.serving.plan_candidates import candidates, groups
 from steelyard.compare.serving.plan_points import close_in, ranges_at, within
@@ -59,6 +59,7 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
     tried = [*best, *apart]
     points = swept(partial(close_in, search), tried)
     rents, warnings = _rents(question, tried)
+    engine = inference.engine_for(search.on(question.devices[0]), question.engine)
     options, replays = _under_trace(search, _options(search, tried, points, rents), rents)
     cheapest = options[0]
     ranges, met = ranges_at(search, cheapest)
@@ -84,7 +85,7 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
         num_simulations=sum(map(len, points)) + max(question.draws, 0) + len(replays),
         elapsed_s=time.perf_counter() - begun,
         sources=tuple(dict.fromkeys(source for price in rents.values() for source in price.sources)),
-        warnings=(*search.model.warnings, *warnings),
+        warnings=(*search.model.warnings, *inference.engine_notes(engine), *warnings),
     )
 
 

@@ -132,7 +132,12 @@ def opened(question: ServingPlanQuestion) -> Search:
     if ratio is not None and not 1 <= ratio < math.inf:
         raise InputError(f"peak to mean: {ratio:g} is below 1")
     for name in question.devices:  # a name that is wrong is an error, not a candidate that does not fit
-        inference.engine_for(device.load(name), question.engine)
+        engine = inference.engine_for(device.load(name), question.engine)
+        if engine.is_static:
+            raise InputError(
+                f"engine: {engine.name} runs batches that start and end together, which the search has no bound for; "
+                "use an engine that batches continuously, or `steelyard simulate serve` for one deployment"
+            )
     asked = {device.load(name).id for name in question.devices}
     strangers = sorted({device.load(name).id for name in question.usd_per_device_s} - asked)
     if strangers:

@@ -181,7 +181,7 @@ def serving(measured: Measured) -> Serving:
     devices = {run.device.id: served(run.device).efficiency for run in runs}
     efficiencies = [devices[run.device.id] for run in runs]
     names = [field.name for field in dataclasses.fields(Efficiency)]
-    words = {"name", "admission", "routing_spread_ratio"}  # not numbers, or alike for all
+    words = {"name", "kernels", "admission", "routing_spread_ratio"}  # not numbers, or alike for all
     numbers = [field.name for field in dataclasses.fields(Engine) if field.name not in words]
     engine: dict[str, Any] = {name: _together([getattr(run.engine, name) for run in runs]) for name in numbers}
     return Serving(
@@ -208,7 +208,7 @@ def _facts(measured: Measured, places: Vector) -> Facts:
         bare=np.array([run.harness.bare for run in runs]),
         static=np.array([not run.harness.scheduled for run in runs]),
         moe=np.array([run.model.num_moe_layers > 0 for run in runs]),
-        engines=np.array([run.engine.name for run in runs]),
+        engines=np.array([run.engine.kernels for run in runs]),
         vendors=np.array([card.vendor.casefold() for card in cards]),
         places=places,
         run_of=np.array(measured.run_of, dtype=np.intp),

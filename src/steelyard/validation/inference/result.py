@@ -10,6 +10,7 @@ import numpy as np
 
 from steelyard import catalog
 from steelyard.inference import time_residual_sigma
+from steelyard.inference.residuals import is_fitted, unseen_engine_sigma
 from steelyard.validation.errors import OVERALL, Group, Predicted, groups
 from steelyard.validation.inference.baselines import baselines
 from steelyard.validation.inference.folds import WAITS, Left, labels, leave_out, sigma_name, spreads_of_kinds
@@ -90,9 +91,12 @@ def _shipped(prepared: Serving, known: Measured | None = None) -> Predicted:
     names = [sigma_name(name, moe=bool(kind)) for name, kind in zip(metric, moe, strict=True)]
     sigma = np.array([figures[name].value for name in names])
     runs = prepared.facts.run_of
-    times = [time_residual_sigma(run.model, run.device, run.engine.name) for run in prepared.measured.runs]
+    times = [time_residual_sigma(run.model, run.device, run.engine.kernels) for run in prepared.measured.runs]
     steps = np.array([name.endswith("time_residual_sigma") for name in names])
     sigma[steps] = np.array(times)[runs][steps]
+    prompts = metric == "prefill"
+    strange = [0.0 if is_fitted(run.engine.kernels) else unseen_engine_sigma() for run in prepared.measured.runs]
+    sigma[prompts] = np.hypot(sigma[prompts], np.array(strange)[runs[prompts]])
     waits = np.isin(metric, WAITS)
     sigma[waits] = prepared.ttft_sigma({}, np.array(times))[runs[waits]]
     return Predicted.around(predicted, sigma, _rules(prepared, known))
