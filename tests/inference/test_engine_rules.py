@@ -181,7 +181,7 @@ def test_what_a_layer_of_transformers_launches_and_moves_is_counted(h100):
 
     engine = engine_for(h100, "transformers")
     (more, _), (fewer, _) = (counted(layers, 8, decoding=True) for layers in (3, 2))
-    assert more - fewer == engine.layer_launches
+    assert more - fewer == engine.layer_launches_count
     (_, more), (_, fewer) = (counted(layers, 256, decoding=False) for layers in (3, 2))
     hidden_states = (more - fewer) / 256 / (512 * 2)
     assert hidden_states / 20 == pytest.approx(engine.elementwise_ratio, rel=0.15)  # of 20 in fused kernels

@@ -117,7 +117,7 @@ def test_outside_captured_graphs_the_processor_sets_the_pace(llama_8b, h100):
 
 
 def test_launches_that_were_counted_set_the_pace(llama_8b, h100):
-    engine = dataclasses.replace(engine_for(h100, "transformers"), layer_launches=50.0, host_launch_s=2e-4)
+    engine = dataclasses.replace(engine_for(h100, "transformers"), layer_launches_count=50.0, host_launch_s=2e-4)
     one = step(llama_8b, h100, Deployment(), decode_sequences=1.0, context_tokens=100.0, engine=engine)
     on_device = one.matrix_s + one.attention_s + one.other_s + one.collective_s
     assert on_device + one.host_s == pytest.approx(llama_8b.num_layers * 50 * 2e-4)

@@ -38,7 +38,7 @@ class Engine:
     splits_prompts: Array = 1.0  # 1 where a prompt is cut into chunks unless told otherwise
     eager_prompts: Array = 0.0  # 1 where steps with prompts run outside captured graphs, launched by the processor
     eager_steps: Array = 0.0  # 1 where all steps do
-    layer_launches: Array = 0.0  # launches of a layer in such a step, where they were counted; 0 where not
+    layer_launches_count: Array = 0.0  # launches of a layer in such a step, where they were counted; 0 where not
     elementwise_ratio: Array = 1.0  # what its elementwise kernels read and write, over that of fused ones
     copies_cache: Array = 0.0  # 1 where a decoding step writes the KV cache anew to append to it
     narrow_cache: Array = 0.0  # 1 where weights of 8 bits and fewer usually come with an 8-bit KV cache
@@ -160,7 +160,7 @@ def engine_for(device: Device, name: str | None = None, version: str = "", *, as
         splits_prompts=rules.value("splits_prompts"),
         eager_prompts=rules.value("eager_prompts"),
         eager_steps=rules.value("eager_steps", 0.0),
-        layer_launches=rules.value("layer_launches", 0.0),
+        layer_launches_count=rules.value("layer_launches", 0.0),
         elementwise_ratio=rules.value("elementwise", 1.0),
         copies_cache=rules.value("copies_cache", 0.0),
         narrow_cache=rules.value("narrow_cache", 0.0),

@@ -169,7 +169,7 @@ def assemble(
         "other_s": (spent["other"] + launch_s + moved_s) * ratio,
         "collective_s": collective_s * ratio,
     }
-    launches = np.asarray(engine.layer_launches)
+    launches = np.asarray(engine.layer_launches_count)
     layer_s = np.where(launches > 0, launches * engine.host_launch_s, engine.host_layer_s)
     launching_s = layer_s * work.layers_count + engine.host_expert_s * work.expert_layers_count
     eager = np.maximum(engine.eager_steps, (np.asarray(work.prompts) > 0) * np.asarray(engine.eager_prompts))
