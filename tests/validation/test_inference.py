@@ -126,6 +126,15 @@ def test_what_a_row_leaves_out_is_assumed_and_told():
     run = only(weights_dtype="", kv_dtype="").runs[0]
     assert run.deployment.tp == 1
     assert set(run.assumed) >= {"tp", "weights_dtype", "kv_dtype"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "kv_dtype"),
+    [("TensorRT-LLM", "fp8"), ("NIM 1.8", "fp8"), ("Optimum Habana", "fp8"), ("vLLM", "bf16"), ("TGI", "bf16")],
+)
+def test_what_cache_comes_with_narrow_weights_is_a_rule_of_the_engine(engine, kv_dtype):
+    stated = {"engine": engine, "engine_version": "", "weights_dtype": "fp8", "kv_dtype": ""}
+    assert only(**stated).runs[0].deployment.kv_dtype == kv_dtype
     named = only(model="nvidia/Llama-3.1-8B-Instruct-FP8", model_id="llama-3.1-8b").runs[0]
     assert named.deployment.weight_dtype == "fp8"
 

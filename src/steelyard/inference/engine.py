@@ -27,6 +27,7 @@ class Engine:
 
     name: str = DEFAULT_ENGINE
     kernels: str = DEFAULT_ENGINE  # the engine that does the work: another one where it is wrapped (Ollama: llama.cpp)
+    note: str = dataclasses.field(default="", compare=False)  # what the catalogue remarks on its row
     gpu_memory_utilization_ratio: Array  # share of the visible memory that it takes for everything
     free_memory_ratio: Array = 1.0  # share of what weights and activations leave that the KV cache gets
     visible_memory_ratio: Array  # memory the driver reports over the printed capacity
@@ -149,6 +150,7 @@ def engine_for(device: Device, name: str | None = None, version: str = "", *, as
     return Engine(
         name=rules.name,
         kernels=rules.kernels,
+        note=rules.row.get("note"),
         gpu_memory_utilization_ratio=rules.value("memory"),
         free_memory_ratio=rules.value("free_memory"),
         visible_memory_ratio=visible,

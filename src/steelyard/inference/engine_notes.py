@@ -18,8 +18,8 @@ def engine_notes(engine: Engine) -> tuple[str, ...]:
     Example:
         >>> from steelyard import device
         >>> from steelyard.inference import engine_for
-        >>> engine_notes(engine_for(device.load("h100"), "ollama"))
-        ('engine: ollama runs llama.cpp inside: its fitted figures, and its rules where ollama states none',)
+        >>> print(engine_notes(engine_for(device.load("h100"), "triton"))[0])
+        engine: triton runs tensorrt-llm inside: its fitted figures, and its rules where triton states none
     """
     return tuple(f"engine: {note}" for note in _notes(engine))
 
@@ -29,6 +29,8 @@ def _notes(engine: Engine) -> Iterator[str]:
     if name != kernels:
         whose = "its fitted figures, and " if is_fitted(kernels) else ""
         yield f"{name} runs {kernels} inside: {whose}its rules where {name} states none"
+        if engine.note:
+            yield f"{name}: {engine.note}"
     if not is_fitted(kernels):
         wider = math.exp(Z90 * unseen_engine_sigma())
         yield (

@@ -19,7 +19,7 @@ Vector = npt.NDArray[np.float64]
 
 KINDS = ("closed loop", "saturated", "all at once", "fixed batch", "open loop")
 """Users who send again when answered; the same seen in its full middle; a queue sent at once; a batch that starts and
-ends together without a server; a stream at a rate."""
+ends together; a stream at a rate."""
 
 NUM_STEPS = 4
 _BUSIEST = 0.98  # share of the time that prompts take, up to which the queueing formula is followed

@@ -124,7 +124,7 @@ def under_load(
 
     Raises:
         DoesNotFitError: The weights and one sequence do not fit.
-        InputError: Both users and a rate, or a length below one token.
+        InputError: Both users and a rate, a rate for an engine of static batches, or a length below one token.
 
     Assumes:
         Percentiles are not here: they need the scheduler event by event.

@@ -181,7 +181,7 @@ def serving(measured: Measured) -> Serving:
     devices = {run.device.id: served(run.device).efficiency for run in runs}
     efficiencies = [devices[run.device.id] for run in runs]
     names = [field.name for field in dataclasses.fields(Efficiency)]
-    words = {"name", "kernels", "admission", "routing_spread_ratio"}  # not numbers, or alike for all
+    words = {"name", "kernels", "note", "admission", "routing_spread_ratio"}  # not numbers, or alike for all
     numbers = [field.name for field in dataclasses.fields(Engine) if field.name not in words]
     engine: dict[str, Any] = {name: _together([getattr(run.engine, name) for run in runs]) for name in numbers}
     return Serving(
