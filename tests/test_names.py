@@ -19,7 +19,7 @@ PLAIN = {  # counts, shapes and parameters of formulas that have no unit, and re
     "users", "replicas", "engineers", "now", "ranks", "expert_ranks", "prompts", "admission_steps", "receive_steps",
     "hold_steps", "halvings", "load",
     "expanded", "prompts_first", "splits_prompts", "eager_prompts", "eager_steps", "overlaps_steps",  # 0 or 1
-    "reserves_answer", "whole_heads", "even_experts",
+    "reserves_answer", "whole_heads", "even_experts", "copies_cache", "narrow_cache", "static_batches",
     "cache_elements", "activation_elements", "max_sequences", "E", "A", "B", "alpha", "beta",
     "perplexity", "tokens_to_target", "learning_rate",
     "temperature", "top_p", "load_average", "measured",

@@ -64,6 +64,12 @@ def test_a_stricter_objective_costs_more(plans):
     assert strict > loose
 
 
+def test_an_engine_of_static_batches_is_not_searched(capsys):
+    out, err = outcome(capsys, "--engine", "transformers", code=2)
+    assert (out, err.count("\n")) == ("", 1)
+    assert "start and end together" in err
+
+
 def test_cost_at_the_mean_load_is_that_of_the_same_fleet_idling(capsys):
     told = outcome(capsys, "--rate", "10", "--peak-to-mean", "2", "--tpot", "40ms", "--draws", "0", "--json").out
     best = json.loads(told)["result"]["cheapest"]

@@ -23,6 +23,41 @@ def test_answers_with_memory_load_and_money(capsys):
         assert words in out
 
 
+def test_an_engine_that_wraps_another_is_answered_with_what_runs_inside(capsys):
+    assert run([*BASE, "--engine", "Ollama", "--concurrency", "2"]) == 0
+    out, err = capsys.readouterr()
+    assert "ollama (llama.cpp inside)" in out
+    assert "ollama runs llama.cpp inside" in err
+    assert "OLLAMA_NUM_PARALLEL" in err
+
+
+def test_an_engine_never_measured_has_wider_ranges_and_says_so(capsys):
+    def width(engine):
+        assert run([*BASE, "--engine", engine, "--concurrency", "4", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        tpot = found["result"]["load"]["TPOT, mean"]["value"]
+        return tpot["p90"] / tpot["p10"], " ".join(found["warnings"])
+
+    (known, silent), (unseen, said) = width("vllm"), width("mlc")
+    assert unseen > 1.2 * known
+    assert "no figure was fitted to mlc-llm" in said
+    assert "engine" not in silent
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--engine", "olama"], 3, "nearest: ollama"),
+        (["--engine", "hf", "--rate", "2"], 2, "simulate serve"),
+    ],
+)
+def test_an_engine_that_cannot_be_is_refused_in_a_line(capsys, options, code, words):
+    assert run([*BASE, *options]) == code
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert words in err
+
+
 def test_json_is_one_document(capsys):
     assert run([*BASE, "--rate", "2 requests/s", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -6,7 +6,7 @@ import pytest
 from steelyard import device
 from steelyard.errors import UnknownError
 from steelyard.inference import Deployment, engine_for, memory
-from steelyard.inference.engine import version_numbers
+from steelyard.inference.engine_rules import version_numbers
 
 
 def test_rules_by_version_and_date(h100):

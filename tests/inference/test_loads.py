@@ -62,10 +62,26 @@ def test_a_short_closed_loop_remembers_its_start():
 
 
 def test_a_fixed_batch_by_hand():
-    found = met(load_of("fixed batch", users=8, osl_tokens=11), decode=0.01, mixed=0.2)
+    found = met(load_of("fixed batch", users=8, osl_tokens=11, length_spread_ratio=0), decode=0.01, mixed=0.2)
     assert found.ttft_s == pytest.approx(0.2)  # the step that prefills all eight prompts
     assert found.tpot_s == pytest.approx(0.01)
     assert found.output_tokens_per_s == pytest.approx(8 * 11 / (0.2 + 10 * 0.01))
+
+
+def test_a_static_batch_waits_for_its_longest_answer():
+    found = met(load_of("fixed batch", users=8, osl_tokens=101, length_spread_ratio=0.2), decode=0.01, mixed=0.2)
+    # the longest of 8: 0.2 (2 ln 8)^(1/2) = 0.408 mean lengths of 101 more, at the step of the full batch
+    cycle = 0.2 + 100 * 0.01 + 101 * 0.2 * (2 * np.log(8)) ** 0.5 * 0.01
+    assert found.e2e_s == pytest.approx(cycle)
+    assert found.tpot_s == pytest.approx(0.01)  # while it is answered
+    assert found.output_tokens_per_s == pytest.approx(8 * 101 / cycle)  # Little's law
+
+
+def test_users_beyond_a_static_batch_wait_for_whole_batches():
+    found = met(load_of("fixed batch", users=24, limit=8, length_spread_ratio=0), decode=0.01, mixed=0.2)
+    cycle = 0.2 + 100 * 0.01
+    assert found.e2e_s == pytest.approx(3 * cycle)
+    assert found.output_tokens_per_s == pytest.approx(8 * 101 / cycle)
 
 
 def test_a_queue_runs_in_waves_of_the_largest_batch():

@@ -51,6 +51,19 @@ def usual(n, p, c, a):
 MIXED = lengths([100, 400, 1500, 30], [50, 10, 200, 1])
 
 
+def test_a_static_engine_is_simulated_as_such(tiny, h100, fixed):
+    engine = inference.engine_for(h100, "transformers")
+    replica = replica_for(tiny, h100, inference.Deployment(), fixed, engine=engine, max_sequences=8)
+    run = simulate(Fleet(replica=replica), closed_load(fixed, 8, 400), seed=0)
+    closed = inference.under_load(
+        tiny, h100, inference.Deployment(), isl_tokens=1000, osl_tokens=200, users=8, engine=engine,
+        length_spread_ratio=0.0,
+    )  # fmt: skip
+    assert run.e2e.mean_s == pytest.approx(float(closed.e2e_s), rel=0.05)
+    waiting = simulate(Fleet(replica=replica), closed_load(fixed, 16, 800), seed=0)  # a whole batch runs before
+    assert waiting.e2e.mean_s == pytest.approx(2 * run.e2e.mean_s, rel=0.05)
+
+
 def test_same_seed_same_answer_to_the_bit():
     replica = made_up(usual)
     first, again, other = (

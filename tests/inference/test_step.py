@@ -121,3 +121,35 @@ def test_outside_captured_graphs_the_processor_sets_the_pace(llama_8b, h100):
     assert on_device + slow.host_s == pytest.approx(llama_8b.num_layers * 1e-2)
     assert took(dataclasses.replace(graphs, eager_steps=1.0), 0.0).host_s > 0
     assert took(dataclasses.replace(eager, host_layer_s=1e-9), 100.0).host_s == 0
+
+
+def test_launches_that_were_counted_set_the_pace(llama_8b, h100):
+    engine = dataclasses.replace(engine_for(h100, "transformers"), layer_launches_count=50.0, host_launch_s=2e-4)
+    one = step(llama_8b, h100, Deployment(), decode_sequences=1.0, context_tokens=100.0, engine=engine)
+    on_device = one.matrix_s + one.attention_s + one.other_s + one.collective_s
+    assert on_device + one.host_s == pytest.approx(llama_8b.num_layers * 50 * 2e-4)
+
+
+def test_a_cache_that_is_written_anew_is_moved_twice_more(llama_8b, h100):
+    copied = engine_for(h100, "transformers")
+    kept = dataclasses.replace(copied, copies_cache=0.0)
+    more, less = (
+        step(llama_8b, h100, Deployment(), decode_sequences=64.0, context_tokens=2000.0, engine=engine).other_s
+        for engine in (copied, kept)
+    )
+    # 32 layers, 8 heads of 128, keys and values in 2 bytes, of 64 sequences; read and written
+    moved_bytes = 2 * 64 * 2000 * 32 * 2 * 8 * 128 * 2
+    assert more - less > moved_bytes / h100.accelerator.hbm_bytes_per_s * copied.time_ratio
+    assert more - less < 4 * moved_bytes / h100.accelerator.hbm_bytes_per_s * copied.time_ratio
+
+
+def test_unfused_kernels_move_more_in_a_prompt(llama_8b, h100):
+    unfused = engine_for(h100, "transformers")
+    fused = dataclasses.replace(unfused, elementwise_ratio=1.0)
+    more, less = (
+        step(llama_8b, h100, Deployment(), decode_sequences=0.0, context_tokens=0.0, prefill_tokens=4000.0,
+             engine=engine)
+        for engine in (unfused, fused)
+    )  # fmt: skip
+    assert more.other_s > 2 * less.other_s
+    assert more.matrix_s == less.matrix_s

@@ -19,6 +19,19 @@ def test_accepted_tokens_by_hand():
         Speculation(tokens=1, acceptance_ratio=1.0)
 
 
+def test_a_static_engine_serves_users_batch_by_batch(llama_8b, h100):
+    static = engine_for(h100, "transformers")
+    one, alike = (
+        under_load(llama_8b, h100, Deployment(), users=16, engine=static, length_spread_ratio=spread, **LENGTHS)
+        for spread in (0.2, 0.0)
+    )
+    for found in (one, alike):  # Little's law
+        assert found.output_tokens_per_s * found.e2e_s / 200 == pytest.approx(16, rel=0.01)
+    assert one.output_tokens_per_s < alike.output_tokens_per_s  # all wait for the longest answer
+    with pytest.raises(InputError, match="transformers runs batches that start and end together"):
+        under_load(llama_8b, h100, Deployment(), request_rate_per_s=1.0, engine=static, **LENGTHS)
+
+
 def test_speculation_helps_few_users_more_than_many(llama_8b, h100):
     def gain(users):
         plain, drafted = (

@@ -126,6 +126,15 @@ def test_what_a_row_leaves_out_is_assumed_and_told():
     run = only(weights_dtype="", kv_dtype="").runs[0]
     assert run.deployment.tp == 1
     assert set(run.assumed) >= {"tp", "weights_dtype", "kv_dtype"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "kv_dtype"),
+    [("TensorRT-LLM", "fp8"), ("NIM 1.8", "fp8"), ("Optimum Habana", "fp8"), ("vLLM", "bf16"), ("TGI", "bf16")],
+)
+def test_what_cache_comes_with_narrow_weights_is_a_rule_of_the_engine(engine, kv_dtype):
+    stated = {"engine": engine, "engine_version": "", "weights_dtype": "fp8", "kv_dtype": ""}
+    assert only(**stated).runs[0].deployment.kv_dtype == kv_dtype
     named = only(model="nvidia/Llama-3.1-8B-Instruct-FP8", model_id="llama-3.1-8b").runs[0]
     assert named.deployment.weight_dtype == "fp8"
 
@@ -170,6 +179,7 @@ def test_prompts_of_stated_spread_have_uneven_lengths():
 
 def test_an_engine_without_a_server_is_timed_to_the_end_of_its_queue():
     """A script that calls the engine gets all answers of a batch together, however few of them it can hold at once."""
+
     def seconds(harness, **changes):
         asked = only(harness=harness, load="batch", load_value="1024", isl="2000", osl="500", **changes)
         return float(serving(asked).predict({})[0])
@@ -203,6 +213,8 @@ def test_harnesses_are_data():
     assert harness_of(rows["silicon-concurrency"]).kind == "closed loop"
     assert harness_of(rows["dstack-sharegpt-rate"]).kind == "open loop"
     assert harness_of(row(load="rate", harness="")).kind == "open loop"
+    batch = row(load="batch", harness="")
+    assert (harness_of(batch).kind, harness_of(batch, static=True).kind) == ("all at once", "fixed batch")
     queued = next(r for r in catalog.published("inference").rows if r["isl"] == "128" and r["osl"] == "128"
                   and r["harness"] == "trtllm-bench-all-at-once")  # fmt: skip
     assert harness_of(queued).requests == 30_000

@@ -40,6 +40,7 @@ class Schema:
     text: tuple[str, ...] = ()
     optional_text: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
+    inherits: str = ""  # the column naming what a row takes its empty cells from; such a row may leave any figure out
     max_age_days: int | None = None
     description: str = ""
 

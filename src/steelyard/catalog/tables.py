@@ -180,7 +180,7 @@ def _row(
     for name, unit in units.items():
         if cells[name]:
             figures[name] = _cell(name, unit, cells, assumed, where, schema, sources)
-        elif schema.figures[name].required:
+        elif schema.figures[name].required and not cells.get(schema.inherits):
             refuse(where, f"has no {name}")
     return Row(
         table=file.id,

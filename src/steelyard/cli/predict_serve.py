@@ -9,6 +9,7 @@ import click
 
 from steelyard.cli.output import deliver, form_of, form_options, screen, warn
 from steelyard.cli.quantities import DAY, DEVICE_PRICE, RATE, TOKENS
+from steelyard.cli.serve_options import ENGINES
 
 
 @click.command("serve")
@@ -24,9 +25,7 @@ from steelyard.cli.quantities import DAY, DEVICE_PRICE, RATE, TOKENS
 @click.option("--ep", type=click.IntRange(1), default=1, show_default=True, help="Ranks experts are spread over.")
 @click.option("--dtype", "weight_dtype", metavar="DTYPE", help="Of the weights; as stored unless given.")
 @click.option("--kv-dtype", metavar="DTYPE", help="Of the KV cache; bf16 unless given.")
-@click.option(
-    "--engine", default="vllm", show_default=True, help="vllm, sglang, tensorrt-llm, llama.cpp, tgi, lmdeploy."
-)
+@click.option("--engine", default="vllm", show_default=True, help=ENGINES)
 @click.option("--engine-version", default="", metavar="VERSION", help="The newest unless given.")
 @click.option(
     "--cached", "cached_input_ratio", type=click.FloatRange(0, 1), default=0.0, show_default=True,

@@ -1,4 +1,4 @@
-"""What `simulate serve` and `plan serve` ask alike: the latency objective."""
+"""What the commands that predict serving ask alike: the engine, the latency objective."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from steelyard.records.workload import Objective
+
+ENGINES = "vllm, sglang, tensorrt-llm, llama.cpp, ollama, transformers, nim: see steelyard catalog list engines."
 
 
 def take_objective(options: dict[str, Any]) -> Objective:

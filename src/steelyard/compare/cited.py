@@ -14,8 +14,17 @@ from steelyard.records.term import Term
 def cited(trees: Iterable[Term], more: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the ids of the catalogue sources that trees of terms name, sorted."""
     texts = [node.source.split(" (")[0] for tree in trees for node in tree.walk() if node.source]
-    ids = {part.strip() for text in [*texts, *more] for part in text.split(" + ")}
-    return tuple(sorted(found for found in ids if found in catalog.sources()))
+    return tuple(sorted({found for found in single([*texts, *more]) if found in catalog.sources()}))
+
+
+def single(sources: Iterable[str]) -> list[str]:
+    """Return the ids of sources one by one, where a figure has several ("a + b").
+
+    Example:
+        >>> single(["a + b", "c"])
+        ['a', 'b', 'c']
+    """
+    return [part.strip() for source in sources for part in source.split(" + ")]
 
 
 def term_names(record: Any) -> list[str]:

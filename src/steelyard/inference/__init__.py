@@ -4,6 +4,7 @@ from steelyard.inference.cold_start import ColdStart, cold_start
 from steelyard.inference.cuts import broken_cut, require_cut
 from steelyard.inference.deployment import Deployment, deployment_for
 from steelyard.inference.engine import DEFAULT_ENGINE, Engine, engine_for, outside_s
+from steelyard.inference.engine_notes import engine_notes
 from steelyard.inference.fleet import fleet_size, prefix_hit_ratio, replica_scaling
 from steelyard.inference.joint_shares import joint_shares
 from steelyard.inference.latency import Latency, latency_at, latency_of_users
@@ -44,6 +45,7 @@ __all__ = [
     "deployment_for",
     "deployments",
     "engine_for",
+    "engine_notes",
     "fleet_size",
     "joint_shares",
     "latency_at",

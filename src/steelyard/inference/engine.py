@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
@@ -11,10 +10,10 @@ from typing import get_args
 import numpy as np
 
 from steelyard import catalog
-from steelyard.catalog import Row
 from steelyard.device import Device, expanding_where_faster
-from steelyard.errors import CatalogError, UnknownError, unknown
+from steelyard.errors import CatalogError
 from steelyard.inference.deployment import Deployment
+from steelyard.inference.engine_rules import EngineRules, engine_rules
 from steelyard.records.figure import Figure
 from steelyard.records.serving import ADMISSIONS, Admission
 from steelyard.units import Array
@@ -24,9 +23,11 @@ DEFAULT_ENGINE = "vllm"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """A continuous-batching engine: rules by name and version, overheads calibrated; arrays for many at once."""
+    """A serving engine: rules by name and version, overheads calibrated; arrays for many at once."""
 
     name: str = DEFAULT_ENGINE
+    kernels: str = DEFAULT_ENGINE  # the engine that does the work: another one where it is wrapped (Ollama: llama.cpp)
+    note: str = dataclasses.field(default="", compare=False)  # what the catalogue remarks on its row
     gpu_memory_utilization_ratio: Array  # share of the visible memory that it takes for everything
     free_memory_ratio: Array = 1.0  # share of what weights and activations leave that the KV cache gets
     visible_memory_ratio: Array  # memory the driver reports over the printed capacity
@@ -39,6 +40,11 @@ class Engine:
     eager_prompts: Array = 0.0  # 1 where steps with prompts run outside captured graphs, launched by the processor
     eager_steps: Array = 0.0  # 1 where all steps do
     overlaps_steps: Array = 0.0  # 1 where the next step is scheduled while one runs, 0 where the device waits for it
+    layer_launches_count: Array = 0.0  # launches of a layer in such a step, where they were counted; 0 where not
+    elementwise_ratio: Array = 1.0  # what its elementwise kernels read and write, over that of fused ones
+    copies_cache: Array = 0.0  # 1 where a decoding step writes the KV cache anew to append to it
+    narrow_cache: Array = 0.0  # 1 where weights of 8 bits and fewer usually come with an 8-bit KV cache
+    static_batches: Array = 0.0  # 1 where a batch starts together and is kept until its last answer is done
     # What must fit into the KV cache when a request starts; only the simulator sees it, so formulas are alike without.
     admission: Admission = dataclasses.field(default="chunk", compare=False)
     reserves_answer: Array = 0.0  # 1 where a sequence is given room for its whole answer at once
@@ -49,13 +55,19 @@ class Engine:
     sequence_overhead_s: Array  # preparing inputs, sampling and returning one token
     stream_token_s: Array = 0.0  # the server's own work for a token sent, beside the running steps
     prompt_overhead_s: Array  # preparing one prompt, or a chunk of it, in a step
-    host_layer_s: Array = 0.0  # the processor's time to launch a layer outside captured graphs
+    host_layer_s: Array = 0.0  # the processor's time to launch a layer outside captured graphs, of few fused kernels
+    host_launch_s: Array = 0.0  # its time for one launch, where those of a layer were counted
     host_expert_s: Array = 0.0  # more for a layer of experts
     request_overhead_s: Array  # receiving and queueing a request, returning its first token
     request_token_s: Array = 0.0  # receiving and tokenising one token of a prompt
     admission_steps: Array  # decoding steps that pass before a waiting request is looked at
     expert_skew_ratio: Array  # how much more than by chance the busiest expert-parallel rank has to do
     routing_spread_ratio: float  # share of the tokens of a step that choose their experts anew
+
+    @property
+    def is_static(self) -> bool:
+        """Whether batches start together and are kept until their last answer is done."""
+        return float(np.max(self.static_batches)) > 0.0
 
 
 def of_replica(engine: Engine, deployment: Deployment) -> Engine:
@@ -89,7 +101,7 @@ def outside_s(engine: Engine, isl_tokens: Array) -> Array:
 
 CALIBRATED = (
     "time_ratio", "step_overhead_s", "sequence_overhead_s", "stream_token_s", "prompt_overhead_s",
-    "host_layer_s", "host_expert_s", "request_overhead_s", "request_token_s", "admission_steps",
+    "host_layer_s", "host_launch_s", "host_expert_s", "request_overhead_s", "request_token_s", "admission_steps",
     "expert_skew_ratio",
 )  # fmt: skip
 """Fields that are fitted; each may have a value of its own for an engine ("step_overhead_s.sglang")."""
@@ -145,16 +157,17 @@ def engine_for(device: Device, name: str | None = None, version: str = "", *, as
         1.0
     """
     figures = catalog.calibration("inference")
-    rules = _rules(name or DEFAULT_ENGINE, version, as_of)
+    rules = engine_rules(name or DEFAULT_ENGINE, version, as_of=as_of)
     visible = _value(figures, "visible_memory_ratio")
     large = device.accelerator.hbm_bytes * visible >= _value(figures, "large_memory_bytes")
     size = "large" if large else "small"
-    engine = rules["engine"]
     vendor = device.accelerator.vendor.casefold()
-    calibrated = {field: _value(figures, field, vendor, engine) for field in CALIBRATED}
+    calibrated = {field: _value(figures, field, vendor, rules.name, rules.kernels) for field in CALIBRATED}
     calibrated["time_ratio"] *= _value(figures, "vendor_time_ratio", vendor)
     return Engine(
-        name=engine,
+        name=rules.name,
+        kernels=rules.kernels,
+        note=rules.row.get("note"),
         gpu_memory_utilization_ratio=rules.value("memory"),
         free_memory_ratio=rules.value("free_memory"),
         visible_memory_ratio=visible,
@@ -165,9 +178,15 @@ def engine_for(device: Device, name: str | None = None, version: str = "", *, as
         prompts_first=rules.value("prompts_first"),
         splits_prompts=rules.value("splits_prompts"),
         eager_prompts=rules.value("eager_prompts"),
-        overlaps_steps=rules.value("overlaps_steps"),
+        overlaps_steps=rules.value("overlaps_steps", 0.0),
+        eager_steps=rules.value("eager_steps", 0.0),
+        layer_launches_count=rules.value("layer_launches", 0.0),
+        elementwise_ratio=rules.value("elementwise", 1.0),
+        copies_cache=rules.value("copies_cache", 0.0),
+        narrow_cache=rules.value("narrow_cache", 0.0),
+        static_batches=rules.value("static_batches", 0.0),
         admission=_admission(rules),
-        reserves_answer=float(rules["admission"] == "answer"),
+        reserves_answer=float(rules.text("admission") == "answer"),
         whole_heads=rules.value("whole_heads"),
         even_experts=rules.value("even_experts"),
         routing_spread_ratio=_value(figures, "routing_spread_ratio"),
@@ -189,32 +208,9 @@ def _value(figures: Mapping[str, Figure], name: str, *variants: str) -> float:
     raise CatalogError(f"calibration/inference.toml: no figure {name!r}")
 
 
-def _rules(name: str, version: str, as_of: str) -> Row:
-    rows = catalog.table("engines").rows
-    asked = name.casefold()
-    matching = [row for row in rows if any(asked.startswith(word) for word in row["matches"].split(";"))]
-    if not matching:
-        raise UnknownError(unknown("engine", name, sorted({row["engine"] for row in rows})))
-    numbers = version_numbers(version)
-    if numbers:
-        before = [row for row in matching if version_numbers(row["version"]) <= numbers]
-    else:
-        before = [row for row in matching if not as_of or row.get("since") <= as_of]
-    return (before or matching[:1])[-1]
-
-
-def _admission(rules: Row) -> Admission:
+def _admission(rules: EngineRules) -> Admission:
+    stated = rules.text("admission")
     for admission in get_args(Admission):
-        if rules["admission"] == admission:
+        if stated == admission:
             return admission  # type: ignore[no-any-return]
-    raise CatalogError(f"{rules.where}: admission {rules['admission']!r}; allowed: {', '.join(ADMISSIONS)}")
-
-
-def version_numbers(version: str) -> tuple[int, ...]:
-    """Return the first two numbers of a version, to compare versions by.
-
-    Example:
-        >>> version_numbers("0.11.1") < version_numbers("1.0.0rc3")
-        True
-    """
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    raise CatalogError(f"{rules.row.where}: admission {stated!r}; allowed: {', '.join(ADMISSIONS)}")

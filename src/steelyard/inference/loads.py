@@ -19,7 +19,7 @@ Vector = npt.NDArray[np.float64]
 
 KINDS = ("closed loop", "saturated", "all at once", "fixed batch", "open loop")
 """Users who send again when answered; the same seen in its full middle; a queue sent at once; a batch that starts and
-ends together without a server; a stream at a rate."""
+ends together; a stream at a rate."""
 
 NUM_STEPS = 4
 _BUSIEST = 0.98  # share of the time that prompts take, up to which the queueing formula is followed
@@ -181,7 +181,11 @@ def replay(
     # However few tokens follow, all prompts pass in steps of their own length, and each through all stages.
     prompts_s = batch * mixed_s * asked.pieces * carried / (load.stages * asked.together)
     prompts_s = np.maximum(prompts_s, asked.pieces * alone_s)
-    cycle_s = np.maximum(decoding * decode_s + batch * added_s, np.where(static, 0.0, prompts_s))
+    ending_s = _ending(load, asked, batch, at_limit_s, other_s)
+    cycle_s = np.where(
+        static, decoding * decode_s + batch * added_s + ending_s,
+        np.maximum(decoding * decode_s + batch * added_s, prompts_s),
+    )  # fmt: skip
     own_s = asked.pieces * alone_s
     around_s = np.where(load.prompts_first > 0, other_s, (other_s + decode_s) / 2.0)  # the rest of a step with prompts
     ahead_s = _ahead(load, asked, present, added_s, around_s, cycle_s)
@@ -195,9 +199,12 @@ def replay(
     awaited_s = np.minimum(ahead_s[0] + own_s - decode_s, batch * added_s)
     left_s = np.where(static, decoding * decode_s, np.maximum(cycle_s - awaited_s, decoding * decode_s))
     rate = batch / np.maximum(cycle_s, 1e-12)
-    place_s, median_place_s, last_place_s = _queued(load, rate, static, closed, at_once | overloaded)
+    wait_s = np.where(static, ending_s, 0.0)  # who is answered first waits for the longest answer of the batch
+    place_s, median_place_s, last_place_s = (
+        queue_s + wait_s for queue_s in _queued(load, rate, static, closed, at_once | overloaded)
+    )
     e2e_s = ttft_s + left_s + place_s
-    ending_s = _ending(load, asked, batch, at_limit_s, other_s)
+    ending_s = ending_s - wait_s
     throughput = _throughput(load, batch, cycle_s, e2e_s, other_s, added_s, decode_s, at_once | overloaded, ending_s)
     prompts = batch * added_s / np.maximum(cycle_s, 1e-12)
     usual = _usual_prompts(load, asked, batch, decoding)
@@ -271,8 +278,8 @@ def _queued(
     median_s = np.maximum(count * gain_s / 2.0 - spare_s, 0.0)
     waves = np.maximum(load.requests / np.maximum(load.users, 1.0), 1.0)
     behind_s = np.maximum(load.users - load.places, 0.0) / np.maximum(rate, 1e-12)
-    steady_s = np.where(closed, behind_s * (1.0 - 0.5 / waves), 0.0)
-    none = static | (load.kind == "saturated")
+    steady_s = np.where(closed | static, behind_s * (1.0 - 0.5 / waves), 0.0)
+    none = load.kind == "saturated"
     found = ((mean_s, steady_s), (median_s, steady_s), (last_s, steady_s))
     mean, median, last = (np.where(none, 0.0, np.where(flooded, queue, other)) for queue, other in found)
     return mean, median, last
@@ -334,9 +341,9 @@ def _ending(load: Load, asked: Queries, batch: Vector, decode_s: Vector, other_s
     A step takes  flat + slope * sequences,  so that uneven lengths leave the slope's part as it is (all tokens) and
     lengthen the flat one: the last of n answers is about  1 + s (2 ln n)^(1/2)  mean lengths long, s = spread / mean.
     Where others waited, those that decode when the last one starts are on their way already, with (1 + s^2) / 2 of a
-    mean length left to each.
+    mean length left to each. A static batch is decoded in its full width until the last of its answers is done.
     """
-    spread = load.length_spread_ratio
+    spread, static = load.length_spread_ratio, load.kind == "fixed batch"
     fewer = np.maximum(batch - asked.decode_sequences[2], 0.0)
     slope = np.where(fewer > 0, np.maximum(decode_s - other_s, 0.0) / np.maximum(fewer, 1e-9), 0.0)
     flat = np.maximum(other_s - slope * asked.decode_sequences[2], 0.0)
@@ -345,9 +352,9 @@ def _ending(load: Load, asked: Queries, batch: Vector, decode_s: Vector, other_s
     turned = load.requests > np.maximum(batch, load.users)  # places that others took
     turned = turned | (load.users > load.places)
     even = np.where(turned, (1.0 + (count - 1.0) * (1.0 + spread**2) / 2.0) / count, 1.0)
-    more = np.maximum(longest - even, 0.0) * load.osl_tokens / load.tokens_per_step
-    ends = (spread > 0) & (load.kind != "saturated") & (load.kind != "fixed batch")
-    return np.where(ends, more * flat, 0.0)
+    more = np.maximum(longest - np.where(static, 1.0, even), 0.0) * load.osl_tokens / load.tokens_per_step
+    ends = (spread > 0) & (load.kind != "saturated")
+    return np.where(ends, more * np.where(static, decode_s, flat), 0.0)
 
 
 def _throughput(

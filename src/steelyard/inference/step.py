@@ -30,13 +30,17 @@ class Step:
     )  # fmt: skip
     matrix_s: Array = term("matrix products", "s", "roofline, all tokens of the step together")
     attention_s: Array = term("attention", "s", "roofline; decoding reads each sequence's cache, prefill is causal")
-    other_s: Array = term("elementwise work, sampling, launches", "s", "bytes / bandwidth + kernels * launch")
+    other_s: Array = term(
+        "elementwise work, sampling, launches", "s",
+        "bytes / bandwidth + kernels * launch; and the KV cache once more, read and written, where it is not in blocks",
+    )  # fmt: skip
     collective_s: Array = term(
         "collectives", "s", "all-reduces of tp, 2 a layer; gather and scatter of experts' tokens; hand-overs of stages"
     )
     host_s: Array = term(
         "waiting for the processor's launches", "s",
-        "outside captured graphs: max(0, layers * host_layer_s - all that runs on the device)", _TABLE,
+        "outside captured graphs: max(0, layers * time to launch one - all that runs on the device); that time is "
+        "host_layer_s, or launches * host_launch_s where an engine's were counted", _TABLE,
     )  # fmt: skip
     flop: Array = term("model FLOP per device", "flop", "sum over operators")
     engine_s: Array = term(
@@ -125,20 +129,32 @@ def time_step(work: StepWork, device: Device, engine: Engine) -> Step:
         took = op.count * _device.time_at(op, _device.rates_for(op, device), reached)
         if op.kind == "grouped_gemm":
             took = took * imbalance(op.groups, work.expert_ranks, engine)
+        if op.kind == "elementwise":
+            took = took * engine.elementwise_ratio
         spent[part_of(op)] = spent[part_of(op)] + took
         kernels = kernels + op.count * launched * _device.kernels_of(op, reached)
     links = _device.links_of(device)
     collective_s: Array = 0.0
     for one in work.exchanges:
         collective_s = collective_s + one.count * exchange_s(one, links, reached)
-    sampling_s = work.sampled_bytes / (device.accelerator.hbm_bytes_per_s * reached.memory_ratio)
-    return assemble(spent, kernels * reached.kernel_launch_s, sampling_s, collective_s, work, engine, flop=work.flop)
+    moved_s = moved_time(work, device.accelerator.hbm_bytes_per_s, reached, engine)
+    return assemble(spent, kernels * reached.kernel_launch_s, moved_s, collective_s, work, engine, flop=work.flop)
+
+
+def moved_time(work: StepWork, hbm_bytes_per_s: Array, reached: Efficiency, engine: Engine) -> Array:
+    """Return the time of what a step moves beside its operators [s]: logits; the KV cache where it is written anew.
+
+    That is a copy of rows by their index, as of tokens to their experts, and no faster.
+    """
+    copied_bytes = 2.0 * engine.copies_cache * work.decoded_cache_bytes  # read and written
+    moved_bytes = work.sampled_bytes + copied_bytes / reached.dispatch_memory_ratio
+    return moved_bytes / (hbm_bytes_per_s * reached.memory_ratio)
 
 
 def assemble(
     spent: Mapping[str, Array],
     launch_s: Array,
-    sampling_s: Array,
+    moved_s: Array,
     collective_s: Array,
     work: StepWork,
     engine: Engine,
@@ -154,10 +170,12 @@ def assemble(
     parts: dict[str, Array] = {
         "matrix_s": spent["matrix"] * ratio,
         "attention_s": spent["attention"] * ratio,
-        "other_s": (spent["other"] + launch_s + sampling_s) * ratio,
+        "other_s": (spent["other"] + launch_s + moved_s) * ratio,
         "collective_s": collective_s * ratio,
     }
-    launching_s = engine.host_layer_s * work.layers_count + engine.host_expert_s * work.expert_layers_count
+    launches = np.asarray(engine.layer_launches_count)
+    layer_s = np.where(launches > 0, launches * engine.host_launch_s, engine.host_layer_s)
+    launching_s = layer_s * work.layers_count + engine.host_expert_s * work.expert_layers_count
     eager = np.maximum(engine.eager_steps, (np.asarray(work.prompts) > 0) * np.asarray(engine.eager_prompts))
     parts["host_s"] = eager * np.maximum(launching_s - sum(parts.values(), 0.0), 0.0)
     hidden_s = engine.overlaps_steps * np.minimum(engine.step_overhead_s, sum(parts.values(), 0.0))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from steelyard.device import Device, Efficiency, Links, Rates, kernels_of, links_of, rates_for, time_at
 from steelyard.inference.engine import Engine
-from steelyard.inference.step import Step, assemble, exchange_s, imbalance, part_of
+from steelyard.inference.step import Step, assemble, exchange_s, imbalance, moved_time, part_of
 from steelyard.inference.work import Exchange, StepWork
 from steelyard.records.operator import Operator
 from steelyard.units import Array
@@ -27,6 +27,7 @@ _OF_STEPS = (
     "prompts",
     "ranks",
     "sampled_bytes",
+    "decoded_cache_bytes",
     "expert_ranks",
     "layers_count",
     "expert_layers_count",
@@ -80,6 +81,8 @@ class StepTable:
             took = ops.count * time_at(ops.together, ops.rates, here)
             if ops.together.kind == "grouped_gemm":
                 took = took * imbalance(ops.together.groups, np.asarray(self.work.expert_ranks)[ops.step], rules)
+            if ops.together.kind == "elementwise":
+                took = took * rules.elementwise_ratio
             spent[part_of(ops.together)] += self._sum(took, ops.step)
             kernels = ops.count * ops.launched * kernels_of(ops.together, here)
             launch_s += self._sum(kernels * here.kernel_launch_s, ops.step)
@@ -87,8 +90,8 @@ class StepTable:
         for group in self.exchanges:
             once = exchange_s(group.together, group.links, _at(reached, group.step))
             collective_s += self._sum(group.together.count * once, group.step)
-        sampling_s = self.work.sampled_bytes / (self.hbm_bytes_per_s * reached.memory_ratio)
-        return assemble(spent, launch_s, sampling_s, collective_s, self.work, engine, flop=self.flop)
+        moved_s = moved_time(self.work, self.hbm_bytes_per_s, reached, engine)
+        return assemble(spent, launch_s, moved_s, collective_s, self.work, engine, flop=self.flop)
 
     def _sum(self, values: Array, step: Index) -> Vector:
         weights = np.broadcast_to(np.asarray(values, dtype=np.float64), step.shape)

@@ -124,7 +124,7 @@ def under_load(
 
     Raises:
         DoesNotFitError: The weights and one sequence do not fit.
-        InputError: Both users and a rate, or a length below one token.
+        InputError: Both users and a rate, a rate for an engine of static batches, or a length below one token.
 
     Assumes:
         Percentiles are not here: they need the scheduler event by event.
@@ -141,6 +141,11 @@ def under_load(
     if not (isl_tokens >= 1 and osl_tokens >= 1):
         raise InputError(f"lengths: {isl_tokens:g} in and {osl_tokens:g} out; both count from 1 token on")
     engine = engine or engine_for(device)
+    if request_rate_per_s is not None and engine.is_static:
+        raise InputError(
+            f"request rate: {engine.name} runs batches that start and end together, whose mean under a stream is not "
+            "told here; give users (--concurrency), or see `steelyard simulate serve`"
+        )
     draft = speculation or Speculation()
     lengths = Lengths(isl_tokens=np.array([float(isl_tokens)]), osl_tokens=np.array([float(osl_tokens)]))
     held = memory(model, device, deployment, lengths, engine=engine)
@@ -198,6 +203,8 @@ def _load(
         return np.array([float(np.max(value))])
 
     kind = "open loop" if rate is not None else "closed loop" if users is not None else "saturated"
+    if engine.is_static:
+        kind = "fixed batch"
     present = users if users is not None else 0.0 if rate is not None else places
     return Load(
         kind=np.array([kind]),

@@ -56,6 +56,7 @@ class StepWork:
     prompts: Array  # prompts, or chunks of one, in this step on the busiest rank
     ranks: Array  # dp ranks, which one server answers for
     sampled_bytes: Array
+    decoded_cache_bytes: Array  # KV cache that decoding sequences read
     expert_ranks: Array  # ranks that whole experts are spread over
     layers_count: Array
     expert_layers_count: Array
@@ -124,6 +125,7 @@ def step_work(
         prompts=np.minimum(prompts, prefilled),
         ranks=dp,
         sampled_bytes=2.0 * returned * model.vocab * _LOGIT_BYTES / deployment.tp,  # written, read once
+        decoded_cache_bytes=sum((op.count * op.cache_bytes for op in mixing if op.kind == "attention"), 0.0),
         expert_ranks=np.asarray(deployment.ep, dtype=np.float64) if model.num_moe_layers else np.asarray(1.0),
         layers_count=float(model.num_layers),
         expert_layers_count=float(model.num_moe_layers),

@@ -52,9 +52,11 @@ def title(found: ServingPrediction) -> str:
     asked, layout = found.question, found.question.deployment
     ways = [f"{name}={ways}" for name in ("tp", "pp", "dp", "ep") if (ways := getattr(layout, name)) > 1]
     shown = f" ({', '.join(ways)})" if ways else ""
+    engine = asked.serving_engine
+    inside = f" ({engine.kernels} inside)" if engine.kernels != engine.name else ""
     return (
         f"{text.clean(asked.model.id)} in {layout.weight_dtype} on {layout.num_devices} x {asked.device.id}{shown}, "
-        f"{asked.serving_engine.name}"
+        f"{engine.name}{inside}"
     )
 
 

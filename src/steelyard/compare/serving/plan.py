@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from steelyard import device, economics
+from steelyard import device, economics, inference
 from steelyard.compare.rent import rental_of
 from steelyard.compare.serving.plan_account import MISSED, NOT_SIMULATED, TOO_MANY, DeviceAccount, account, missed_by
 from steelyard.compare.serving.plan_candidates import best_of_each, candidates, groups
@@ -62,6 +62,7 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
     tried = [*best, *apart]
     points = swept(partial(close_in, search), tried)
     rents, unpriced = _rents(question, tried)
+    engine = inference.engine_for(search.on(question.devices[0]), question.engine)
     options, replays = _under_trace(search, _options(search, tried, points, rents), rents)
     cheapest = options[0]
     ranges, met = ranges_at(search, cheapest)
@@ -87,7 +88,7 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
         num_simulations=sum(map(len, points)) + max(question.draws, 0) + len(replays),
         elapsed_s=time.perf_counter() - begun,
         sources=tuple(dict.fromkeys(source for price in rents.values() for source in price.sources)),
-        warnings=(*search.model.warnings, *unpriced.values()),
+        warnings=(*search.model.warnings, *inference.engine_notes(engine), *unpriced.values()),
     )
 
 

@@ -119,6 +119,14 @@ class Search:
         )
 
 
+def _require_continuous(engine: inference.Engine) -> None:
+    if engine.is_static:
+        raise InputError(
+            f"engine: {engine.name} runs batches that start and end together, which the search has no bound for; "
+            "use an engine that batches continuously, or `steelyard simulate serve` for one deployment"
+        )
+
+
 def opened(question: ServingPlanQuestion) -> Search:
     """Return a search whose names are known and whose fields can be.
 
@@ -138,7 +146,7 @@ def opened(question: ServingPlanQuestion) -> Search:
     if ratio is not None and not 1 <= ratio < math.inf:
         raise InputError(f"peak to mean: {ratio:g} is below 1")
     for name in question.devices:  # a name that is wrong is an error, not a candidate that does not fit
-        inference.engine_for(device.load(name), question.engine)
+        _require_continuous(inference.engine_for(device.load(name), question.engine))
     for dtype in (*question.weight_dtypes, *([question.kv_dtype] if question.kv_dtype else [])):
         arch.dtype_bytes(dtype)
     asked = {device.load(name).id for name in question.devices}

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from steelyard import catalog, economics, inference
-from steelyard.compare.cited import cited, term_names
+from steelyard.compare.cited import cited, single, term_names
 from steelyard.compare.draws import Draws
 from steelyard.compare.result import Quantity
 from steelyard.compare.serving.question import ServingQuestion
@@ -84,7 +84,11 @@ class ServingPrediction:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return (*self.question.model.warnings, *self.unpriced)
+        return (
+            *self.question.model.warnings,
+            *inference.engine_notes(self.question.serving_engine),
+            *self.unpriced,
+        )
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -135,7 +139,7 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
         )  # fmt: skip
     fitted = catalog.calibration("inference")
     engine = question.serving_engine
-    sigma = inference.time_residual_sigma(question.model, question.device, engine.name)
+    sigma = inference.time_residual_sigma(question.model, question.device, engine.kernels)
     time = draws.factor("serving_time", sigma)
     median, drawn = _at(question, 1.0), _at(question, time)
     wait = draws.factor("serving_ttft", float(np.max(median.ttft_log_sd_ratio)))
@@ -153,7 +157,7 @@ def predict_serving(question: ServingQuestion) -> ServingPrediction:
         pue_ratio=pue,
         time_ratio=time,
         unpriced=unpriced,
-        figure_sources=tuple(dict.fromkeys([*(figure.source for figure in figures), *rented])),
+        figure_sources=tuple(dict.fromkeys([*single(figure.source for figure in figures), *rented])),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from steelyard import catalog, economics, inference
+from steelyard.compare.cited import single
 from steelyard.compare.rent import rental_of
 from steelyard.compare.serving.energy import energy_of
 from steelyard.compare.serving.traffic_case import Case, case_of
@@ -82,7 +83,7 @@ def simulate_serving(question: TrafficQuestion, *, sink: Any = None) -> TrafficA
         inputs=_inputs(case),
         breakdown={"step": explain(_typical_step(case, run))},
         sources=tuple(dict.fromkeys([*_sources(case), pue.source, *(rent.sources if rent else ())])),
-        warnings=(*case.model.warnings, *warnings),
+        warnings=(*case.model.warnings, *inference.engine_notes(case.engine), *warnings),
     )
 
 
@@ -91,8 +92,8 @@ def _ranges(case: Case) -> tuple[dict[str, Estimate], float]:
     question = case.question
     if question.draws < 1:
         return {}, math.nan
-    engine = inference.engine_for(case.device, question.engine, question.engine_version)
-    ratios = time_ratios(inference.time_residual_sigma(case.model, case.device, engine.name), question.draws)
+    sigma = inference.time_residual_sigma(case.model, case.device, case.engine.kernels)
+    ratios = time_ratios(sigma, question.draws)
     warm_up = min(int(question.warm_up_ratio * case.load.num_requests), DRAW_REQUESTS)
     count = min(case.load.num_requests, warm_up + DRAW_REQUESTS)
     load = dataclasses.replace(case.load, num_requests=count)
@@ -203,11 +204,11 @@ def _typical_step(case: Case, run: ServingResult) -> inference.Step:
         case.deployment,
         decode_sequences=max(run.mean_batch_requests, 1.0),
         context_tokens=context / float(lengths.osl_tokens.sum()),
-        engine=inference.engine_for(case.device, case.question.engine, case.question.engine_version),
+        engine=case.engine,
     )
 
 
 def _sources(case: Case) -> list[str]:
     figures = [] if case.workload is None else list(case.workload.figures.values())
     figures += list(catalog.calibration("inference").values())
-    return [figure.source for figure in figures]
+    return single(figure.source for figure in figures)

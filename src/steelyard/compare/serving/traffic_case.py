@@ -38,6 +38,10 @@ class Case:
     workload: Workload | None
 
     @property
+    def engine(self) -> inference.Engine:
+        return inference.engine_for(self.device, self.question.engine, self.question.engine_version)
+
+    @property
     def title(self) -> str:
         """Return what serves, in a line."""
         return _title(self)

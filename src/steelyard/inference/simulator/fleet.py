@@ -84,7 +84,7 @@ def replica_for(
         lengths: Requests; how much KV cache a token takes is that of their mean context, and none may be longer than
             the model's context.
         engine: Its way of batching, overheads and limits; the defaults for the device when None.
-        static: Static batching in place of the engine's.
+        static: Static batching, also where the engine's is not.
         speculation: A draft, if there is one; its steps yield their mean number of tokens.
         max_sequences, token_budget, kv_blocks: In place of the engine's.
 
@@ -100,6 +100,7 @@ def replica_for(
         True
     """
     engine = engine or engine_for(device)
+    static = static or engine.is_static
     held = memory(model, device, deployment, lengths, engine=engine)
     require_fit(model, device, deployment, held)
     places = deployment.dp * deployment.pp  # ranks and stages with a micro-batch each

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from steelyard.inference.residuals import condition, unseen_vendor_sigma
+from steelyard.inference.residuals import condition, unseen_engine_sigma, unseen_vendor_sigma
 from steelyard.records.sweep import swept
 from steelyard.validation.fit import Fitted, fit, robust_log_sigma
 from steelyard.validation.inference.parameters import EVIDENCE_ROWS, FULL_EVIDENCE_ROWS, LOG_SCALE, PARAMETERS, WEIGHTS
@@ -141,7 +141,7 @@ def _sigma(prepared: Serving, predicted: Vector, families: Vector) -> Vector:
 
     Dense models and mixtures of experts have spreads of their own, and so has every metric and every condition (other
     vendors, other kernels); TPOT and throughput share one, of the time of a step. Devices of a vendor that no other
-    family measures have the spread of those that are, and on top that of the vendor's parameter.
+    family measures have the spread of those that are, and on top that of the vendor's parameter; engines likewise.
     """
     metric, value = labels(prepared)
     metric = np.where(np.isin(metric, _SPEED), "speed", metric)
@@ -164,7 +164,16 @@ def _sigma(prepared: Serving, predicted: Vector, families: Vector) -> Vector:
                     for wider in (others & (kinds == kind), others, metric == name):
                         told = _spread(miss, families, wider) if told is None else told
                     sigma[own] = np.hypot(told or 0.0, unseen)
+    engines = prepared.facts.engines[runs]
+    for family in np.unique(families):
+        others = engines[families != family]
+        sigma = np.hypot(sigma, np.where(families == family, _unseen(engines, others, unseen_engine_sigma()), 0.0))
     return sigma
+
+
+def _unseen(names: npt.NDArray[np.str_], others: npt.NDArray[np.str_], sigma: float) -> Vector:
+    """Return the spread of what is in none of the other families, 0 for what is, and where there are no others."""
+    return np.where(np.isin(names, others) | (len(others) == 0), 0.0, sigma)
 
 
 def _time_sigma(prepared: Serving, predicted: Vector, families: Vector, family: str) -> Vector:
@@ -181,7 +190,10 @@ def _time_sigma(prepared: Serving, predicted: Vector, families: Vector, family: 
             told = _spread(miss, families, alike & (where[runs] == place))
             told = told or _spread(miss, families, alike) or _spread(miss, families, others)
             sigma[(moe == kind) & (where == place)] = told or 0.0
-    return np.hypot(sigma, np.where(np.isin(vendors, vendors[runs[others]]), 0.0, unseen_vendor_sigma()))
+    engines, known = prepared.facts.engines, runs[others]
+    for names, wider in ((vendors, unseen_vendor_sigma()), (engines, unseen_engine_sigma())):
+        sigma = np.hypot(sigma, _unseen(names, names[known], wider))
+    return sigma
 
 
 def _conditions(prepared: Serving) -> npt.NDArray[np.str_]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from steelyard import catalog
-from steelyard.inference.engine import version_numbers
+from steelyard.inference.engine_rules import version_numbers
 from steelyard.records.estimate import Z90
 from steelyard.validation.points import Row
 
@@ -55,8 +55,8 @@ def _harnesses() -> Mapping[str, Row]:
     return {row["harness"]: row for row in catalog.published("harnesses").rows}
 
 
-def harness_of(row: Row) -> Harness:
-    """Return how the server of a row was loaded."""
+def harness_of(row: Row, *, static: bool = False) -> Harness:
+    """Return how the server of a row was loaded; a `static` engine is a library, called with whole batches."""
     known = _harnesses().get(row.get("harness", ""))
     usual = _LOADS.get(row["load"], "")
     told = known["kind"] if known else ""
@@ -64,11 +64,14 @@ def harness_of(row: Row) -> Harness:
     if not kind:
         raise Refused(f"how the server was loaded is not known ({told or row['load'] or 'not stated'})")
     scheduled = known["scheduler"] != "no" if known else not _times_steps(row)
-    if kind == "fixed batch" and scheduled:
+    if static and kind != "open loop":
+        kind = "fixed batch"
+    elif kind == "fixed batch" and scheduled:
         kind = "all at once"  # a server takes what is sent together as a queue
     if known is None:
         spread = _stated_spread(row)
-        return Harness(kind=kind, requests=0.0, bare=not scheduled, scheduled=scheduled, length_spread_ratio=spread)
+        bare = static or not scheduled
+        return Harness(kind=kind, requests=0.0, bare=bare, scheduled=scheduled, length_spread_ratio=spread)
     since = known["attention_dp_since"]
     return Harness(
         kind=kind,

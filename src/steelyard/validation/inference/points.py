@@ -146,7 +146,8 @@ def read_run(row: Row, origin: str = "") -> Run:
         raise Refused("speculative decoding: how many tokens a step returns is not stated")
     device = _known(_load_device(row["device"] or row["gpu"]), row["device"] or row["gpu"], "device")
     model = _known(_model_as_stored(row), row["model_id"] or row["model"], "model")
-    harness = harness_of(row)
+    engine = _engine(device.id, row["engine"], row["engine_version"], row["as_of"][:7])
+    harness = harness_of(row, static=engine.is_static)
     isl, osl = _number(row, "isl"), _number(row, "osl")
     if not isl:
         raise Refused("input length not stated")
@@ -159,9 +160,8 @@ def read_run(row: Row, origin: str = "") -> Run:
     load = _number(row, "load_value")
     if not load and harness.kind != "all at once":
         raise Refused("load not stated")
-    deployment, assumed = _deployment(row, model, harness)
+    deployment, assumed = _deployment(row, model, harness, engine)
     check_links(device, deployment.num_devices)
-    engine = _engine(device.id, row["engine"], row["engine_version"], row["as_of"][:7])
     launch = launch_of(
         row, engine=engine.name, model_id=row["model_id"], device_id=device.id, weights=deployment.compute_dtype,
         tp=deployment.tp, load=load,
@@ -189,7 +189,7 @@ def _as_launched(engine: Engine, launch: Launch, harness: Harness) -> Engine:
         engine,
         max_sequences=harness.max_sequences or launch.max_sequences or engine.max_sequences,
         chunk_tokens=harness.chunk_tokens or launch.chunk_tokens or engine.chunk_tokens,
-        eager_steps=float(harness.eager or launch.eager),
+        eager_steps=float(harness.eager or launch.eager or np.max(engine.eager_steps)),
         overlaps_steps=1.0 if launch.overlaps else engine.overlaps_steps,
     )
     if launch.memory_ratio and np.max(engine.free_memory_ratio) < 1.0:
@@ -258,7 +258,7 @@ def _number(row: Row, name: str) -> float:
     return float(row.get(name) or 0.0)
 
 
-def _deployment(row: Row, model: arch.Model, harness: Harness) -> tuple[Deployment, tuple[str, ...]]:
+def _deployment(row: Row, model: arch.Model, harness: Harness, engine: Engine) -> tuple[Deployment, tuple[str, ...]]:
     devices = int(_number(row, "n_gpus"))
     if not devices:
         raise Refused("number of devices not stated")
@@ -281,8 +281,8 @@ def _deployment(row: Row, model: arch.Model, harness: Harness) -> tuple[Deployme
     weight, compute, unstated = _formats(row, model)
     kv = row["kv_dtype"].split(" ")[0]
     assumed += ["weights_dtype"] * unstated + ["kv_dtype"] * (not kv)
-    if not kv:  # checkpoints for this engine state an 8-bit cache with narrow weights; the others keep 16 bits
-        kv = "fp8" if dtype_bytes(compute) <= 1 and row["engine"].casefold().startswith("tensorrt") else "bf16"
+    if not kv:
+        kv = "fp8" if dtype_bytes(compute) <= 1 and np.max(engine.narrow_cache) > 0 else "bf16"
     layout = Deployment(
         tp=tp, pp=pp, dp=dp, ep=ep or 1, weight_dtype=weight, compute_dtype=compute, kv_dtype=_FORMATS.get(kv, kv)
     )

@@ -190,7 +190,7 @@ def serving(measured: Measured) -> Serving:
     reached = {name: served(one).efficiency for name, one in devices.items()}
     efficiencies = [reached[run.device.id] for run in runs]
     names = [field.name for field in dataclasses.fields(Efficiency)]
-    words = {"name", "admission", "routing_spread_ratio"}  # not numbers, or alike for all
+    words = {"name", "kernels", "note", "admission", "routing_spread_ratio"}  # not numbers, or alike for all
     numbers = [field.name for field in dataclasses.fields(Engine) if field.name not in words]
     engine: dict[str, Any] = {name: _together([getattr(run.engine, name) for run in runs]) for name in numbers}
     return Serving(
@@ -217,7 +217,7 @@ def _facts(measured: Measured, places: Vector) -> Facts:
         bare=np.array([run.harness.bare for run in runs]),
         static=np.array([not run.harness.scheduled for run in runs]),
         moe=np.array([run.model.num_moe_layers > 0 for run in runs]),
-        engines=np.array([run.engine.name for run in runs]),
+        engines=np.array([run.engine.kernels for run in runs]),
         vendors=np.array([card.vendor.casefold() for card in cards]),
         places=places,
         run_of=np.array(measured.run_of, dtype=np.intp),

@@ -10,6 +10,7 @@ import numpy as np
 
 from steelyard import catalog
 from steelyard.inference import time_residual_sigma
+from steelyard.inference.residuals import is_fitted, unseen_engine_sigma
 from steelyard.validation.errors import OVERALL, Group, Predicted, groups, groups_by_metric
 from steelyard.validation.inference.baselines import baselines
 from steelyard.validation.inference.folds import (
@@ -103,11 +104,14 @@ def _shipped(prepared: Serving, known: Measured | None = None) -> Predicted:
     figures = catalog.calibration("inference")
     metric, _ = labels(prepared)
     runs = prepared.facts.run_of
-    times = np.array([time_residual_sigma(run.model, run.device, run.engine.name) for run in prepared.measured.runs])
+    times = np.array([time_residual_sigma(run.model, run.device, run.engine.kernels) for run in prepared.measured.runs])
     sigma = times[runs]
     for point, (name, moe) in enumerate(zip(metric, prepared.facts.moe[runs], strict=True)):
         if residual_of(name) != STEP_TIME:
             sigma[point] = figures[sigma_name(name, moe=bool(moe))].value
+    prompts = metric == "prefill"
+    strange = [0.0 if is_fitted(run.engine.kernels) else unseen_engine_sigma() for run in prepared.measured.runs]
+    sigma[prompts] = np.hypot(sigma[prompts], np.array(strange)[runs[prompts]])
     waits = np.isin(metric, WAITS)
     sigma[waits] = prepared.ttft_sigma({}, times)[runs[waits]]
     return Predicted.around(prepared.predict({}), sigma, _rules(prepared, known))

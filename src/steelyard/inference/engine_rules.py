@@ -1,0 +1,121 @@
+"""Which row of tables/engines.csv a name, a version and a date mean, and what it says of an engine."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+
+from steelyard import catalog
+from steelyard.catalog import Row
+from steelyard.errors import UnknownError, unknown
+
+_GAP = r"[\W_]*"  # "tensorrt-llm", "TensorRT LLM" and "tensorrtllm" are one name
+_END = r"(?![a-z])"  # what follows a name is a version or a remark, not more of the word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineRules:
+    """A row of the engines, over that of the engine which runs inside where it leaves cells empty."""
+
+    row: Row
+    inside: EngineRules | None = None
+
+    @property
+    def name(self) -> str:
+        return self.row["engine"]
+
+    @property
+    def kernels(self) -> str:
+        """The engine that does the work: the innermost one."""
+        return self.inside.kernels if self.inside else self.name
+
+    def text(self, column: str) -> str:
+        """Return a text cell; empty where neither states it."""
+        return self.row.get(column) or (self.inside.text(column) if self.inside else "")
+
+    def value(self, column: str, default: float | None = None) -> float:
+        """Return a figure in SI, or `default` where nobody states it.
+
+        Raises:
+            CatalogError: Nobody states it, and there is no default.
+        """
+        if self.row.figure(column) is None:
+            if self.inside is not None:
+                return self.inside.value(column, default)
+            if default is not None:
+                return default
+        return self.row.value(column)
+
+
+def engine_rules(name: str, version: str = "", *, as_of: str = "") -> EngineRules:
+    """Return the rules of an engine.
+
+    Args:
+        name: As users and tables write it, with a version behind it or not ("TensorRT-LLM 0.9").
+        version: Rules are those of the last row not after it.
+        as_of: Without a version, rules are those of this date (YYYY-MM); of the newest when empty.
+
+    Raises:
+        UnknownError: The catalogue has no such engine; names those that are most like it.
+
+    Example:
+        >>> rules = engine_rules("NVIDIA NIM", "1.8")
+        >>> rules.name, rules.kernels
+        ('nim', 'tensorrt-llm')
+    """
+    rows = catalog.table("engines").rows
+    asked = name.casefold().strip()
+    reach = {row.where: _reach(row, asked) for row in rows}
+    longest = max(reach.values(), default=0)
+    if longest == 0:
+        known = {word for row in rows for word in (row["engine"], *row["matches"].split(";"))}
+        raise UnknownError(unknown("engine", name, known, key=_bare, next_step="see `steelyard catalog list engines`"))
+    matching = [row for row in rows if reach[row.where] == longest]
+    row = _of_version(matching, version_numbers(version) or _stated_version(asked[longest:]), as_of)
+    inside = row.get("inside")
+    return EngineRules(row=row, inside=engine_rules(inside, as_of=as_of) if inside else None)
+
+
+def _reach(row: Row, asked: str) -> int:
+    """Return how many characters of a name one of a row's words takes up that it begins with; 0 where none does.
+
+    The engine's own name must be all of it: "vllm-v0" is an engine, "vLLM v0.11" a version of another.
+    """
+    if _bare(asked) == _bare(row["engine"]):
+        return len(asked)
+    found = [re.match(_pattern(word), asked) for word in row["matches"].split(";")]
+    return max((match.end() for match in found if match), default=0)
+
+
+@functools.lru_cache(maxsize=256)
+def _pattern(word: str) -> re.Pattern[str]:
+    return re.compile(_GAP.join(re.findall(r"[^\W\d_]+|\d+", word.casefold())) + _END)
+
+
+def _bare(name: str) -> str:
+    """Return a name without what stands between its words."""
+    return re.sub(r"[\W_]+", "", name.casefold())
+
+
+def _of_version(rows: list[Row], numbers: tuple[int, ...], as_of: str) -> Row:
+    if numbers:
+        before = [row for row in rows if version_numbers(row["version"]) <= numbers]
+    else:
+        before = [row for row in rows if not as_of or row.get("since") <= as_of]
+    return (before or rows[:1])[-1]
+
+
+def _stated_version(rest: str) -> tuple[int, ...]:
+    """Return the version that stands behind an engine's name; none where something else does."""
+    return version_numbers(rest) if re.match(r"[\s@=v-]*\d+\.\d", rest) else ()
+
+
+def version_numbers(version: str) -> tuple[int, ...]:
+    """Return the first two numbers of a version, to compare versions by.
+
+    Example:
+        >>> version_numbers("0.11.1") < version_numbers("1.0.0rc3")
+        True
+    """
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])

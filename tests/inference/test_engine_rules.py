@@ -1,0 +1,187 @@
+"""Engines by the names people write, those that run another one inside, and what is said of those never measured."""
+
+from __future__ import annotations
+
+import collections
+
+import pytest
+
+from steelyard import catalog, device
+from steelyard.errors import CatalogError, UnknownError
+from steelyard.inference import engine_for, engine_notes, time_residual_sigma
+from steelyard.inference.engine_rules import engine_rules
+
+SPELLINGS = {
+    "transformers": ["transformers", "hf", "HF", "Hugging Face", "huggingface", "hugging_face", "Transformers 4.38"],
+    "ollama": ["ollama", "Ollama (Vulkan)"],
+    "lm-studio": ["lm-studio", "LM Studio", "lmstudio", "lms"],
+    "nim": ["nim", "NIM", "NVIDIA NIM"],
+    "tensorrt-llm": ["trtllm", "trt-llm", "TRT LLM", "TensorRT-LLM", "tensorrt_llm"],
+    "triton": ["triton", "Triton TensorRT-LLM"],
+    "tgi": ["tgi", "TGI (neuron)", "text-generation-inference"],
+    "lmdeploy": ["lmdeploy", "LMDeploy TurboMind"],
+    "mlc-llm": ["mlc", "MLC LLM", "mlc-llm"],
+    "llama.cpp": ["llama.cpp", "llama-cpp", "llamacpp", "llama-cpp-python"],
+    "vllm": ["vllm", "vLLM 0.11.1", "vLLM v0.11", "vLLM (optimum-neuron)"],
+    "vllm-v0": ["vllm-v0", "vLLM 0.6.3"],
+    "deepspeed-mii": ["deepspeed", "DeepSpeed-MII", "mii", "fastgen"],
+    "deepspeed-inference": ["deepspeed-inference", "DeepSpeed Inference"],
+    "optimum-habana": ["optimum-habana", "DeepSpeed (optimum-habana)"],
+    "transformers-neuronx": ["Transformers NeuronX"],
+    "exllamav2": ["exllamav2", "ExLlamaV2", "exllama"],
+    "autoawq": ["AutoAWQ", "auto-awq"],
+    "autogptq": ["autogptq", "AutoGPTQ", "gptqmodel"],
+}
+
+
+@pytest.mark.parametrize(("engine", "name"), [(engine, name) for engine, names in SPELLINGS.items() for name in names])
+def test_an_engine_is_found_as_people_write_it(engine, name):
+    assert engine_rules(name).name == engine
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("vllmm", "vllm"), ("olama", "ollama"), ("exllamav3", "exllamav2"), ("sglnag", "sglang"), ("lmdploy", "lmdeploy")],
+)
+def test_an_unknown_engine_is_refused_with_the_nearest_names(name, nearest):
+    with pytest.raises(UnknownError, match=f"{name!r}.*nearest: {nearest}.*catalog list engines") as refused:
+        engine_rules(name)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_version_may_stand_behind_the_name():
+    assert engine_rules("TensorRT-LLM 0.9").row["version"] == "0.5"
+    assert engine_rules("TensorRT-LLM", "0.9").row["version"] == "0.5"
+    assert engine_rules("TensorRT-LLM 1.2.0rc1").row["version"] == "1.0"
+    assert engine_rules("TensorRT-LLM 0.9", "1.0").row["version"] == "1.0"  # one that is stated apart counts
+
+
+@pytest.mark.parametrize("ref", ["h100", "l4"])
+def test_every_row_of_the_catalogue_makes_an_engine(ref):
+    on = device.load(ref)
+    for row in catalog.table("engines").rows:
+        engine = engine_for(on, row["engine"], row["version"])
+        assert engine.name == row["engine"]
+        assert engine.max_sequences >= 1.0
+        assert engine.chunk_tokens >= engine.kv_block_tokens
+
+
+def test_a_wrapper_takes_what_it_does_not_state_from_the_engine_inside(h100):
+    ollama, inside = engine_for(h100, "ollama"), engine_for(h100, "llama.cpp")
+    assert (ollama.kernels, ollama.max_sequences) == ("llama.cpp", 1.0)  # OLLAMA_NUM_PARALLEL
+    assert ollama.admission == inside.admission == "answer"
+    assert ollama.time_ratio == inside.time_ratio
+    assert ollama.whole_heads == inside.whole_heads == 0.0
+
+
+def test_nim_changed_its_engine_with_version_2():
+    """Migration guide of NIM LLM: 1.x prefers TensorRT-LLM engines, 2.0 is built on vLLM alone."""
+    assert engine_rules("nim", "1.8").kernels == "tensorrt-llm"
+    assert engine_rules("nim", as_of="2025-04").kernels == "tensorrt-llm"
+    assert engine_rules("nim").kernels == "vllm"
+
+
+def test_an_engine_that_nothing_was_fitted_to_is_less_sure(llama_8b, h100):
+    usual = time_residual_sigma(llama_8b, h100, "vllm")
+    unseen = catalog.calibration("inference")["unseen_engine_sigma"].value
+    assert time_residual_sigma(llama_8b, h100, "mlc-llm") == pytest.approx((usual**2 + unseen**2) ** 0.5)
+    assert time_residual_sigma(llama_8b, h100, engine_for(h100, "nim").kernels) == usual  # vLLM's is known
+
+
+def test_what_a_reader_must_know_is_said(h100):
+    def said(name):
+        return " ".join(engine_notes(engine_for(h100, name)))
+
+    assert said("vllm") == ""
+    assert "llama.cpp inside" in said("lm-studio")
+    assert "no figure was fitted" not in said("lm-studio")
+    for words in ("no figure was fitted to transformers", "start and end together", "one by one"):
+        assert words in said("hf")
+
+
+@pytest.fixture
+def own_engine(tmp_path, monkeypatch):
+    """Writes a user's table of engines, with the line given."""
+
+    def write(line):
+        (tmp_path / "tables").mkdir(exist_ok=True)
+        (tmp_path / "sources.d").mkdir(exist_ok=True)
+        (tmp_path / "sources.d" / "mine.toml").write_text('[[source]]\nid = "mine"\ntitle = "Own"\n')
+        head = "engine,version,matches,inside,sequences_large [request],source,as_of,basis\n"
+        (tmp_path / "tables" / "engines.csv").write_text(head + line)
+        monkeypatch.setenv("STEELYARD_DATA", str(tmp_path))
+        catalog.refresh()
+
+    yield write
+    monkeypatch.undo()
+    catalog.refresh()
+
+
+def test_a_users_wrapper_is_one_line(own_engine, h100):
+    own_engine("acme,1,acme,sglang,7,mine,2026-10,measured\n")
+    engine = engine_for(h100, "Acme 1.2")
+    assert (engine.name, engine.kernels, engine.max_sequences) == ("acme", "sglang", 7.0)
+    assert engine.prompts_first == engine_for(h100, "sglang").prompts_first
+
+
+def test_a_row_without_an_engine_inside_states_its_rules(own_engine, h100):
+    own_engine("acme,1,acme,,7,mine,2026-10,measured\n")
+    with pytest.raises(CatalogError, match="line 2: memory is not stated"):
+        engine_for(h100, "acme")
+    own_engine("acme,1,acme,,,mine,2026-10,measured\n")
+    with pytest.raises(CatalogError, match="line 2: has no sequences_large"):
+        engine_for(h100, "acme")
+
+
+def test_an_engine_inside_must_be_one(own_engine):
+    own_engine("acme,1,acme,sglnag,7,mine,2026-10,measured\n")
+    with pytest.raises(UnknownError, match="sglnag"):
+        engine_rules("acme")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_what_a_layer_of_transformers_launches_and_moves_is_counted(h100):
+    """The figures of the table against the library as installed: kernels of a decoding step, bytes of a prompt."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    modes = pytest.importorskip("torch.utils._python_dispatch")
+    views = {"view", "transpose", "slice", "unsqueeze", "expand", "_unsafe_view", "t", "reshape", "select", "detach"}
+    products = {"mm", "addmm", "bmm", "_scaled_dot_product_flash_attention_for_cpu"}
+
+    class Counter(modes.TorchDispatchMode):
+        def __init__(self):
+            super().__init__()
+            self.launches, self.bytes = collections.Counter(), 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            name = str(func).split(".")[1]
+            if name not in views:
+                self.launches[name] += 1
+                if name not in products:
+                    held = torch.utils._pytree.tree_leaves((args, kwargs, out))
+                    self.bytes += sum(one.numel() * one.element_size() for one in held if torch.is_tensor(one))
+            return out
+
+    def counted(layers, tokens, decoding):
+        config = transformers.LlamaConfig(
+            hidden_size=512, intermediate_size=1376, num_attention_heads=4, num_key_value_heads=4, vocab_size=256,
+            num_hidden_layers=layers,
+        )  # fmt: skip
+        model = transformers.LlamaForCausalLM(config).to(torch.bfloat16).eval()
+        with torch.no_grad():
+            cache = model(torch.ones(1, tokens, dtype=torch.long), use_cache=True).past_key_values
+            with Counter() as seen:
+                if decoding:
+                    model(torch.ones(1, 1, dtype=torch.long), past_key_values=cache, use_cache=True)
+                else:
+                    model(torch.ones(1, tokens, dtype=torch.long), use_cache=True)
+        return sum(seen.launches.values()), seen.bytes
+
+    engine = engine_for(h100, "transformers")
+    (more, _), (fewer, _) = (counted(layers, 8, decoding=True) for layers in (3, 2))
+    assert more - fewer == engine.layer_launches_count
+    (_, more), (_, fewer) = (counted(layers, 256, decoding=False) for layers in (3, 2))
+    hidden_states = (more - fewer) / 256 / (512 * 2)
+    assert hidden_states / 20 == pytest.approx(engine.elementwise_ratio, rel=0.15)  # of 20 in fused kernels
