@@ -14,7 +14,7 @@ from steelyard.records.figure import Figure
 from steelyard.units import DAYS_PER_YEAR
 
 ROWS = {
-    "engines": 25,
+    "engines": 27,
     "engine_images": 2,  # one a vendor
     "trainer_models": 17,  # flavours of torchtitan that the catalogue has
     "config_defaults": 101,

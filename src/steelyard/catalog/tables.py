@@ -136,7 +136,7 @@ def _rows(file: DataFile, schema: Schema, sources: Mapping[str, Source]) -> list
     names = [name for name, _ in columns]
     if len(set(names)) != len(names):
         refuse(file.label, "two columns have the same name")
-    required = [name for name, rule in schema.figures.items() if rule.required]
+    required = [name for name, rule in schema.figures.items() if rule.required and schema.inherits not in names]
     for needed in (*schema.text, *PROVENANCE, *required):
         if needed not in names:
             refuse(file.label, f"has no column {needed!r}")
