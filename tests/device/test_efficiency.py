@@ -31,7 +31,8 @@ def test_the_closest_kind_with_an_entry_is_used_and_else_the_global_one():
 
 def test_units_held_to_half_their_16_bit_rate_reach_the_printed_one():
     """Users timed square products: GeForce cards reach 0.97 to 1.16 of the printed bf16 rate, others 0.74 to 0.88."""
-    held, full = ([device.load(name) for name in names] for names in (["rtx-3090", "rtx-4090"], ["h100", "a100", "l40s"]))
+    held = [device.load(name) for name in ("rtx-3090", "rtx-4090")]
+    full = [device.load(name) for name in ("h100", "a100", "l40s")]
     assert {card.efficiency.matmul_ratio for card in held} == {1.0}
     assert all(card.efficiency.matmul_ratio < 0.9 for card in full)
     for card in held:  # sums in fp32, as frameworks do
