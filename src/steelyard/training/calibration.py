@@ -24,7 +24,7 @@ class Parameters:
     untuned_time_ratio: Array  # all computation, in software that is not tuned for its devices
     hooked_time_ratio: Array  # all computation, where hooks gather weights one by one
     ragged_time_ratio: Array  # times this where a width does not fill whole tiles
-    throttle_exponent_ratio: Array  # time of matrix products falls with the watts for each FLOP/s, to this power
+    throttle_exponent_ratio: Array  # share of the power, not the printed peak, in the time of matrix products
     expert_time_ratio: Array  # times this for grouped products of experts
     attention_time_ratio: Array
     scan_time_ratio: Array  # state-space and linear-attention cores

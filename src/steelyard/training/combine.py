@@ -36,7 +36,6 @@ class Costs:
     layers_count: Array
     moe_layers_count: Array
     adapters_ratio: Array  # 1 with adapters
-    watts_per_flop_per_s: Array  # TDP over the bf16 peak, in units of a middle device
     older_attention_ratio: Array  # 1 where the kernel is older than the device
     update_s: Array  # optimizer's memory traffic
     nodes_count: Array
@@ -95,12 +94,12 @@ def _pass(one: Pass, costs: Costs, p: Parameters, launches: float) -> _Spent:
     """Return the time of a pass; `launches` counts those of a forward pass."""
     untuned = 1.0 + (p.untuned_time_ratio - 1.0) * (1.0 - np.asarray(costs.tuned_ratio))
     older = 1.0 + (p.older_attention_time_ratio - 1.0) * np.asarray(costs.older_attention_ratio)
-    gemm_ratio = untuned * p.gemm_time_ratio * np.asarray(costs.watts_per_flop_per_s) ** -p.throttle_exponent_ratio
+    products_s, ends_s = _products(one, p)
     traffic_ratio = untuned * p.elementwise_time_ratio * (1.0 + (p.eager_time_ratio - 1.0) * costs.eager_ratio)
     mixing_s = p.attention_time_ratio * older * one.attention_s + p.scan_time_ratio * one.scan_s
     attention_s = untuned * (mixing_s + p.score_time_ratio * one.score_s)
     computed_s: Array = (
-        gemm_ratio * (one.gemm_s + (p.ragged_time_ratio - 1.0) * one.ragged_s + p.expert_time_ratio * one.expert_s)
+        untuned * products_s
         + attention_s
         + traffic_ratio * one.elementwise_s
         + p.quantise_time_ratio * one.quantise_s
@@ -112,8 +111,30 @@ def _pass(one: Pass, costs: Costs, p: Parameters, launches: float) -> _Spent:
         layers_s=layers_s,
         attention_s=attention_s,
         idle_s=layers_s - computed_s,
-        ends_s=gemm_ratio * one.ends_gemm_s + traffic_ratio * one.ends_other_s,
+        ends_s=untuned * ends_s + traffic_ratio * one.ends_other_s,
     )
+
+
+def _products(one: Pass, p: Parameters) -> tuple[Array, Array]:
+    """Return the time of the matrix products of the layers and of the ends [s].
+
+    Between what the printed peak and what the power alone would allow, by their geometric mean: neither grows with a
+    higher peak or more watts, so the mean does not either; products that memory limits feel none of both.
+    """
+    (peak, peak_ends), (power, power_ends) = (
+        (
+            products.gemm_s + (p.ragged_time_ratio - 1.0) * products.ragged_s + p.expert_time_ratio * products.expert_s,
+            products.ends_s,
+        )
+        for products in (one.at_peak, one.at_power)
+    )
+    return _between(peak, power, p), _between(peak_ends, power_ends, p)
+
+
+def _between(at_peak_s: Array, at_power_s: Array, p: Parameters) -> Array:
+    share = np.asarray(p.throttle_exponent_ratio)
+    seconds: Array = p.gemm_time_ratio * np.asarray(at_peak_s) ** (1.0 - share) * np.asarray(at_power_s) ** share
+    return seconds
 
 
 def _host(costs: Costs, p: Parameters) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -46,30 +46,49 @@ _OPERATORS: dict[str, tuple[str, ...]] = {  # a module that is recomputed -> mat
     "alternate": ("attention.output", "mlp.down"),  # every second product; these two stand for their share
     "layer": ("",),
 }
+_PRODUCTS = {"gemm": "gemm_s", "grouped_gemm": "expert_s"}  # kind of operator -> field of `Products`
+_AT_MOST_16_BITS = ("bf16", "fp16", "fp8", "fp4", "int8")
+MIDDLE_WATTS = 0.6e-12
+"""TDP over bf16 peak of a middle device of today [W per FLOP/s], to which the ratio of products is calibrated."""
+
 _ELEMENTWISE = ("moe_act", "layernorm", "norm", "activation", "layer")  # modules of memory traffic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Products:
+    """The matrix products of a pass, at one peak of the device."""
+
+    gemm_s: Array  # dense ones of the layers
+    ragged_s: Array  # of them, those with a width that does not fill whole tiles
+    expert_s: Array  # those of the experts
+    ends_s: Array  # embedding and head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
     """One pass over the whole model for one micro-batch, on one rank of its (tp, cp, ep) group."""
 
-    gemm_s: Array  # dense matrix products of the layers
-    ragged_s: Array  # of them, those with a width that does not fill whole tiles
-    expert_s: Array  # those of the experts
+    at_peak: Products  # at the printed peak
+    at_power: Products  # at the peak that the device's watts feed in a device of today
     attention_s: Array
     scan_s: Array  # state-space and linear-attention cores
     score_s: Array  # attention scores through memory, where the kernel is not fused
     elementwise_s: Array
     quantise_s: Array  # inputs of narrow matrix products: read in 16 bits, written narrow
     expand_s: Array  # narrow frozen weights, written out in 16 bits before use
-    ends_gemm_s: Array  # embedding and head
     ends_other_s: Array
     work_flop: Array
 
     def at(self, places: npt.NDArray[np.intp]) -> Pass:
         """Return the pass at some places along the first axis; what is the same for all layouts stays as it is."""
-        values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
-        return Pass(**{name: value[places] if np.ndim(value) else value for name, value in values.items()})
+        return cast("Pass", _at(self, places))
+
+
+def _at(record: Any, places: npt.NDArray[np.intp]) -> Any:
+    if dataclasses.is_dataclass(record):
+        names = [item.name for item in dataclasses.fields(record)]
+        return dataclasses.replace(cast("Any", record), **{name: _at(getattr(record, name), places) for name in names})
+    return record[places] if np.ndim(record) else record
 
 
 def forward_backward(
@@ -136,19 +155,19 @@ def _join_time(model: Model, device: Device, layout: Layout, seq_tokens: float) 
 
 
 def _time(ops: Iterable[Operator], device: Device, recipe: Recipe, score_s: Array, joined_s: Array) -> Pass:
-    spent: dict[str, Array] = dict.fromkeys(
-        ("gemm_s", "expert_s", "attention_s", "scan_s", "elementwise_s", "ends_gemm_s", "ends_other_s"), 0.0
-    )
+    spent: dict[str, Array] = dict.fromkeys(("attention_s", "scan_s", "elementwise_s", "ends_other_s"), 0.0)
     spent["elementwise_s"] = joined_s
-    ragged_s: Array = 0.0
+    products = []
     narrow_bytes: Array = 0.0
     weight_bytes: Array = 0.0
-    for op in ops:
-        kind, seconds = _kind(op), op.count * operator_time(op, device)
-        spent[kind] = spent[kind] + seconds
-        if kind == "gemm_s":
-            ragged_s = ragged_s + np.where((_ragged(op.n) | _ragged(op.k)), seconds, 0.0)
-        if op.kind in {"gemm", "grouped_gemm"} and op.place == "layer":
+    listed = tuple(ops)
+    for op in listed:
+        if op.kind not in _PRODUCTS:
+            kind = _kind(op)
+            spent[kind] = spent[kind] + op.count * operator_time(op, device)
+            continue
+        products.append(op)
+        if op.place == "layer":
             weight_bytes = weight_bytes + op.count * op.weight_bytes
             if halvings_below_16_bits(effective_compute_dtype(device, op.compute_dtype)):
                 narrow_bytes = narrow_bytes + op.count * op.m * op.k * 3.0  # read in 16 bits, written in about 8
@@ -156,12 +175,43 @@ def _time(ops: Iterable[Operator], device: Device, recipe: Recipe, score_s: Arra
     expanded = weight_bytes * (1.0 + arch.dtype_bytes(recipe.base_dtype) / 2.0) if recipe.base_dtype != "bf16" else 0.0
     return Pass(
         **spent,
-        ragged_s=ragged_s,
+        at_peak=_products(products, device),
+        at_power=_products(products, at_power(device)),
         score_s=score_s,
         quantise_s=narrow_bytes / rate,
         expand_s=expanded / rate,
-        work_flop=sum(op.count * op.flop for op in ops),
+        work_flop=sum(op.count * op.flop for op in listed),
     )
+
+
+def _products(ops: Iterable[Operator], device: Device) -> Products:
+    spent: dict[str, Array] = dict.fromkeys(("gemm_s", "ragged_s", "expert_s", "ends_s"), 0.0)
+    for op in ops:
+        seconds = op.count * operator_time(op, device)
+        kind = "ends_s" if op.place != "layer" else _PRODUCTS[op.kind]
+        spent[kind] = spent[kind] + seconds
+        if kind == "gemm_s":
+            spent["ragged_s"] = spent["ragged_s"] + np.where(_ragged(op.n) | _ragged(op.k), seconds, 0.0)
+    return Products(**spent)
+
+
+def at_power(device: Device) -> Device:
+    """Return the device with the peaks that its watts would feed in a middle device of today, whatever it prints.
+
+    A format of half the bits takes half the energy. Wider formats than 16 bits stay as printed.
+
+    Example:
+        >>> from steelyard.device import load
+        >>> fed = at_power(load("h100")).accelerator.peak_flop_per_s
+        >>> f"{fed['bf16']:.3g} {fed['fp8']:.3g}"  # 700 W / 0.6 pJ
+        '1.17e+15 2.33e+15'
+    """
+    card = device.accelerator
+    fed = {
+        dtype: card.tdp_w / MIDDLE_WATTS * 2.0 ** halvings_below_16_bits(dtype) if dtype in _AT_MOST_16_BITS else rate
+        for dtype, rate in card.peak_flop_per_s.items()
+    }
+    return dataclasses.replace(device, accelerator=dataclasses.replace(card, peak_flop_per_s=fed))
 
 
 def _ragged(width: Array) -> npt.NDArray[np.bool_]:
@@ -173,7 +223,5 @@ def _ragged(width: Array) -> npt.NDArray[np.bool_]:
 
 def _kind(op: Operator) -> str:
     if op.place != "layer":
-        return "ends_gemm_s" if op.kind == "gemm" else "ends_other_s"
-    return {"gemm": "gemm_s", "grouped_gemm": "expert_s", "attention": "attention_s", "scan": "scan_s"}.get(
-        op.kind, "elementwise_s"
-    )
+        return "ends_other_s"
+    return {"attention": "attention_s", "scan": "scan_s"}.get(op.kind, "elementwise_s")

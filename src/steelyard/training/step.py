@@ -24,8 +24,6 @@ _OPERATORS = "roofline of the operators (arch, device), calibration/training.tom
 _MEGATRON = "Narayanan et al., arXiv 2104.04473"
 _KORTHIKANTI = "Korthikanti et al., arXiv 2205.05198"
 _CALIBRATION = "calibration/training.toml"
-MIDDLE_WATTS = 0.6e-12
-"""TDP over bf16 peak of a middle device of today [W per FLOP/s], to which the ratio of products is calibrated."""
 
 _COMM = ("tp_s", "cp_s", "ep_s", "pp_s", "dp_s")
 _PARTS = (
@@ -207,9 +205,6 @@ def step_costs(
         layers_count=float(model.num_layers),
         moe_layers_count=float(model.num_moe_layers),
         adapters_ratio=0.0 if recipe.method == "full" else 1.0,
-        watts_per_flop_per_s=card.tdp_w
-        / peak_flop_per_s(device, effective_compute_dtype(device, "bf16"))
-        / MIDDLE_WATTS,
         older_attention_ratio=1.0 if recipe.attention == "flash2" and "fp8" in card.peak_flop_per_s else 0.0,
         update_s=_update(model, device, layout, recipe),
         nodes_count=np.asarray(layout.num_devices) / max(card.devices_per_node, 1),

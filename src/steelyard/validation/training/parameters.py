@@ -13,7 +13,7 @@ SPEED: tuple[Parameter, ...] = (
     Parameter(name="untuned_time_ratio", value=1.4, log_sd_ratio=0.15, low=1.0),
     Parameter(name="hooked_time_ratio", value=1.3, log_sd_ratio=0.3, low=1.0),
     Parameter(name="ragged_time_ratio", value=1.3, log_sd_ratio=0.2, low=1.0),
-    Parameter(name="throttle_exponent_ratio", value=0.3, log_sd_ratio=0.5, low=0.01, high=1.5),
+    Parameter(name="throttle_exponent_ratio", value=0.3, log_sd_ratio=0.5, low=0.01, high=1.0),
     Parameter(name="expert_time_ratio", value=1.1, log_sd_ratio=0.2),
     Parameter(name="attention_time_ratio", value=1.2, log_sd_ratio=0.2),
     Parameter(name="scan_time_ratio", value=5.0, log_sd_ratio=0.5),  # Mamba-2 on an H100, vLLM pull request 27299
