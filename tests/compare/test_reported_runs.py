@@ -52,12 +52,10 @@ def test_reported_device_hours_lie_in_the_range_of_three_of_four(plans):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=True, reason="a ring of 4 with tp 4, modelled since, is predicted 17% faster than what was run"
-)
 def test_the_reported_layout_of_llama_is_as_fast_as_the_best_within_a_tenth(plans):
     # tp 8, pp 16, dp 128 on 16,384 devices (table 4), no recomputation (section 3.3.2); interleaved, how often is not
-    # printed: the most that 126 layers allow. Its memory is another matter: what is counted is more than it had.
+    # printed: the most that 126 layers allow with embedding and head as virtual stages of their own, which is what that
+    # section balances the stages by. Its memory is another matter: what is counted is more than it had.
     best = plans["Llama 3.1 405B"][1]
-    reported = Layout(tp=8, pp=16, vpp=7, dp=128, global_batch=2048, recompute="none")
+    reported = Layout(tp=8, pp=16, vpp=8, dp=128, global_batch=2048, recompute="none")
     assert best.job.step_job.step(reported).step_s < 1.1 * best.fastest.step_s

@@ -21,23 +21,25 @@ class Parameters:
     """
 
     gemm_time_ratio: Array  # matrix products of a long step over isolated kernels
-    untuned_time_ratio: Array  # all computation, in software that is not tuned for its devices
-    hooked_time_ratio: Array  # all computation, where hooks gather weights one by one
+    untuned_time_ratio: Array  # times this in software that is not tuned for its devices
     ragged_time_ratio: Array  # times this where a width does not fill whole tiles
-    throttle_exponent_ratio: Array  # time of matrix products falls with the watts for each FLOP/s, to this power
+    throttle_exponent_ratio: Array  # share of the power, not the printed peak, in the time of matrix products
     expert_time_ratio: Array  # times this for grouped products of experts
     attention_time_ratio: Array
+    attention_backward_time_ratio: Array  # times this for the products of its backward pass
     scan_time_ratio: Array  # state-space and linear-attention cores
-    older_attention_time_ratio: Array  # kernels of before a device with narrow formats, on such a device
+    older_attention_time_ratio: Array  # products in kernels older than devices that multiply apart from threads
     score_time_ratio: Array  # attention scores through memory over their traffic at the measured rate
     elementwise_time_ratio: Array  # norms, activations and residuals over their traffic
     eager_time_ratio: Array  # times this where every operation is a kernel of its own
+    fused_time_ratio: Array  # times this where a compiler fuses them
     quantise_time_ratio: Array  # narrow products: passes that quantise their inputs
     expand_time_ratio: Array  # frozen narrow weights: passes that write them out in 16 bits
     host_layer_s: Array  # the processor's time to launch one layer's forward pass
     host_eager_ratio: Array  # times this where every operation is a kernel of its own
     host_adapter_s: Array  # more for a layer with adapters
     host_ring_s: Array  # more for each further step of a context-parallel ring
+    host_hook_s: Array  # more for a layer whose modules gather their weights from hooks
     host_expert_s: Array  # more for a layer of experts
     step_overhead_s: Array  # once a step: data, norms of gradients, launches of the optimizer
     tp_serial_ratio: Array  # tensor-parallel traffic that nothing overlaps, over the collective alone

@@ -36,13 +36,13 @@ class Costs:
     layers_count: Array
     moe_layers_count: Array
     adapters_ratio: Array  # 1 with adapters
-    watts_per_flop_per_s: Array  # TDP over the bf16 peak, in units of a middle device
     older_attention_ratio: Array  # 1 where the kernel is older than the device
     update_s: Array  # optimizer's memory traffic
     nodes_count: Array
     tuned_ratio: Array
     hooked_ratio: Array
     eager_ratio: Array
+    compiled_ratio: Array
     captured_ratio: Array
     tp_overlap_ratio: Array
     ep_overlap_ratio: Array
@@ -60,8 +60,10 @@ def combine(costs: Costs, p: Parameters) -> dict[str, Array]:
     """Return where the time of one step goes [s], by the names of `Step`."""
     layout, sent = costs.layout, costs.traffic
     full, selective = layout.is_recompute("full"), layout.is_recompute("selective")
-    forward, backward = _pass(costs.forward, costs, p, 1.0), _pass(costs.backward, costs, p, 2.0)
-    again_s = np.where(full, forward.layers_s, np.where(selective, _pass(costs.again, costs, p, 0.0).layers_s, 0.0))
+    forward = _pass(costs.forward, costs, p, launches=1.0)
+    backward = _pass(costs.backward, costs, p, launches=2.0, slower=p.attention_backward_time_ratio)
+    again = _pass(costs.again, costs, p, launches=0.0)
+    again_s = np.where(full, forward.layers_s, np.where(selective, again.layers_s, 0.0))
     inside = _inside(costs, p, forward, backward)
     # The last stage has the head on top of its layers; where that is more than the fullest stage, all wait for it.
     share, last_share = costs.stage_ratio, costs.last_stage_ratio
@@ -91,29 +93,48 @@ def combine(costs: Costs, p: Parameters) -> dict[str, Array]:
     return spent
 
 
-def _pass(one: Pass, costs: Costs, p: Parameters, launches: float) -> _Spent:
-    """Return the time of a pass; `launches` counts those of a forward pass."""
-    untuned = 1.0 + (p.untuned_time_ratio - 1.0) * (1.0 - np.asarray(costs.tuned_ratio))
+def _pass(one: Pass, costs: Costs, p: Parameters, *, launches: float, slower: Array = 1.0) -> _Spent:
+    """Return the time of a pass: `launches` counts those of a forward pass, `slower` is of its attention's products."""
     older = 1.0 + (p.older_attention_time_ratio - 1.0) * np.asarray(costs.older_attention_ratio)
-    gemm_ratio = untuned * p.gemm_time_ratio * np.asarray(costs.watts_per_flop_per_s) ** -p.throttle_exponent_ratio
-    traffic_ratio = untuned * p.elementwise_time_ratio * (1.0 + (p.eager_time_ratio - 1.0) * costs.eager_ratio)
-    mixing_s = p.attention_time_ratio * older * one.attention_s + p.scan_time_ratio * one.scan_s
-    attention_s = untuned * (mixing_s + p.score_time_ratio * one.score_s)
+    older_s = (older * slower - 1.0) * one.attention_products_s
+    products_s, ends_s = _products(one, costs, p)
+    traffic_ratio = p.elementwise_time_ratio * (1.0 + (p.eager_time_ratio - 1.0) * np.asarray(costs.eager_ratio))
+    traffic_ratio = traffic_ratio * (1.0 + (p.fused_time_ratio - 1.0) * np.asarray(costs.compiled_ratio))
+    mixing_s = p.attention_time_ratio * (one.attention_s + older_s) + p.scan_time_ratio * one.scan_s
+    attention_s = mixing_s + p.score_time_ratio * one.score_s
     computed_s: Array = (
-        gemm_ratio * (one.gemm_s + (p.ragged_time_ratio - 1.0) * one.ragged_s + p.expert_time_ratio * one.expert_s)
+        products_s
         + attention_s
         + traffic_ratio * one.elementwise_s
+        + one.plain_s
         + p.quantise_time_ratio * one.quantise_s
         + p.expand_time_ratio * one.expand_s
     )
-    computed_s = computed_s * (1.0 + (p.hooked_time_ratio - 1.0) * np.asarray(costs.hooked_ratio))
     layers_s = power_sum(computed_s, launches * _host(costs, p), HOST_OVERLAP_EXPONENT_RATIO)
     return _Spent(
         layers_s=layers_s,
         attention_s=attention_s,
         idle_s=layers_s - computed_s,
-        ends_s=gemm_ratio * one.ends_gemm_s + traffic_ratio * one.ends_other_s,
+        ends_s=ends_s + traffic_ratio * one.ends_other_s + one.ends_plain_s,
     )
+
+
+def _products(one: Pass, costs: Costs, p: Parameters) -> tuple[Array, Array]:
+    """Return the time of the matrix products of the layers and of the ends [s].
+
+    Between what the printed peak and what the power alone would allow, by their geometric mean: neither grows with a
+    higher peak or more watts, so the mean does not either; products that memory limits feel none of both.
+    """
+    (peak, peak_ends), (power, power_ends) = (
+        (
+            products.gemm_s + (p.ragged_time_ratio - 1.0) * products.ragged_s + p.expert_time_ratio * products.expert_s,
+            products.ends_s,
+        )
+        for products in (one.at_peak, one.at_power)
+    )
+    ratio = p.gemm_time_ratio * (1.0 + (p.untuned_time_ratio - 1.0) * (1.0 - np.asarray(costs.tuned_ratio)))
+    share = np.asarray(p.throttle_exponent_ratio)
+    return ratio * peak ** (1.0 - share) * power**share, ratio * peak_ends ** (1.0 - share) * power_ends**share
 
 
 def _host(costs: Costs, p: Parameters) -> Array:
@@ -122,6 +143,7 @@ def _host(costs: Costs, p: Parameters) -> Array:
         p.host_layer_s * (1.0 + (p.host_eager_ratio - 1.0) * costs.eager_ratio)
         + p.host_adapter_s * costs.adapters_ratio
     )
+    layer_s = layer_s + p.host_hook_s * np.asarray(costs.hooked_ratio)
     layer_s = layer_s + p.host_ring_s * (np.asarray(costs.layout.cp) - 1.0)
     whole_s = layer_s * costs.layers_count + p.host_expert_s * costs.moe_layers_count
     return whole_s * (1.0 - np.asarray(costs.captured_ratio))

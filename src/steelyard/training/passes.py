@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,20 +21,9 @@ from steelyard.device.dtypes import effective_compute_dtype, halvings_below_16_b
 from steelyard.records.operator import Operator
 from steelyard.training.layout import Layout
 from steelyard.training.recipe import Recipe
+from steelyard.training.unfused import BACKWARD_RATIO, Unfused, unfused
 from steelyard.units import Array
 
-SCORE_BYTES = 14.0
-"""Memory traffic of one attention score in 16 bits without flash attention: written by the first product, read and
-written by softmax and by dropout with its mask, read by the second product."""
-
-PLAIN_SCORE_BYTES = 38.0
-"""The same where scale, mask, softmax and the casts to fp32 and back are kernels of their own."""
-
-FUSED_SOFTMAX_TOKENS, FUSED_SOFTMAX_ROWS = 2048, 4
-"""What Megatron's fused softmax takes: sequences up to this length, score matrices in multiples of this."""
-
-SCORE_BACKWARD_RATIO = 1.5
-JOIN_RATIO = 2.0  # each further part of an output is written and read once more
 TILE_WIDTH = 64
 """Columns of 16 bits that one 128-byte line of shared memory holds: products of other widths run slower kernels."""
 
@@ -46,30 +35,53 @@ _OPERATORS: dict[str, tuple[str, ...]] = {  # a module that is recomputed -> mat
     "alternate": ("attention.output", "mlp.down"),  # every second product; these two stand for their share
     "layer": ("",),
 }
+_PRODUCTS = {"gemm": "gemm_s", "grouped_gemm": "expert_s"}  # kind of operator -> field of `Products`
+_OTHERS = ("attention_s", "attention_products_s", "scan_s", "elementwise_s", "ends_other_s")  # fields of `Pass`
+_AT_MOST_16_BITS = ("bf16", "fp16", "fp8", "fp4", "int8")
+MIDDLE_WATTS = 0.6e-12
+"""TDP over bf16 peak of a middle device of today [W per FLOP/s], to which the ratio of products is calibrated."""
+
 _ELEMENTWISE = ("moe_act", "layernorm", "norm", "activation", "layer")  # modules of memory traffic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Products:
+    """The matrix products of a pass, at one peak of the device."""
+
+    gemm_s: Array  # dense ones of the layers
+    ragged_s: Array  # of them, those with a width that does not fill whole tiles
+    expert_s: Array  # those of the experts
+    ends_s: Array  # embedding and head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
     """One pass over the whole model for one micro-batch, on one rank of its (tp, cp, ep) group."""
 
-    gemm_s: Array  # dense matrix products of the layers
-    ragged_s: Array  # of them, those with a width that does not fill whole tiles
-    expert_s: Array  # those of the experts
+    at_peak: Products  # at the printed peak
+    at_power: Products  # at the peak that the device's watts feed in a device of today
     attention_s: Array
+    attention_products_s: Array  # of it, the matrix products alone
     scan_s: Array  # state-space and linear-attention cores
     score_s: Array  # attention scores through memory, where the kernel is not fused
     elementwise_s: Array
+    plain_s: Array  # more of it, where norms and positions are elementary operations
     quantise_s: Array  # inputs of narrow matrix products: read in 16 bits, written narrow
     expand_s: Array  # narrow frozen weights, written out in 16 bits before use
-    ends_gemm_s: Array  # embedding and head
     ends_other_s: Array
+    ends_plain_s: Array  # copies of logits
     work_flop: Array
 
     def at(self, places: npt.NDArray[np.intp]) -> Pass:
         """Return the pass at some places along the first axis; what is the same for all layouts stays as it is."""
-        values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
-        return Pass(**{name: value[places] if np.ndim(value) else value for name, value in values.items()})
+        return cast("Pass", _at(self, places))
+
+
+def _at(record: Any, places: npt.NDArray[np.intp]) -> Any:
+    if dataclasses.is_dataclass(record):
+        names = [item.name for item in dataclasses.fields(record)]
+        return dataclasses.replace(cast("Any", record), **{name: _at(getattr(record, name), places) for name in names})
+    return record[places] if np.ndim(record) else record
 
 
 def forward_backward(
@@ -101,12 +113,29 @@ def forward_backward(
         sequence_parallel=recipe.sequence_parallel,
     )
     again = [op for op in forward if op.place == "layer" and _recomputed(op, recipe.recomputed)]
-    scores = _score_time(model, device, layout, recipe, seq_tokens)
-    joined = _join_time(model, device, layout, seq_tokens)
+    between = unfused(model, device, layout, recipe, seq_tokens=seq_tokens)
     return (
-        _time(forward, device, recipe, scores, joined),
-        _time(backward, device, recipe, scores * SCORE_BACKWARD_RATIO, joined),
-        _time(again, device, recipe, scores if "core_attn" in recipe.recomputed else 0.0, 0.0),
+        _time(forward, device, recipe, between),
+        _time(backward, device, recipe, _backward(between)),
+        _time(again, device, recipe, _again(between, recipe.recomputed)),
+    )
+
+
+def _backward(between: Unfused) -> Unfused:
+    return Unfused(
+        score_s=BACKWARD_RATIO * between.score_s,
+        joined_s=between.joined_s,
+        plain_s=BACKWARD_RATIO * between.plain_s,
+        logit_s=between.logit_s / 2.0,  # read once more
+    )
+
+
+def _again(between: Unfused, modules: tuple[str, ...]) -> Unfused:
+    return Unfused(
+        score_s=between.score_s if "core_attn" in modules else 0.0,
+        joined_s=0.0,
+        plain_s=0.0 if {*modules}.isdisjoint(_ELEMENTWISE) else between.plain_s,
+        logit_s=0.0,
     )
 
 
@@ -116,39 +145,23 @@ def _recomputed(op: Operator, modules: tuple[str, ...]) -> bool:
     return op.name.startswith(tuple(start for name in modules for start in _OPERATORS.get(name, ())))
 
 
-def _score_time(model: Model, device: Device, layout: Layout, recipe: Recipe, seq_tokens: float) -> Array:
-    """Return the time of the scores' way through memory, both halves of the mask [s]."""
-    if recipe.attention != "unfused":
-        return 0.0
-    matrices = model.num_heads / np.asarray(layout.tp) * np.asarray(layout.micro_batch, np.float64)
-    fused = (matrices % FUSED_SOFTMAX_ROWS == 0) & (seq_tokens <= FUSED_SOFTMAX_TOKENS)
-    each = np.where(fused, SCORE_BYTES, PLAIN_SCORE_BYTES)
-    moved = each * model.num_layers * matrices * seq_tokens**2 / np.asarray(layout.cp)
-    return cast("Array", moved / (device.accelerator.hbm_bytes_per_s * device.efficiency.memory_ratio))
-
-
-def _join_time(model: Model, device: Device, layout: Layout, seq_tokens: float) -> Array:
-    """Return the time to put the parts of attention together that the steps of a context-parallel ring make [s]."""
-    cp = np.asarray(layout.cp, np.float64)
-    outputs = arch.ring(model, seq_tokens, tp=layout.tp).output_bytes
-    moved = JOIN_RATIO * (cp - 1.0) * outputs * np.asarray(layout.micro_batch) * seq_tokens / cp
-    return cast("Array", moved / (device.accelerator.hbm_bytes_per_s * device.efficiency.memory_ratio))
-
-
-def _time(ops: Iterable[Operator], device: Device, recipe: Recipe, score_s: Array, joined_s: Array) -> Pass:
-    spent: dict[str, Array] = dict.fromkeys(
-        ("gemm_s", "expert_s", "attention_s", "scan_s", "elementwise_s", "ends_gemm_s", "ends_other_s"), 0.0
-    )
-    spent["elementwise_s"] = joined_s
-    ragged_s: Array = 0.0
+def _time(ops: Iterable[Operator], device: Device, recipe: Recipe, between: Unfused) -> Pass:
+    spent: dict[str, Array] = dict.fromkeys(_OTHERS, 0.0)
+    spent["elementwise_s"] = between.joined_s
+    products = []
     narrow_bytes: Array = 0.0
     weight_bytes: Array = 0.0
-    for op in ops:
-        kind, seconds = _kind(op), op.count * operator_time(op, device)
-        spent[kind] = spent[kind] + seconds
-        if kind == "gemm_s":
-            ragged_s = ragged_s + np.where((_ragged(op.n) | _ragged(op.k)), seconds, 0.0)
-        if op.kind in {"gemm", "grouped_gemm"} and op.place == "layer":
+    listed = tuple(ops)
+    for op in listed:
+        if op.kind not in _PRODUCTS:
+            kind = _kind(op)
+            spent[kind] = spent[kind] + op.count * operator_time(op, device)
+            if kind == "attention_s":
+                alone = dataclasses.replace(op, activation_bytes=0.0)
+                spent["attention_products_s"] = spent["attention_products_s"] + op.count * operator_time(alone, device)
+            continue
+        products.append(op)
+        if op.place == "layer":
             weight_bytes = weight_bytes + op.count * op.weight_bytes
             if halvings_below_16_bits(effective_compute_dtype(device, op.compute_dtype)):
                 narrow_bytes = narrow_bytes + op.count * op.m * op.k * 3.0  # read in 16 bits, written in about 8
@@ -156,12 +169,45 @@ def _time(ops: Iterable[Operator], device: Device, recipe: Recipe, score_s: Arra
     expanded = weight_bytes * (1.0 + arch.dtype_bytes(recipe.base_dtype) / 2.0) if recipe.base_dtype != "bf16" else 0.0
     return Pass(
         **spent,
-        ragged_s=ragged_s,
-        score_s=score_s,
+        at_peak=_products(products, device),
+        at_power=_products(products, at_power(device)),
+        score_s=between.score_s,
+        plain_s=between.plain_s,
+        ends_plain_s=between.logit_s,
         quantise_s=narrow_bytes / rate,
         expand_s=expanded / rate,
-        work_flop=sum(op.count * op.flop for op in ops),
+        work_flop=sum(op.count * op.flop for op in listed),
     )
+
+
+def _products(ops: Iterable[Operator], device: Device) -> Products:
+    spent: dict[str, Array] = dict.fromkeys(("gemm_s", "ragged_s", "expert_s", "ends_s"), 0.0)
+    for op in ops:
+        seconds = op.count * operator_time(op, device)
+        kind = "ends_s" if op.place != "layer" else _PRODUCTS[op.kind]
+        spent[kind] = spent[kind] + seconds
+        if kind == "gemm_s":
+            spent["ragged_s"] = spent["ragged_s"] + np.where(_ragged(op.n) | _ragged(op.k), seconds, 0.0)
+    return Products(**spent)
+
+
+def at_power(device: Device) -> Device:
+    """Return the device with the peaks that its watts would feed in a middle device of today, whatever it prints.
+
+    A format of half the bits takes half the energy. Wider formats than 16 bits stay as printed.
+
+    Example:
+        >>> from steelyard.device import load
+        >>> fed = at_power(load("h100")).accelerator.peak_flop_per_s
+        >>> f"{fed['bf16']:.3g} {fed['fp8']:.3g}"  # 700 W / 0.6 pJ
+        '1.17e+15 2.33e+15'
+    """
+    card = device.accelerator
+    fed = {
+        dtype: card.tdp_w / MIDDLE_WATTS * 2.0 ** halvings_below_16_bits(dtype) if dtype in _AT_MOST_16_BITS else rate
+        for dtype, rate in card.peak_flop_per_s.items()
+    }
+    return dataclasses.replace(device, accelerator=dataclasses.replace(card, peak_flop_per_s=fed))
 
 
 def _ragged(width: Array) -> npt.NDArray[np.bool_]:
@@ -173,7 +219,5 @@ def _ragged(width: Array) -> npt.NDArray[np.bool_]:
 
 def _kind(op: Operator) -> str:
     if op.place != "layer":
-        return "ends_gemm_s" if op.kind == "gemm" else "ends_other_s"
-    return {"gemm": "gemm_s", "grouped_gemm": "expert_s", "attention": "attention_s", "scan": "scan_s"}.get(
-        op.kind, "elementwise_s"
-    )
+        return "ends_other_s"
+    return {"attention": "attention_s", "scan": "scan_s"}.get(op.kind, "elementwise_s")

@@ -9,6 +9,7 @@ import numpy as np
 from steelyard import arch
 from steelyard.arch import Model
 from steelyard.device import Device, effective_compute_dtype, peak_flop_per_s
+from steelyard.records.system import Accelerator
 from steelyard.records.term import term
 from steelyard.training.calibration import Parameters, shipped
 from steelyard.training.combine import Costs, combine
@@ -24,8 +25,6 @@ _OPERATORS = "roofline of the operators (arch, device), calibration/training.tom
 _MEGATRON = "Narayanan et al., arXiv 2104.04473"
 _KORTHIKANTI = "Korthikanti et al., arXiv 2205.05198"
 _CALIBRATION = "calibration/training.toml"
-MIDDLE_WATTS = 0.6e-12
-"""TDP over bf16 peak of a middle device of today [W per FLOP/s], to which the ratio of products is calibrated."""
 
 _COMM = ("tp_s", "cp_s", "ep_s", "pp_s", "dp_s")
 _PARTS = (
@@ -207,19 +206,25 @@ def step_costs(
         layers_count=float(model.num_layers),
         moe_layers_count=float(model.num_moe_layers),
         adapters_ratio=0.0 if recipe.method == "full" else 1.0,
-        watts_per_flop_per_s=card.tdp_w
-        / peak_flop_per_s(device, effective_compute_dtype(device, "bf16"))
-        / MIDDLE_WATTS,
-        older_attention_ratio=1.0 if recipe.attention == "flash2" and "fp8" in card.peak_flop_per_s else 0.0,
+        older_attention_ratio=1.0 if recipe.attention == "flash2" and _multiplies_apart(card) else 0.0,
         update_s=_update(model, device, layout, recipe),
         nodes_count=np.asarray(layout.num_devices) / max(card.devices_per_node, 1),
         tuned_ratio=recipe.tuned_ratio,
         hooked_ratio=recipe.hooked_ratio,
         eager_ratio=recipe.eager_ratio,
+        compiled_ratio=recipe.compiled_ratio,
         captured_ratio=recipe.captured_ratio,
         tp_overlap_ratio=recipe.tp_overlap_ratio,
         ep_overlap_ratio=recipe.ep_overlap_ratio,
     )
+
+
+def _multiplies_apart(card: Accelerator) -> bool:
+    """Return whether matrix units run apart from the threads, which kernels of before do not use.
+
+    Hopper and the Blackwell of datacentres do; graphics cards of the same years, with the same formats, do not.
+    """
+    return card.vendor == "NVIDIA" and "fp8" in card.peak_flop_per_s and card.memory_type.startswith("HBM")
 
 
 def _update(model: Model, device: Device, layout: Layout, recipe: Recipe) -> Array:

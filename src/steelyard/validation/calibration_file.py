@@ -10,7 +10,7 @@ from steelyard.validation.errors import OVERALL, Group
 from steelyard.validation.result import Calibration
 
 _UNITS = {"_s": "s", "_bytes": "B"}  # ends of names; anything else is a ratio
-_ALIKE = "families of sources weigh alike, each with an offset that no prediction uses"
+_ALIKE = "a family of sources counts as its effective rows, with an offset that no prediction uses"
 _WEIGHTS = {"inference": "a family of sources counts by the root of its rows, up to 300"}
 _LINE = re.compile(r'^"?(?P<name>[a-z0-9_]+(?:\.[a-z0-9.-]+)?)"? = \{')
 
@@ -56,7 +56,7 @@ def _figures(fitted: Calibration) -> dict[str, str]:
                 f'unit = "{_unit(name)}", note = "{note}" }}'
             )
     for name, sigma in fitted.residual_sigmas.items():
-        note = "standard deviation of ln(measured / predicted) over families left out of the fit, each weighted alike"
+        note = "standard deviation of ln(measured / predicted) of families left out of the fit, each weighted alike"
         lines[name] = f'{_key(name)} = {{ value = {sigma:.3g}, unit = "1", note = "{note}" }}'
     return lines
 

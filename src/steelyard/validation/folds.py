@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from steelyard.validation.fit import Fitted, Parameter, Predict, fit, robust_log_sigma
-from steelyard.validation.points import Vector, equal_weights
+from steelyard.validation.points import Vector, effective_weights, equal_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +32,11 @@ def leave_family_out(
 ) -> LeftOut:
     """Return what fits that leave one family out predict for it.
 
-    Fits start from the priors, not from the fit to all points. All families weigh alike, whatever their number of
-    points. A family alone is predicted by the priors.
+    Fits start from the priors, not from the fit to all points. A family weighs as much as its rows would if they
+    missed independently (`effective_weights`). A family alone is predicted by the priors.
     """
     names = np.asarray(families)
+    alike = family_log_sd**2 / (family_log_sd**2 + log_scale**2)
 
     def fitted(weights: Vector) -> Fitted:
         return fit(
@@ -43,7 +44,7 @@ def leave_family_out(
             log_scale=log_scale, families=families, family_log_sd=family_log_sd,
         )  # fmt: skip
 
-    whole = fitted(equal_weights(families))
+    whole = fitted(effective_weights(families, alike))
     predicted = np.empty_like(log_measured)
     without: dict[str, Fitted] = {}
     for name in np.unique(names):
@@ -52,7 +53,7 @@ def leave_family_out(
         if own.all():
             without[str(name)] = Fitted(values={p.name: p.value for p in parameters}, log_errors={})
         else:
-            weights[~own] = equal_weights(names[~own].tolist())
+            weights[~own] = effective_weights(names[~own].tolist(), alike)
             without[str(name)] = fitted(weights)
         predicted[own] = predict(without[str(name)].values)[own]
     return LeftOut(
@@ -61,19 +62,17 @@ def leave_family_out(
 
 
 def left_out_sigma(log_miss: Vector, families: Vector) -> Vector:
-    """Return for each point the usual spread of misses in another family: the median over all of them [N].
+    """Return for each point the spread of misses in the other families, each of which weighs alike [N].
 
     Example:
         >>> miss = np.array([0.1282, -0.1282, 0.2563, -0.2563, 9.0, 9.0])
         >>> left_out_sigma(miss, np.array(["a", "a", "b", "b", "c", "c"])).round(1).tolist()
-        [3.6, 3.6, 3.6, 3.6, 0.2, 0.2]
+        [7.0, 7.0, 7.0, 7.0, 0.2, 0.2]
     """
-    names = np.unique(families)
-    spread = {
-        name: robust_log_sigma(miss, np.ones(len(miss))) for name in names for miss in [log_miss[families == name]]
-    }
     sigma = np.empty_like(log_miss)
+    names = np.unique(families)
     for name in names:
-        others = [spread[other] for other in names if other != name] or [spread[name]]
-        sigma[families == name] = np.median(others)
+        own = families == name
+        among = ~own if len(names) > 1 else own
+        sigma[own] = robust_log_sigma(log_miss[among], equal_weights(families[among].tolist()))
     return sigma

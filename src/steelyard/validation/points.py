@@ -79,3 +79,22 @@ def equal_weights(families: Sequence[str]) -> Vector:
     names, member, counts = np.unique(np.asarray(families), return_inverse=True, return_counts=True)
     weights: Vector = len(member) / (len(names) * counts[member])
     return weights
+
+
+def effective_weights(families: Sequence[str], alike_ratio: float) -> Vector:
+    """Return a weight for each point, so that every family counts by the rows that it has independently.
+
+    Args:
+        families: Of the points.
+        alike_ratio: How much the rows of a family miss together: the share of the variance of misses that they have in
+            common. n rows then count as n / (1 + (n - 1) alike_ratio): with 1 as one, with 0 as n.
+
+    Source: Kish, "Survey Sampling", 1965, section 5.4 (design effect of clusters).
+
+    Example:
+        >>> effective_weights(["a", "b", "b", "b"], 0.25).round(2).tolist()  # three rows count as two
+        [1.0, 0.67, 0.67, 0.67]
+    """
+    _, member, counts = np.unique(np.asarray(families), return_inverse=True, return_counts=True)
+    weights: Vector = np.asarray(1.0 / (1.0 + (counts[member] - 1.0) * alike_ratio), np.float64)
+    return weights

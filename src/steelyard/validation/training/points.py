@@ -42,6 +42,7 @@ Options: TypeAlias = tuple[tuple[Layout, Recipe], ...]
 _UNPREDICTED = {
     TIME_TO_TRAIN: "neither the tokens nor the steps of the whole job are stated (it ends at a target of quality)",
     MEMORY: "what it keeps in memory is a running list in its notes",
+    SPEED: "its devices ran below their printed power, by how much is not stated",
 }
 
 
@@ -123,12 +124,21 @@ def _run(name: str, row: Row, chosen: dict[str, Row]) -> Run:
             row=found,
         )
         for metric, found in chosen.items()
-        if not (metric == TIME_TO_TRAIN and not steps) and not (metric == MEMORY and "cumulative" in found["notes"])
+        if _is_predicted(metric, found, steps)
     )
     return Run(
         id=name, model=model, device=device, seq_tokens=seq_tokens, alternatives=options, points=points,
         steps=steps, reading=_reading(chosen.get(MEMORY)),
     )  # fmt: skip
+
+
+def _is_predicted(metric: str, row: Row, steps: int) -> bool:
+    """Return whether a figure says what a prediction of it needs; `_UNPREDICTED` has what it lacks otherwise."""
+    return {
+        TIME_TO_TRAIN: steps > 0,
+        MEMORY: "cumulative" not in row["notes"],
+        SPEED: "power-limited" not in row["notes"].casefold(),
+    }[metric]
 
 
 def _that_can_run(options: Options, model: Model, device: Device, seq_tokens: float) -> Options:
