@@ -145,6 +145,9 @@ def test_an_engine_inside_must_be_one(own_engine):
     own_engine("acme,1,acme,sglnag,7,mine,2026-10,measured\n")
     with pytest.raises(UnknownError, match="sglnag"):
         engine_rules("acme")
+    own_engine("acme,1,acme,acme,7,mine,2026-10,measured\n")
+    with pytest.raises(CatalogError, match="acme runs itself inside"):
+        engine_rules("acme")
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ _PERFECT = {  # printed rates, nothing beside them
     "scale_out_link_ratio": 1.0, "scale_out_latency_s": 1e-12, "active_power_ratio": 1.0, "compute_power_ratio": 1e-9,
     "time_ratio": 1.0, "step_overhead_s": 1e-12, "sequence_overhead_s": 1e-12, "prompt_overhead_s": 1e-12,
     "stream_token_s": 1e-12, "request_overhead_s": 1e-12, "admission_steps": 1e-9, "expert_skew_ratio": 1e-9,
-    "host_layer_s": 1e-12, "host_expert_s": 1e-12,
+    "host_layer_s": 1e-12, "host_launch_s": 1e-12, "host_expert_s": 1e-12,
 }  # fmt: skip
 
 
