@@ -7,7 +7,7 @@ import collections
 import pytest
 
 from steelyard import catalog, device
-from steelyard.errors import CatalogError, UnknownError
+from steelyard.errors import CatalogError, InputError, UnknownError
 from steelyard.inference import engine_for, engine_notes, time_residual_sigma
 from steelyard.inference.engine_rules import engine_rules
 
@@ -56,14 +56,16 @@ def test_a_version_may_stand_behind_the_name():
     assert engine_rules("TensorRT-LLM 0.9", "1.0").row["version"] == "1.0"  # one that is stated apart counts
 
 
-@pytest.mark.parametrize("ref", ["h100", "l4"])
-def test_every_row_of_the_catalogue_makes_an_engine(ref):
-    on = device.load(ref)
+DEVICES = {"Intel": ["gaudi3"], "AWS": ["trainium2"]}  # of those that run on one vendor's; a large and a small else
+
+
+def test_every_row_of_the_catalogue_makes_an_engine():
     for row in catalog.table("engines").rows:
-        engine = engine_for(on, row["engine"], row["version"])
-        assert engine.name == row["engine"]
-        assert engine.max_sequences >= 1.0
-        assert engine.chunk_tokens >= engine.kv_block_tokens
+        for ref in DEVICES.get(row.get("vendors"), ["h100", "l4"]):
+            engine = engine_for(device.load(ref), row["engine"], row["version"])
+            assert engine.name == row["engine"]
+            assert engine.max_sequences >= 1.0
+            assert engine.chunk_tokens >= engine.kv_block_tokens
 
 
 def test_a_wrapper_takes_what_it_does_not_state_from_the_engine_inside(h100):
@@ -72,6 +74,12 @@ def test_a_wrapper_takes_what_it_does_not_state_from_the_engine_inside(h100):
     assert ollama.admission == inside.admission == "answer"
     assert ollama.time_ratio == inside.time_ratio
     assert ollama.whole_heads == inside.whole_heads == 0.0
+
+
+@pytest.mark.parametrize(("name", "ref"), [("tensorrt-llm", "mi300x"), ("triton", "gaudi3"), ("gaudi", "h100")])
+def test_an_engine_of_one_vendor_is_refused_on_another(name, ref):
+    with pytest.raises(InputError, match=f"runs on (NVIDIA|Intel), and {device.load(ref).id} is of"):
+        engine_for(device.load(ref), name)
 
 
 def test_nim_changed_its_engine_with_version_2():
@@ -136,6 +144,9 @@ def test_a_row_without_an_engine_inside_states_its_rules(own_engine, h100):
 def test_an_engine_inside_must_be_one(own_engine):
     own_engine("acme,1,acme,sglnag,7,mine,2026-10,measured\n")
     with pytest.raises(UnknownError, match="sglnag"):
+        engine_rules("acme")
+    own_engine("acme,1,acme,acme,7,mine,2026-10,measured\n")
+    with pytest.raises(CatalogError, match="acme runs itself inside"):
         engine_rules("acme")
 
 

@@ -129,11 +129,17 @@ def test_what_a_row_leaves_out_is_assumed_and_told():
 
 
 @pytest.mark.parametrize(
-    ("engine", "kv_dtype"),
-    [("TensorRT-LLM", "fp8"), ("NIM 1.8", "fp8"), ("Optimum Habana", "fp8"), ("vLLM", "bf16"), ("TGI", "bf16")],
+    ("engine", "on", "kv_dtype"),
+    [
+        ("TensorRT-LLM", "h100", "fp8"),
+        ("NIM 1.8", "h100", "fp8"),
+        ("Optimum Habana", "gaudi3", "fp8"),
+        ("vLLM", "h100", "bf16"),
+        ("TGI", "h100", "bf16"),
+    ],
 )
-def test_what_cache_comes_with_narrow_weights_is_a_rule_of_the_engine(engine, kv_dtype):
-    stated = {"engine": engine, "engine_version": "", "weights_dtype": "fp8", "kv_dtype": ""}
+def test_what_cache_comes_with_narrow_weights_is_a_rule_of_the_engine(engine, on, kv_dtype):
+    stated = {"engine": engine, "engine_version": "", "device": on, "weights_dtype": "fp8", "kv_dtype": ""}
     assert only(**stated).runs[0].deployment.kv_dtype == kv_dtype
     named = only(model="nvidia/Llama-3.1-8B-Instruct-FP8", model_id="llama-3.1-8b").runs[0]
     assert named.deployment.weight_dtype == "fp8"

@@ -11,7 +11,7 @@ import numpy as np
 
 from steelyard import catalog
 from steelyard.device import Device, expanding_where_faster
-from steelyard.errors import CatalogError
+from steelyard.errors import CatalogError, InputError
 from steelyard.inference.deployment import Deployment
 from steelyard.inference.engine_rules import EngineRules, engine_rules
 from steelyard.records.figure import Figure
@@ -149,6 +149,7 @@ def engine_for(device: Device, name: str | None = None, version: str = "", *, as
         as_of: Without a version, rules are those of this date (YYYY-MM); of the newest when empty.
 
     Raises:
+        InputError: The engine does not run on this vendor's devices.
         UnknownError: The catalogue has no such engine.
 
     Example:
@@ -158,6 +159,7 @@ def engine_for(device: Device, name: str | None = None, version: str = "", *, as
     """
     figures = catalog.calibration("inference")
     rules = engine_rules(name or DEFAULT_ENGINE, version, as_of=as_of)
+    _require_vendor(rules, device)
     visible = _value(figures, "visible_memory_ratio")
     large = device.accelerator.hbm_bytes * visible >= _value(figures, "large_memory_bytes")
     size = "large" if large else "small"
@@ -206,6 +208,15 @@ def _value(figures: Mapping[str, Figure], name: str, *variants: str) -> float:
         if key in figures:
             return figures[key].value
     raise CatalogError(f"calibration/inference.toml: no figure {name!r}")
+
+
+def _require_vendor(rules: EngineRules, device: Device) -> None:
+    vendors, own = rules.text("vendors"), device.accelerator.vendor
+    if vendors and own.casefold() not in vendors.casefold().split(";"):
+        raise InputError(
+            f"engine: {rules.name} runs on {vendors.replace(';', ', ')}, and {device.id} is of {own}; choose another "
+            "engine (`steelyard catalog list engines`) or device"
+        )
 
 
 def _admission(rules: EngineRules) -> Admission:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from steelyard import catalog
 from steelyard.catalog import Row
-from steelyard.errors import UnknownError, unknown
+from steelyard.errors import CatalogError, UnknownError, unknown
 
 _GAP = r"[\W_]*"  # "tensorrt-llm", "TensorRT LLM" and "tensorrtllm" are one name
 _END = r"(?![a-z])"  # what follows a name is a version or a remark, not more of the word
@@ -57,6 +57,7 @@ def engine_rules(name: str, version: str = "", *, as_of: str = "") -> EngineRule
         as_of: Without a version, rules are those of this date (YYYY-MM); of the newest when empty.
 
     Raises:
+        CatalogError: It runs itself inside.
         UnknownError: The catalogue has no such engine; names those that are most like it.
 
     Example:
@@ -64,6 +65,10 @@ def engine_rules(name: str, version: str = "", *, as_of: str = "") -> EngineRule
         >>> rules.name, rules.kernels
         ('nim', 'tensorrt-llm')
     """
+    return _resolved(name, version, as_of, ())
+
+
+def _resolved(name: str, version: str, as_of: str, around: tuple[str, ...]) -> EngineRules:
     rows = catalog.table("engines").rows
     asked = name.casefold().strip()
     reach = {row.where: _reach(row, asked) for row in rows}
@@ -73,8 +78,11 @@ def engine_rules(name: str, version: str = "", *, as_of: str = "") -> EngineRule
         raise UnknownError(unknown("engine", name, known, key=_bare, next_step="see `steelyard catalog list engines`"))
     matching = [row for row in rows if reach[row.where] == longest]
     row = _of_version(matching, version_numbers(version) or _stated_version(asked[longest:]), as_of)
+    if row["engine"] in around:
+        raise CatalogError(f"{row.where}: {row['engine']} runs itself inside; see the column inside")
     inside = row.get("inside")
-    return EngineRules(row=row, inside=engine_rules(inside, as_of=as_of) if inside else None)
+    around = (*around, row["engine"])
+    return EngineRules(row=row, inside=_resolved(inside, "", as_of, around) if inside else None)
 
 
 def _reach(row: Row, asked: str) -> int:

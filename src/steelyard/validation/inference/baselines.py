@@ -25,7 +25,7 @@ _PERFECT = {  # printed rates, nothing beside them
     "time_ratio": 1.0, "step_overhead_s": 1e-12, "sequence_overhead_s": 1e-12, "prompt_overhead_s": 1e-12,
     "stream_token_s": 1e-12, "request_overhead_s": 1e-12, "request_token_s": 1e-15, "admission_steps": 1e-9,
     "expert_skew_ratio": 1e-9,
-    "host_layer_s": 1e-12, "host_expert_s": 1e-12,
+    "host_layer_s": 1e-12, "host_launch_s": 1e-12, "host_expert_s": 1e-12,
 }  # fmt: skip
 
 
