@@ -14,10 +14,9 @@ from steelyard.validation.inference.predict import serving
 from steelyard.validation.operators.points import generation, kernels
 
 # Median errors over families with the shipped parameters, and how many rows are predicted. They may improve.
-# TTFT: thirty small families of other machines and harnesses came in, missed by twice as much as the large ones.
-RATCHET = {"throughput": 0.20, "tpot": 0.17, "ttft": 0.46, "energy": 0.22}
+RATCHET = {"throughput": 0.16, "tpot": 0.17, "ttft": 0.36, "energy": 0.18}
 PREDICTED_RATIO = 0.95
-ORDERED_RATIO = 0.88  # of pairs of layouts that measurements tell apart
+ORDERED_RATIO = 0.87  # of pairs of layouts that measurements tell apart
 
 
 @pytest.fixture(scope="module")
