@@ -120,5 +120,5 @@ def test_what_was_fitted_is_a_part_of_the_catalogue_with_its_source(fitted: None
     assert not [issue for issue in catalog.check(DAY) if issue.level == "error"]
     # Other devices are as they were.
     assert inference.engine_for(device.load("h100"), "llama.cpp").step_overhead_s == pytest.approx(
-        catalog.calibration("inference")["step_overhead_s"].value
+        catalog.calibration("inference")["step_overhead_s.llama.cpp"].value
     )
