@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference import serving_reference as reference
-from steelyard.inference.loads import NUM_STEPS, Load, queries, replay
+from steelyard.inference.loads import NUM_STEPS, Load, queries
+from steelyard.inference.replay import replay
 
 ONE_EACH = 1011.0
 """Tokens of a step with room for one prompt beside 11 decoding sequences."""

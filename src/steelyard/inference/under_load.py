@@ -11,8 +11,9 @@ from steelyard.device import Device, device_power_w, effective_compute_dtype, ho
 from steelyard.errors import InputError
 from steelyard.inference.deployment import Deployment
 from steelyard.inference.engine import Engine, engine_for, outside_s, served, ttft_sigmas
-from steelyard.inference.loads import NUM_STEPS, Load, Queries, queries, replay, ttft_residual_sigma
+from steelyard.inference.loads import NUM_STEPS, Load, Queries, queries
 from steelyard.inference.memory import ServingMemory, memory, require_fit
+from steelyard.inference.replay import replay, ttft_residual_sigma
 from steelyard.inference.step import Step, step
 from steelyard.records.term import term
 from steelyard.records.workload import Lengths

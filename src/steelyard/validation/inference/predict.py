@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from steelyard.device import Efficiency, device_power_w, effective_compute_dtype
 from steelyard.inference.engine import CALIBRATED, Engine, outside_s, served, ttft_sigmas
-from steelyard.inference.loads import NUM_STEPS, Load, Queries, Replay, queries, replay, ttft_residual_sigma
+from steelyard.inference.loads import NUM_STEPS, Load, Queries, queries
 from steelyard.inference.memory import memory, sequence_cache_bytes
+from steelyard.inference.replay import Replay, replay, ttft_residual_sigma
 from steelyard.inference.table import StepTable, step_table
 from steelyard.inference.work import step_work
 from steelyard.records.workload import Lengths
