@@ -107,7 +107,8 @@ def _step_plot(found: ServingPrediction) -> Figure:
 def _load_text(found: ServingPrediction) -> str:
     asked = found.question
     if asked.users is not None:
-        return f"{asked.users:,.0f} users who send again when answered"
+        who = "one user who sends" if asked.users == 1 else f"{asked.users:,.0f} users who send"
+        return f"{who} again when answered"
     if asked.request_rate_per_s is not None:
         return f"{asked.request_rate_per_s:g} requests/s"
     return "as many sequences at once as fit"
