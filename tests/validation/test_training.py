@@ -22,7 +22,7 @@ from steelyard.validation.training.tasks import tasks
 RECORDED = {  # median error with the shipped parameters, of families whose models their own rows describe; 2026-11-26
     ("llm-foundry", SPEED): 0.07,
     ("oneflow", SPEED): 0.12,
-    ("mlperf-training", SPEED): 0.03,
+    ("mlperf-training", SPEED): 0.04,
     ("torchtune", SPEED): 0.11,
     ("maxtext", SPEED): 0.13,
     ("bigscience", SPEED): 0.17,
