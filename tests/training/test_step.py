@@ -353,3 +353,14 @@ def test_eager_software_moves_norms_and_positions_of_gated_models(dense, gpt, h1
     before = unfused(gpt(8, 1024, 16, 16_000), h100, layout, eager, seq_tokens=2048)
     assert before.plain_s == 0  # LayerNorm is one kernel
     assert unfused(dense(), h100, layout, Recipe(), seq_tokens=2048).plain_s == 0
+
+
+@pytest.mark.parametrize("name", ["h100", "a100", "rtx-3090", "rtx-3060", "rtx-4090", "rtx-5090", "mi300x", "l40s"])
+def test_no_matrix_product_is_faster_than_what_is_printed(name):
+    """However many watts would feed more: cards of few operations for each watt run at their printed rate at the most."""
+    card = device.load(name)
+    took = training.step(
+        arch.load("llama-3.1-8b"), card, Layout(micro_batch=8, global_batch=8), seq_tokens=4096, recipe=Recipe(tuned_ratio=1.0),
+        parameters=dataclasses.replace(shipped(card.accelerator), throttle_exponent_ratio=1.0),
+    )  # fmt: skip
+    assert float(np.max(took.mfu_ratio)) <= 1.0

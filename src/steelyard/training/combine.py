@@ -37,6 +37,7 @@ class Costs:
     moe_layers_count: Array
     adapters_ratio: Array  # 1 with adapters
     older_attention_ratio: Array  # 1 where the kernel is older than the device
+    matmul_ratio: Array  # of the printed rate, by matrix products timed alone
     update_s: Array  # optimizer's memory traffic
     nodes_count: Array
     tuned_ratio: Array
@@ -123,7 +124,8 @@ def _products(one: Pass, costs: Costs, p: Parameters) -> tuple[Array, Array]:
     """Return the time of the matrix products of the layers and of the ends [s].
 
     Between what the printed peak and what the power alone would allow, by their geometric mean: neither grows with a
-    higher peak or more watts, so the mean does not either; products that memory limits feel none of both.
+    higher peak or more watts, so the mean does not either; products that memory limits feel none of both. Where watts
+    would feed far more than is printed, the printed rate is the floor.
     """
     (peak, peak_ends), (power, power_ends) = (
         (
@@ -134,7 +136,12 @@ def _products(one: Pass, costs: Costs, p: Parameters) -> tuple[Array, Array]:
     )
     ratio = p.gemm_time_ratio * (1.0 + (p.untuned_time_ratio - 1.0) * (1.0 - np.asarray(costs.tuned_ratio)))
     share = np.asarray(p.throttle_exponent_ratio)
-    return ratio * peak ** (1.0 - share) * power**share, ratio * peak_ends ** (1.0 - share) * power_ends**share
+    floor = np.asarray(costs.matmul_ratio)
+
+    def between(printed_s: Array, fed_s: Array) -> Array:
+        return np.maximum(ratio * printed_s ** (1.0 - share) * fed_s**share, floor * printed_s)
+
+    return between(peak, power), between(peak_ends, power_ends)
 
 
 def _host(costs: Costs, p: Parameters) -> Array:

@@ -207,6 +207,7 @@ def step_costs(
         moe_layers_count=float(model.num_moe_layers),
         adapters_ratio=0.0 if recipe.method == "full" else 1.0,
         older_attention_ratio=1.0 if recipe.attention == "flash2" and _multiplies_apart(card) else 0.0,
+        matmul_ratio=device.efficiency.matmul_ratio,
         update_s=_update(model, device, layout, recipe),
         nodes_count=np.asarray(layout.num_devices) / max(card.devices_per_node, 1),
         tuned_ratio=recipe.tuned_ratio,
