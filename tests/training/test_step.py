@@ -357,10 +357,11 @@ def test_eager_software_moves_norms_and_positions_of_gated_models(dense, gpt, h1
 
 @pytest.mark.parametrize("name", ["h100", "a100", "rtx-3090", "rtx-3060", "rtx-4090", "rtx-5090", "mi300x", "l40s"])
 def test_no_matrix_product_is_faster_than_what_is_printed(name):
-    """However many watts would feed more: cards of few operations for each watt run at their printed rate at the most."""
+    """However many watts would feed more: cards of few operations for each watt run at their printed rate at most."""
     card = device.load(name)
     took = training.step(
-        arch.load("llama-3.1-8b"), card, Layout(micro_batch=8, global_batch=8), seq_tokens=4096, recipe=Recipe(tuned_ratio=1.0),
+        arch.load("llama-3.1-8b"), card, Layout(micro_batch=8, global_batch=8), seq_tokens=4096,
+        recipe=Recipe(tuned_ratio=1.0),
         parameters=dataclasses.replace(shipped(card.accelerator), throttle_exponent_ratio=1.0),
     )  # fmt: skip
     assert float(np.max(took.mfu_ratio)) <= 1.0
