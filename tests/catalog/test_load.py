@@ -231,7 +231,7 @@ REFUSED = [
         "matmul_raito: is no figure of this calibration",
     ),
     ("calibration/device.toml", 'unit = "%"', 'unit = "s"', "matmul_ratio: is in s, not in ratio"),
-    ("calibration/device.toml", "value = ", "value = -", "matmul_ratio: -.* is outside the plausible range 0 to inf"),
+    ("calibration/device.toml", "value = ", "value = -", "matmul_ratio: -.* is outside the plausible range 1e-06 to"),
 ]
 
 
@@ -255,6 +255,28 @@ def test_a_broken_record_is_refused_in_one_line_that_names_file_and_field(
     text = str(caught.value)
     assert "\n" not in text
     assert str(user_data) in text  # the user must find the file
+
+
+DIVIDE = [
+    ("device", "memory_ratio"), ("device", "cache_memory_ratio.amd"), ("device", "overlap_exponent_ratio"),
+    ("device", "fused_link_ratio"), ("inference", "vendor_time_ratio.acme"), ("inference", "time_ratio.vllm"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "name"), [*DIVIDE, ("device", "active_power_ratio"), ("training", "straggler_ratio")])
+def test_what_work_is_divided_by_is_not_0(user_data: Path, file: str, name: str) -> None:
+    (user_data / "calibration" / f"{file}.toml").write_text(
+        f'[figures]\n"{name}" = {{ value = 0, unit = "1", source = "made-up", as_of = 2026-10-01, '
+        'basis = "measured" }\n'
+    )
+    catalog.refresh()
+    if (file, name) not in DIVIDE:
+        assert catalog.calibration(file)[name].value == 0.0
+        return
+    with pytest.raises(
+        CatalogError, match=rf"{file}.toml.*{name}: 0, in SI 0, is outside the plausible range 1e-06 to"
+    ):
+        catalog.calibration(file)
 
 
 def test_an_id_or_alias_that_stands_twice_is_refused(edit: Edit, user_data: Path) -> None:

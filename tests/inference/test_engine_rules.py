@@ -18,7 +18,7 @@ SPELLINGS = {
     "nim": ["nim", "NIM", "NVIDIA NIM"],
     "tensorrt-llm": ["trtllm", "trt-llm", "TRT LLM", "TensorRT-LLM", "tensorrt_llm"],
     "triton": ["triton", "Triton TensorRT-LLM"],
-    "tgi": ["tgi", "TGI (neuron)", "text-generation-inference"],
+    "tgi": ["tgi", "HuggingFace TGI", "hugging-face-tgi", "TGI (neuron)", "text-generation-inference"],
     "lmdeploy": ["lmdeploy", "LMDeploy TurboMind"],
     "mlc-llm": ["mlc", "MLC LLM", "mlc-llm"],
     "llama.cpp": ["llama.cpp", "llama-cpp", "llamacpp", "llama-cpp-python"],
@@ -54,6 +54,21 @@ def test_a_version_may_stand_behind_the_name():
     assert engine_rules("TensorRT-LLM", "0.9").row["version"] == "0.5"
     assert engine_rules("TensorRT-LLM 1.2.0rc1").row["version"] == "1.0"
     assert engine_rules("TensorRT-LLM 0.9", "1.0").row["version"] == "1.0"  # one that is stated apart counts
+
+
+def test_a_version_without_its_minor_number_is_that_of_minor_0(h100):
+    assert engine_for(h100, "tensorrt-llm", "1") == engine_for(h100, "tensorrt-llm", "1.0")
+    assert engine_rules("TensorRT-LLM 1").row["version"] == engine_rules("TensorRT-LLM==1").row["version"] == "1.0"
+    assert [engine_rules(name).row["version"] for name in ("nim 1", "NIM@1", "nim=v1", "nim 1 (L40S)")] == ["1.0"] * 4
+    assert [engine_rules(name).row["version"] for name in ("nim 2", "nim", "nim 8 GPUs")] == ["2.0"] * 3
+    assert engine_rules("vllm 0").name == "vllm-v0"
+
+
+def test_a_version_has_a_number():
+    with pytest.raises(InputError, match="engine version: 'abc' has no number; allowed") as refused:
+        engine_rules("vllm", "abc")
+    assert "\n" not in str(refused.value)
+    assert refused.value.exit_code == 2
 
 
 DEVICES = {"Intel": ["gaudi3"], "AWS": ["trainium2"]}  # of those that run on one vendor's; a large and a small else
@@ -115,7 +130,7 @@ def own_engine(tmp_path, monkeypatch):
         (tmp_path / "tables").mkdir(exist_ok=True)
         (tmp_path / "sources.d").mkdir(exist_ok=True)
         (tmp_path / "sources.d" / "mine.toml").write_text('[[source]]\nid = "mine"\ntitle = "Own"\n')
-        head = "engine,version,matches,inside,sequences_large [request],source,as_of,basis\n"
+        head = "engine,version,matches,inside,sequences_large [request],source,as_of,basis,since,vendors\n"
         (tmp_path / "tables" / "engines.csv").write_text(head + line)
         monkeypatch.setenv("STEELYARD_DATA", str(tmp_path))
         catalog.refresh()
@@ -126,26 +141,42 @@ def own_engine(tmp_path, monkeypatch):
 
 
 def test_a_users_wrapper_is_one_line(own_engine, h100):
-    own_engine("acme,1,acme,sglang,7,mine,2026-10,measured\n")
+    own_engine("acme,1,acme,sglang,7,mine,2026-10,measured,,\n")
     engine = engine_for(h100, "Acme 1.2")
     assert (engine.name, engine.kernels, engine.max_sequences) == ("acme", "sglang", 7.0)
     assert engine.prompts_first == engine_for(h100, "sglang").prompts_first
 
 
+def test_rows_are_in_the_order_of_their_versions_wherever_they_stand(own_engine):
+    newest = engine_rules("tensorrt-llm").row["version"]
+    own_engine("tensorrt-llm,0.17,trt-llm;tensorrt-llm,vllm,7,mine,2026-10,measured,2025-02,\n")
+    asked = ("", "0.16", "0.17", "0.20", "1.0")
+    assert [engine_rules("tensorrt-llm", one).row["version"] for one in asked] == [newest, "0.5", "0.17", "0.17", "1.0"]
+    dates = ("2025-01", "2025-03", "2026-01")
+    assert [engine_rules("trt-llm", as_of=one).row["version"] for one in dates] == ["0.5", "0.17", "1.0"]
+
+
+def test_vendors_may_be_written_with_spaces(own_engine, h100):
+    own_engine("acme,1,acme,sglang,7,mine,2026-10,measured,,AMD; NVIDIA\n")
+    assert engine_for(h100, "acme").name == "acme"
+    with pytest.raises(InputError, match="acme runs on AMD, NVIDIA, and"):
+        engine_for(device.load("gaudi3"), "acme")
+
+
 def test_a_row_without_an_engine_inside_states_its_rules(own_engine, h100):
-    own_engine("acme,1,acme,,7,mine,2026-10,measured\n")
+    own_engine("acme,1,acme,,7,mine,2026-10,measured,,\n")
     with pytest.raises(CatalogError, match="line 2: memory is not stated"):
         engine_for(h100, "acme")
-    own_engine("acme,1,acme,,,mine,2026-10,measured\n")
+    own_engine("acme,1,acme,,,mine,2026-10,measured,,\n")
     with pytest.raises(CatalogError, match="line 2: has no sequences_large"):
         engine_for(h100, "acme")
 
 
 def test_an_engine_inside_must_be_one(own_engine):
-    own_engine("acme,1,acme,sglnag,7,mine,2026-10,measured\n")
-    with pytest.raises(UnknownError, match="sglnag"):
+    own_engine("acme,1,acme,sglnag,7,mine,2026-10,measured,,\n")
+    with pytest.raises(CatalogError, match=r"engines.csv: line 2: inside: .*'sglnag'.*nearest: sglang"):
         engine_rules("acme")
-    own_engine("acme,1,acme,acme,7,mine,2026-10,measured\n")
+    own_engine("acme,1,acme,acme,7,mine,2026-10,measured,,\n")
     with pytest.raises(CatalogError, match="acme runs itself inside"):
         engine_rules("acme")
 

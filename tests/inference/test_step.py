@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steelyard import arch
+from steelyard import arch, catalog, device
 from steelyard.inference import Deployment, engine_for, step, step_time
 from steelyard.inference.engine import served
 from steelyard.records.term import explain
@@ -153,3 +153,21 @@ def test_unfused_kernels_move_more_in_a_prompt(llama_8b, h100):
     )  # fmt: skip
     assert more.other_s > 2 * less.other_s
     assert more.matrix_s == less.matrix_s
+
+
+@pytest.mark.parametrize(("stated", "held"), [(0.9, 0.9), (1.3, 1.0)])
+def test_a_users_share_of_the_vendor_is_that_of_all_its_cards(tmp_path, monkeypatch, stated, held):
+    """The RTX 4090's own share is of `nvidia-half-rate`, the H100's of `nvidia`: both give way alike, never above 1."""
+    (tmp_path / "calibration").mkdir()
+    (tmp_path / "calibration" / "inference.toml").write_text(
+        f'[figures]\n"matmul_ratio.nvidia" = {{ value = {stated}, unit = "1", source = "steelyard-assumptions", '
+        'as_of = 2026-10-01, basis = "assumed", note = "a test" }\n'
+    )
+    monkeypatch.setenv("STEELYARD_DATA", str(tmp_path))
+    catalog.refresh()
+    try:
+        for ref in ("rtx-4090", "h100"):
+            assert served(device.load(ref)).efficiency.matmul_ratio == pytest.approx(held)
+    finally:
+        monkeypatch.undo()
+        catalog.refresh()

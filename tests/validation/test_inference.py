@@ -109,6 +109,8 @@ def test_starved_for_kv_memory_as_measured(shipped):
         ({"load_value": ""}, "load not stated"),
         ({"load": "", "harness": ""}, "how the server was loaded"),
         ({"weights_dtype": "fp3"}, "number format 'fp3'"),
+        ({"kv_dtype": "fp3"}, "number format 'fp3'"),
+        ({"engine": "hf", "engine_version": "4.38", "load": "rate"}, "static batches"),
         ({"device": "ryzen-ai-max-395", "n_gpus": "2"}, "no scale-out bandwidth"),
         ({"metric": "decode_tokens_per_s"}, "of one or of all"),
         ({"metric": "happiness"}, "'happiness' is not predicted"),
@@ -148,6 +150,12 @@ def test_values_become_those_of_the_whole_deployment():
     assert only(metric="output_tokens_per_s_per_gpu", n_gpus="4", value="100").points[0].value == 400
     assert only(metric="total_tokens_per_s", value="1200").points[0].value == pytest.approx(200)  # 200 of 1200 tokens
     assert only(metric="energy_j_per_request", value="100").points[0].value == pytest.approx(0.5)
+
+
+def test_a_row_that_is_refused_leaves_the_others():
+    found = read([row(), row(kv_dtype="q9"), row(kv_dtype="FP8"), row(engine_version="nightly")])
+    assert (len(found.points), len(found.refusals)) == (3, 1)
+    assert serving(found).predict({}).shape == (3,)
 
 
 def test_a_decoding_rate_is_the_time_of_a_token():

@@ -9,8 +9,8 @@ from steelyard.device.collectives import (
     links_of,
 )
 from steelyard.device.dtypes import effective_compute_dtype, expanding_where_faster, peak_flop_per_s
-from steelyard.device.efficiency import Efficiency
-from steelyard.device.hardware import Device, draw_efficiency, from_accelerator, load, reading_again
+from steelyard.device.efficiency import Efficiency, within_peak
+from steelyard.device.hardware import Device, draw_efficiency, from_accelerator, kinds, load, reading_again
 from steelyard.device.memory import usable_memory_bytes
 from steelyard.device.power import device_power_w, host_power_w, power_w
 from steelyard.device.roofline import PassTime, Rates, kernels_of, operator_time, pass_time, rates_for, time_at
@@ -44,6 +44,7 @@ __all__ = [
     "fused_all_reduce_time",
     "host_power_w",
     "kernels_of",
+    "kinds",
     "links_of",
     "load",
     "operator_time",
@@ -54,4 +55,5 @@ __all__ = [
     "reading_again",
     "time_at",
     "usable_memory_bytes",
+    "within_peak",
 ]

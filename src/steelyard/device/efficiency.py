@@ -58,7 +58,7 @@ class Efficiency:
     host_power_ratio: Array  # of the TDP: processors, memory, NICs, fans and supplies beside each device
 
 
-# Draws of these are not capped at 1.
+# These are not capped at 1.
 _UNCAPPED = {"overlap_exponent_ratio", "host_power_ratio", "compute_power_ratio"}
 
 
@@ -82,10 +82,18 @@ def draw(figures: Mapping[str, Figure], kinds: Sequence[str], rng: np.random.Gen
     """
     values = {}
     for name, figure in _chosen(figures, kinds).items():
-        drawn = figure.value * np.exp(_log_steps(figure, rng.standard_normal(draws)))
-        capped = name.endswith("_ratio") and name not in _UNCAPPED
-        values[name] = np.minimum(drawn, 1.0) if capped else drawn
+        values[name] = within_peak(name, figure.value * np.exp(_log_steps(figure, rng.standard_normal(draws))))
     return Efficiency(**values)
+
+
+def within_peak(name: str, value: Array) -> Array:
+    """Return a parameter's value, at most 1 where it is a share of a printed figure.
+
+    Example:
+        >>> float(within_peak("matmul_ratio", 1.2)), within_peak("kernel_launch_s", 1.2)
+        (1.0, 1.2)
+    """
+    return np.minimum(value, 1.0) if name.endswith("_ratio") and name not in _UNCAPPED else value
 
 
 def _log_steps(figure: Figure, z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -45,10 +45,10 @@ def load(ref: str) -> Device:
 def from_accelerator(accelerator: Accelerator) -> Device:
     """Return a device with the shipped calibration of its kind."""
     figures = catalog.calibration("device")
-    return Device(accelerator=accelerator, efficiency=_efficiency.from_figures(figures, _kinds(accelerator)))
+    return Device(accelerator=accelerator, efficiency=_efficiency.from_figures(figures, kinds(accelerator)))
 
 
-def _kinds(accelerator: Accelerator) -> tuple[str, ...]:
+def kinds(accelerator: Accelerator) -> tuple[str, ...]:
     """Return by what names calibration knows a device, the closest first.
 
     Matrix units whose 16-bit rate is held to half of what they could do (their 8-bit rate is four times as high, not
@@ -94,5 +94,5 @@ def draw_efficiency(device: Device, rng: np.random.Generator, draws: int) -> Dev
         >>> many.efficiency.matmul_ratio.shape
         (5,)
     """
-    drawn = _efficiency.draw(catalog.calibration("device"), _kinds(device.accelerator), rng, draws)
+    drawn = _efficiency.draw(catalog.calibration("device"), kinds(device.accelerator), rng, draws)
     return dataclasses.replace(device, efficiency=drawn)

@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 
 from steelyard import catalog
-from steelyard.device import Device, expanding_where_faster
+from steelyard.device import Device, expanding_where_faster, kinds, within_peak
 from steelyard.errors import CatalogError, InputError
 from steelyard.inference.deployment import Deployment
 from steelyard.inference.engine_rules import EngineRules, engine_rules
@@ -118,9 +118,9 @@ IN_ENGINE = (
 def served(device: Device) -> Device:
     """Return a device with what its kernels reach inside a serving engine.
 
-    Narrow numbers are expanded where the wider format is faster. Each figure of `IN_ENGINE`, and each that the vendor
-    has a fitted one of ("memory_ratio.this-machine"), is scaled by its fitted value over the one of a kernel timed
-    alone, so that draws of it stay draws.
+    Narrow numbers are expanded where the wider format is faster. Each figure of `IN_ENGINE`, and each that the device's
+    kind has a fitted one of ("memory_ratio.this-machine"), is scaled by its fitted value over the one of a kernel timed
+    alone, so that draws of it stay draws; a share of a printed figure stays at most 1.
 
     Example:
         >>> from steelyard import device
@@ -129,12 +129,13 @@ def served(device: Device) -> Device:
         True
     """
     figures, alone = catalog.calibration("inference"), catalog.calibration("device")
-    vendor = device.accelerator.vendor.casefold()
-    own = tuple(item.name for item in dataclasses.fields(device.efficiency) if f"{item.name}.{vendor}" in figures)
-    scaled = {
-        name: getattr(device.efficiency, name) * (_value(figures, name, vendor) / _value(alone, name, vendor))
-        for name in {*IN_ENGINE, *own}
-    }
+    known_as = kinds(device.accelerator)
+    names = {item.name for item in dataclasses.fields(device.efficiency)}
+    own = {name for name in names if any(f"{name}.{kind}" in figures for kind in known_as)}
+    scaled = {}
+    for name in own.union(IN_ENGINE):
+        more = _value(figures, name, *known_as) / _value(alone, name, *known_as)
+        scaled[name] = within_peak(name, getattr(device.efficiency, name) * more)
     expanded = expanding_where_faster(device)
     return dataclasses.replace(expanded, efficiency=dataclasses.replace(device.efficiency, **scaled))
 
@@ -211,10 +212,11 @@ def _value(figures: Mapping[str, Figure], name: str, *variants: str) -> float:
 
 
 def _require_vendor(rules: EngineRules, device: Device) -> None:
-    vendors, own = rules.text("vendors"), device.accelerator.vendor
-    if vendors and own.casefold() not in vendors.casefold().split(";"):
+    vendors = [name.strip() for name in rules.text("vendors").split(";") if name.strip()]
+    own = device.accelerator.vendor
+    if vendors and own.casefold() not in map(str.casefold, vendors):
         raise InputError(
-            f"engine: {rules.name} runs on {vendors.replace(';', ', ')}, and {device.id} is of {own}; choose another "
+            f"engine: {rules.name} runs on {', '.join(vendors)}, and {device.id} is of {own}; choose another "
             "engine (`steelyard catalog list engines`) or device"
         )
 

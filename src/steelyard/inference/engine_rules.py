@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from steelyard import catalog
 from steelyard.catalog import Row
-from steelyard.errors import CatalogError, UnknownError, unknown
+from steelyard.errors import CatalogError, InputError, UnknownError, unknown
 
 _GAP = r"[\W_]*"  # "tensorrt-llm", "TensorRT LLM" and "tensorrtllm" are one name
 _END = r"(?![a-z])"  # what follows a name is a version or a remark, not more of the word
+_VERSION = re.compile(r"[\s@=v-]*\d+\.\d|[\s@=]+v?\d+\s*(?:$|[(,;])")  # "-0.9", or a number alone (" 1", "@1", "==1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,8 @@ def engine_rules(name: str, version: str = "", *, as_of: str = "") -> EngineRule
         as_of: Without a version, rules are those of this date (YYYY-MM); of the newest when empty.
 
     Raises:
-        CatalogError: It runs itself inside.
+        CatalogError: It runs itself inside, or an engine that the catalogue does not have.
+        InputError: The version has no number.
         UnknownError: The catalogue has no such engine; names those that are most like it.
 
     Example:
@@ -65,6 +67,10 @@ def engine_rules(name: str, version: str = "", *, as_of: str = "") -> EngineRule
         >>> rules.name, rules.kernels
         ('nim', 'tensorrt-llm')
     """
+    if version and not version_numbers(version):
+        raise InputError(
+            f"engine version: {version!r} has no number; allowed: versions like 0.11.1, or none for the newest"
+        )
     return _resolved(name, version, as_of, ())
 
 
@@ -80,9 +86,16 @@ def _resolved(name: str, version: str, as_of: str, around: tuple[str, ...]) -> E
     row = _of_version(matching, version_numbers(version) or _stated_version(asked[longest:]), as_of)
     if row["engine"] in around:
         raise CatalogError(f"{row.where}: {row['engine']} runs itself inside; see the column inside")
-    inside = row.get("inside")
-    around = (*around, row["engine"])
-    return EngineRules(row=row, inside=_resolved(inside, "", as_of, around) if inside else None)
+    return EngineRules(row=row, inside=_inside(row, as_of, (*around, row["engine"])))
+
+
+def _inside(row: Row, as_of: str, around: tuple[str, ...]) -> EngineRules | None:
+    if not row.get("inside"):
+        return None
+    try:
+        return _resolved(row["inside"], "", as_of, around)
+    except UnknownError as error:
+        raise CatalogError(f"{row.where}: inside: {error}") from None
 
 
 def _reach(row: Row, asked: str) -> int:
@@ -107,23 +120,29 @@ def _bare(name: str) -> str:
 
 
 def _of_version(rows: list[Row], numbers: tuple[int, ...], as_of: str) -> Row:
+    """Return the last row not after a version, else not after a date, else of all; the first where all are after."""
+    ordered = sorted(rows, key=lambda row: version_numbers(row["version"]))  # of equal ones the file's last stays last
     if numbers:
-        before = [row for row in rows if version_numbers(row["version"]) <= numbers]
+        before = [row for row in ordered if version_numbers(row["version"]) <= numbers]
+    elif as_of:
+        ordered.sort(key=lambda row: row.get("since"))
+        before = [row for row in ordered if row.get("since") <= as_of]
     else:
-        before = [row for row in rows if not as_of or row.get("since") <= as_of]
-    return (before or rows[:1])[-1]
+        before = ordered
+    return (before or ordered)[-1 if before else 0]
 
 
 def _stated_version(rest: str) -> tuple[int, ...]:
     """Return the version that stands behind an engine's name; none where something else does."""
-    return version_numbers(rest) if re.match(r"[\s@=v-]*\d+\.\d", rest) else ()
+    return version_numbers(rest) if _VERSION.match(rest) else ()
 
 
 def version_numbers(version: str) -> tuple[int, ...]:
-    """Return the first two numbers of a version, to compare versions by.
+    """Return the first two numbers of a version, to compare versions by; none where it has no number.
 
     Example:
-        >>> version_numbers("0.11.1") < version_numbers("1.0.0rc3")
+        >>> version_numbers("0.11.1") < version_numbers("1") == version_numbers("1.0.0rc3")
         True
     """
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    numbers = [int(part) for part in re.findall(r"\d+", version)]
+    return (*numbers, 0)[:2] if numbers else ()

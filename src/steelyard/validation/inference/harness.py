@@ -64,7 +64,9 @@ def harness_of(row: Row, *, static: bool = False) -> Harness:
     if not kind:
         raise Refused(f"how the server was loaded is not known ({told or row['load'] or 'not stated'})")
     scheduled = known["scheduler"] != "no" if known else not _times_steps(row)
-    if static and kind != "open loop":
+    if static and kind == "open loop":
+        raise Refused("requests at a rate to an engine of static batches: how it gathers them is not stated")
+    if static:
         kind = "fixed batch"
     elif kind == "fixed batch" and scheduled:
         kind = "all at once"  # a server takes what is sent together as a queue

@@ -18,6 +18,7 @@ from steelyard.device import Device
 from steelyard.errors import DoesNotFitError, InputError, UnknownError
 from steelyard.inference import Deployment
 from steelyard.inference.engine import Engine, engine_for
+from steelyard.inference.engine_rules import version_numbers
 from steelyard.validation.inference.harness import Harness, Refused, harness_of
 from steelyard.validation.inference.launches import Launch, launch_of
 from steelyard.validation.models import model_of_row
@@ -220,7 +221,8 @@ def _model(model_id: str, name: str) -> arch.Model | None:
 
 @functools.lru_cache(maxsize=1024)
 def _engine(device: str, name: str, version: str, as_of: str) -> Engine:
-    return engine_for(_device.load(device), name or None, version, as_of=as_of)
+    numbered = version if version_numbers(version) else ""  # "nightly" is as new as its date
+    return engine_for(_device.load(device), name or None, numbered, as_of=as_of)
 
 
 def _model_as_stored(row: Row) -> arch.Model | None:
@@ -279,13 +281,13 @@ def _deployment(row: Row, model: arch.Model, harness: Harness, engine: Engine) -
     if not model.num_moe_layers or (tp * dp) % (ep or 1):
         ep = 1
     weight, compute, unstated = _formats(row, model)
-    kv = row["kv_dtype"].split(" ")[0]
+    kv = row["kv_dtype"].split(" ")[0].casefold()
+    kv = _FORMATS.get(kv, kv)
     assumed += ["weights_dtype"] * unstated + ["kv_dtype"] * (not kv)
     if not kv:
         kv = "fp8" if dtype_bytes(compute) <= 1 and np.max(engine.narrow_cache) > 0 else "bf16"
-    layout = Deployment(
-        tp=tp, pp=pp, dp=dp, ep=ep or 1, weight_dtype=weight, compute_dtype=compute, kv_dtype=_FORMATS.get(kv, kv)
-    )
+    _bytes_of(kv)
+    layout = Deployment(tp=tp, pp=pp, dp=dp, ep=ep or 1, weight_dtype=weight, compute_dtype=compute, kv_dtype=kv)
     return layout, tuple(assumed)
 
 
@@ -314,12 +316,16 @@ def _formats(row: Row, model: arch.Model) -> tuple[str, str, bool]:
     named = _NAMED.findall(row["model"])
     asked = stated or (named[-1].casefold() if named else model.weight_dtype)
     dtype = _FORMATS.get(asked, asked)
-    try:
-        asked_bytes, held_bytes = dtype_bytes(dtype), dtype_bytes(model.weight_dtype)
-        same = max(asked_bytes, held_bytes) <= 1 and (asked_bytes < 1) == (held_bytes < 1)
-    except (InputError, UnknownError):
-        raise Refused(f"number format {asked[:20]!r} is not known") from None
+    asked_bytes, held_bytes = _bytes_of(dtype), _bytes_of(model.weight_dtype)
+    same = max(asked_bytes, held_bytes) <= 1 and (asked_bytes < 1) == (held_bytes < 1)
     return (model.weight_dtype if same else dtype), dtype, not stated
+
+
+def _bytes_of(dtype: str) -> float:
+    try:
+        return dtype_bytes(dtype)
+    except (InputError, UnknownError):
+        raise Refused(f"number format {dtype[:20]!r} is not known") from None
 
 
 def assumed_columns(measured: Measured) -> Mapping[str, int]:
