@@ -58,13 +58,8 @@ def _point(search: Search, candidate: Candidate, rate: float) -> PlanPoint:
         tokens_per_s_per_user=1.0 / run.tpot.percentile_s(50.0),
         tokens_per_s_per_device=run.output_tokens_per_s / candidate.num_devices,
         energy=energy_of(run, economics.pue("hyperscaler").value).per(tokens),
-        meets=_keeps(run, objective, rate),
+        meets=within(run, objective) and search.keeps_pace(candidate, rate),
     )
-
-
-def _keeps(run: ServingResult, objective: Objective, rate: float) -> bool:
-    """Tell whether a run keeps the objective and the pace: no queue that only grows."""
-    return within(run, objective) and run.duration_s - run.e2e.mean_s <= 1.1 * run.num_requests / rate
 
 
 def within(run: ServingResult, objective: Objective) -> bool:
@@ -83,12 +78,14 @@ def ranges_at(search: Search, option: PlanOption) -> tuple[dict[str, Estimate], 
     objective, rate = search.question.objective, option.at.request_rate_per_s
     if search.request_rate_per_s is not None:
         rate = search.request_rate_per_s / option.units
-    runs = swept(
-        lambda ratio: search.simulated(option.candidate, rate, time_ratio=float(ratio)),
-        time_ratios(_sigma(search, option.candidate), count),
-    )
+
+    def drawn(ratio: float) -> tuple[ServingResult, bool]:
+        run = search.simulated(option.candidate, rate, time_ratio=ratio)
+        return run, within(run, objective) and search.keeps_pace(option.candidate, rate, time_ratio=ratio)
+
+    runs, kept = zip(*swept(drawn, time_ratios(_sigma(search, option.candidate), count).tolist()), strict=True)
     return {
         "ttft_s": estimate([run.ttft.percentile_s(objective.ttft_percentile) for run in runs]),
         "tpot_s": estimate([run.tpot.percentile_s(objective.tpot_percentile) for run in runs]),
         "output_tokens_per_s": estimate([run.output_tokens_per_s * option.units for run in runs]),
-    }, float(np.mean([_keeps(run, objective, rate) for run in runs]))
+    }, float(np.mean(kept))
