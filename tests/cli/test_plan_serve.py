@@ -79,6 +79,15 @@ def test_what_is_chosen_is_answered_for_as_long_as_it_comes():
     assert answered[1] < 1.1  # nor is much left
 
 
+def test_answers_of_one_token_have_no_tpot_to_keep(capsys):
+    told = outcome(capsys, "--osl", "1", "--ttft", "1s", "--tpot", "40ms", "--draws", "3", "--json").out
+    found = json.loads(told)["result"]
+    assert found["cheapest"]["tpot_s"] is None
+    assert found["cheapest"]["ttft_s"] <= 1.0
+    assert all(point["tokens_per_s_per_user"] > 0 for point in found["front"])
+    assert "TTFT p95 is" in outcome(capsys, "--osl", "1", "--ttft", "1ms", "--tpot", "40ms", code=1).err
+
+
 def test_an_engine_of_static_batches_is_not_searched(capsys):
     out, err = outcome(capsys, "--engine", "transformers", code=2)
     assert (out, err.count("\n")) == ("", 1)

@@ -11,7 +11,7 @@ from steelyard.compare.serving.energy import energy_of
 from steelyard.compare.serving.plan_result import Candidate, PlanOption, PlanPoint
 from steelyard.compare.serving.plan_search import Search
 from steelyard.compare.serving.traffic import time_ratios
-from steelyard.inference.simulator import ServingResult
+from steelyard.inference.simulator import Distribution, ServingResult
 from steelyard.records.estimate import Estimate, estimate
 from steelyard.records.sweep import swept
 from steelyard.records.workload import Objective
@@ -55,19 +55,25 @@ def _point(search: Search, candidate: Candidate, rate: float) -> PlanPoint:
         request_rate_per_s=rate,
         ttft_s=run.ttft.percentile_s(objective.ttft_percentile),
         tpot_s=run.tpot.percentile_s(objective.tpot_percentile),
-        tokens_per_s_per_user=1.0 / run.tpot.percentile_s(50.0),
+        tokens_per_s_per_user=1.0 / _token_s(run.tpot, run.ttft),
         tokens_per_s_per_device=run.output_tokens_per_s / candidate.num_devices,
         energy=energy_of(run, economics.pue("hyperscaler").value).per(tokens),
         meets=within(run, objective) and search.keeps_pace(candidate, rate),
     )
 
 
+def _token_s(tpot: Distribution, ttft: Distribution) -> float:
+    """Return the median time of a user's token; of answers of one token, which have no TPOT, that until it."""
+    return (tpot if tpot.counts.any() else ttft).percentile_s(50.0)
+
+
 def within(run: ServingResult, objective: Objective) -> bool:
-    """Tell whether a run keeps the objective at its percentiles."""
-    return (
-        run.ttft.percentile_s(objective.ttft_percentile) <= objective.ttft_s
-        and run.tpot.percentile_s(objective.tpot_percentile) <= objective.tpot_s
+    """Tell whether a run keeps the objective at its percentiles; answers of one token keep any TPOT."""
+    ttft_s, tpot_s = (
+        run.ttft.percentile_s(objective.ttft_percentile),
+        run.tpot.percentile_s(objective.tpot_percentile),
     )
+    return ttft_s <= objective.ttft_s and (math.isnan(tpot_s) or tpot_s <= objective.tpot_s)
 
 
 def ranges_at(search: Search, option: PlanOption) -> tuple[dict[str, Estimate], float]:
