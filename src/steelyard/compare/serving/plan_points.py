@@ -39,7 +39,7 @@ def close_in(search: Search, candidate: Candidate) -> tuple[PlanPoint, ...]:
             rate = math.sqrt(low * high)
             points.append(_point(search, candidate, rate))
             low, high = (rate, high) if points[-1].meets else (low, rate)
-    points += [_point(search, candidate, share * low) for share in _PARTLY if low]
+    points += [_point(search, candidate, share * low, answered=low) for share in _PARTLY if low]
     return tuple(sorted(points, key=lambda point: point.request_rate_per_s))
 
 
@@ -48,7 +48,8 @@ def _sigma(search: Search, candidate: Candidate) -> float:
     return inference.time_residual_sigma(search.model, on, inference.engine_for(on, search.question.engine).kernels)
 
 
-def _point(search: Search, candidate: Candidate, rate: float) -> PlanPoint:
+def _point(search: Search, candidate: Candidate, rate: float, *, answered: float = 0.0) -> PlanPoint:
+    """Return the point at a rate; up to `answered` the pace is known to be kept."""
     objective, run = search.question.objective, search.simulated(candidate, rate)
     tokens = run.num_requests * run.output_tokens_per_s / run.request_rate_per_s
     return PlanPoint(
@@ -58,7 +59,7 @@ def _point(search: Search, candidate: Candidate, rate: float) -> PlanPoint:
         tokens_per_s_per_user=1.0 / _token_s(run.tpot, run.ttft),
         tokens_per_s_per_device=run.output_tokens_per_s / candidate.num_devices,
         energy=energy_of(run, economics.pue("hyperscaler").value).per(tokens),
-        meets=within(run, objective) and search.keeps_pace(candidate, rate),
+        meets=within(run, objective) and (rate <= answered or search.keeps_pace(candidate, rate)),
     )
 
 
