@@ -13,6 +13,7 @@ from steelyard.compare.serving.plan import plan_serving
 from steelyard.compare.serving.plan_candidates import candidates, decode_rate, groups, prompt_s
 from steelyard.compare.serving.plan_result import ServingPlanQuestion
 from steelyard.compare.serving.plan_search import opened
+from steelyard.inference import simulator
 from steelyard.records.workload import Objective
 
 BASE = ("plan", "serve", "--model", "llama-3.1-8b", "--on", "h100", "--devices", "4", "--isl", "1000", "--osl", "200")
@@ -62,6 +63,29 @@ def test_answers_are_the_best_of_the_options(plans):
 def test_a_stricter_objective_costs_more(plans):
     strict, loose = (plans[limit]["cheapest"]["usd_per_output_mtoken"]["p50"] for limit in ("20ms", "40ms"))
     assert strict > loose
+
+
+def test_what_is_chosen_is_answered_for_as_long_as_it_comes():
+    question = ServingPlanQuestion(
+        model="llama-3.1-8b", devices=("h100",), isl_tokens=1000, osl_tokens=200, max_devices=1, draws=0,
+        objective=Objective(tpot_s=0.2), separate=False,
+    )  # fmt: skip
+    rate = plan_serving(question).options[0].at.request_rate_per_s
+    search = opened(question)
+    long = [simulator.simulate(search.fleet(candidates(search)[0]), search.demand.load_at(times * rate, 40_000), seed=3)
+            for times in (1.0, 1.15)]  # fmt: skip
+    answered = [run.num_requests / run.duration_s / rate for run in long]
+    assert answered[0] > 0.97
+    assert answered[1] < 1.1  # nor is much left
+
+
+def test_answers_of_one_token_have_no_tpot_to_keep(capsys):
+    told = outcome(capsys, "--osl", "1", "--ttft", "1s", "--tpot", "40ms", "--draws", "3", "--json").out
+    found = json.loads(told)["result"]
+    assert found["cheapest"]["tpot_s"] is None
+    assert found["cheapest"]["ttft_s"] <= 1.0
+    assert all(point["tokens_per_s_per_user"] > 0 for point in found["front"])
+    assert "TTFT p95 is" in outcome(capsys, "--osl", "1", "--ttft", "1ms", "--tpot", "40ms", code=1).err
 
 
 def test_an_engine_of_static_batches_is_not_searched(capsys):

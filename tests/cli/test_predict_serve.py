@@ -113,6 +113,17 @@ def test_wrong_input_is_one_line(capsys, options, code, words):
     assert words in captured.err
 
 
+@pytest.mark.parametrize("engine", ["transformers", "vllm"])
+def test_answers_of_one_token_have_no_tpot(capsys, engine):
+    line = [*BASE, "--osl", "1", "--concurrency", "8", "--engine", engine]
+    assert run(line) == 0
+    row = next(row for row in capsys.readouterr().out.splitlines() if row.startswith("TPOT, mean"))
+    assert row.split() == ["TPOT,", "mean", "none"]
+    assert run([*line, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["result"]["load"]["TPOT, mean"]["value"] is None
+    assert run([*line, "--html"]) == 0
+
+
 @pytest.mark.parametrize(("rate", "over"), [("0.5", False), ("1000", True)])
 def test_a_load_beyond_what_is_carried_is_said_and_its_wait_has_no_length(capsys, rate, over):
     assert run([*BASE, "--rate", rate]) == 0

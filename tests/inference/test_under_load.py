@@ -79,6 +79,21 @@ def test_a_trickle_is_like_one_user(llama_8b, h100):
     trickle = under_load(llama_8b, h100, Deployment(), request_rate_per_s=0.01, **LENGTHS)
     assert trickle.tpot_s == pytest.approx(float(alone.tpot_s), rel=0.05)
     assert trickle.output_tokens_per_s == pytest.approx(0.01 * 200, rel=0.01)
+    assert trickle.mfu_ratio == pytest.approx(float(alone.mfu_ratio), rel=0.01)
+    for name in ("decode_step", "prompt_step"):
+        assert getattr(trickle, name).total_s == pytest.approx(float(getattr(alone, name).total_s), rel=0.01)
+
+
+def test_a_stream_does_the_work_of_its_requests(llama_8b, h100):
+    """FLOP/s while busy are the requests' own: two a token and parameter, of which 7.0e9 (a prompt) to 7.5e9 count."""
+    for rate in (5.0, 15.0):
+        found = under_load(llama_8b, h100, Deployment(), request_rate_per_s=rate, **LENGTHS)
+        assert found.batch > 1  # always busy
+        flop_per_s = float(found.mfu_ratio) * 989e12
+        assert flop_per_s == pytest.approx(rate * 1200 * 2 * 7.5e9, rel=0.1)
+        users = float(found.batch)
+        closed = under_load(llama_8b, h100, Deployment(), users=users, **LENGTHS)
+        assert found.decode_step.total_s == pytest.approx(float(closed.decode_step.total_s), rel=0.01)
 
 
 def test_layouts_of_the_same_devices(llama_70b, h100):

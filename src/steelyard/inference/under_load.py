@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,9 +11,9 @@ from steelyard.device import Device, device_power_w, effective_compute_dtype, ho
 from steelyard.errors import InputError
 from steelyard.inference.deployment import Deployment
 from steelyard.inference.engine import Engine, engine_for, outside_s, served, ttft_sigmas
-from steelyard.inference.loads import NUM_STEPS, Load, Queries, queries
+from steelyard.inference.loads import NUM_STEPS, Load, Queries, Vector, queries
 from steelyard.inference.memory import ServingMemory, memory, require_fit
-from steelyard.inference.replay import replay, ttft_residual_sigma
+from steelyard.inference.replay import Replay, replay, ttft_residual_sigma
 from steelyard.inference.step import Step, step
 from steelyard.records.term import term
 from steelyard.records.workload import Lengths
@@ -156,13 +156,22 @@ def under_load(
         places, isl_tokens * (1.0 - cached_input_ratio), isl_tokens * cached_input_ratio, osl_tokens, users,
         request_rate_per_s, length_spread_ratio, deployment, engine, draft,
     )  # fmt: skip
-    asked = queries(load)
-    steps = _steps(model, device, deployment, asked, engine, draft)
     ratio = np.atleast_1d(np.asarray(time_ratio, dtype=np.float64))
-    times = np.asarray(steps.total_s)[:, None] * (1.0 + draft.tokens * draft.draft_time_ratio) * ratio.reshape(1, -1)
     before_s = outside_s(engine, isl_tokens)
-    found = replay(load, asked, times, request_overhead_s=before_s, admission_steps=engine.admission_steps)
+
+    def met(load: Load) -> tuple[Step, Vector, Replay]:
+        asked = queries(load)
+        steps = _steps(model, device, deployment, asked, engine, draft)
+        drafted_s = np.asarray(steps.total_s)[:, None] * (1.0 + draft.tokens * draft.draft_time_ratio)
+        times = drafted_s * ratio.reshape(1, -1)
+        found = replay(load, asked, times, request_overhead_s=before_s, admission_steps=engine.admission_steps)
+        return steps, times, found
+
+    steps, times, found = met(load)
     share = found.prompt_time_ratio
+    if request_rate_per_s is not None:
+        steps, times, busy = met(_busy(load, found.batch))
+        share = busy.prompt_time_ratio
     flop = np.asarray(steps.flop)
     prompts = np.maximum(flop[1] - flop[0], 0.0) / np.maximum(times[1] - times[0], 1e-12)
     peak = peak_flop_per_s(device, effective_compute_dtype(device, deployment.compute_dtype))
@@ -184,7 +193,7 @@ def under_load(
         output_tokens_per_s_per_device=shaped(found.output_tokens_per_s / count),
         batch=shaped(found.batch),
         places_count=shaped(places),
-        prompt_time_ratio=shaped(share),
+        prompt_time_ratio=shaped(found.prompt_time_ratio),
         device_power_w=shaped(power),
         host_power_w=shaped(count * host_power_w(device)),
         device_j_per_output_token=shaped(power / np.maximum(found.output_tokens_per_s, 1e-12)),
@@ -225,6 +234,13 @@ def _load(
         receive_steps=one(0.0),
         hold_steps=one(0.0),
     )
+
+
+def _busy(load: Load, batch: Array) -> Load:
+    """Return what a stream is while somebody is there: a closed loop of as many users, one at least."""
+    users = np.clip(np.array([np.median(batch)]), 1.0, load.places)
+    nothing = np.zeros_like(load.request_rate_per_s)
+    return replace(load, kind=np.array(["closed loop"]), users=users, request_rate_per_s=nothing)
 
 
 def _steps(

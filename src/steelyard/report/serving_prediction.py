@@ -86,7 +86,7 @@ def _section(heading: str, *parts: Part) -> Section:
 
 def _curves(found: ServingPrediction) -> Iterator[Plot]:
     median = found.median
-    if median is None:
+    if median is None or not found.has_tpot:
         return
     asked = (1.0 / middle(median.tpot_s), middle(median.output_tokens_per_s_per_device))
     yield Plot("What more users get", lambda: serving_figures.load_curve(load_curve(found), asked))
@@ -141,7 +141,7 @@ def _memory_rows(found: ServingPrediction) -> list[dict[str, str]]:
 def _rows(found: ServingPrediction) -> list[dict[str, str]]:
     rows = []
     for item in found.quantities():
-        value, spread = ("unpriced", "") if item.value is None else text.parts(item.value, item.unit)
+        value, spread = (item.note, "") if item.value is None else text.parts(item.value, item.unit)
         rows.append({"of the replica": item.label, "median": value, "p10 to p90": spread})
     return rows
 

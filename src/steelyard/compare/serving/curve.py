@@ -20,8 +20,11 @@ class LoadPoint:
 
 
 def load_curve(found: ServingPrediction) -> tuple[LoadPoint, ...]:
-    """Return the points at 1, 2, 4, ... users up to what the memory and the engine hold; empty where nothing fits."""
-    if found.drawn is None or found.median is None:
+    """Return the points at 1, 2, 4, ... users up to what the memory and the engine hold.
+
+    Empty where nothing fits, and where answers of one token leave a user without a speed.
+    """
+    if found.drawn is None or found.median is None or not found.has_tpot:
         return ()
     most = max(1, int(found.median.places_count))
     counts = sorted({2**power for power in range(most.bit_length())} | {most})

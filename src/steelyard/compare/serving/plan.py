@@ -73,7 +73,7 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
         request_rate_per_s=search.request_rate_per_s,
         peak_to_mean_ratio=search.peak_to_mean_ratio,
         options=tuple(options),
-        fastest=min(options, key=lambda one: min(point.tpot_s for point in one.points if point.meets)),
+        fastest=min(options, key=_shortest_s),
         least_energy=min(options, key=lambda one: one.at.energy.it_j),
         front=_front(options),
         why=tuple(_why(option, cheapest) for option in options[1:4]),
@@ -263,6 +263,11 @@ def _nowhere(search: Search) -> str:
         f"{search.question.model} fits nowhere: {'; '.join(told[:_TOLD])}{more}; allow more devices (--devices), "
         "narrower weights (--dtype) or a device with more memory (--on)"
     )
+
+
+def _shortest_s(option: PlanOption) -> float:
+    """Return the least TPOT within the objective; the least TTFT where answers of one token have no TPOT."""
+    return min(point.ttft_s if math.isnan(point.tpot_s) else point.tpot_s for point in option.points if point.meets)
 
 
 def _front(options: list[PlanOption]) -> tuple[tuple[str, PlanPoint], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -75,6 +76,8 @@ def account(
 def missed_by(objective: Objective, *, ttft_s: float, tpot_s: float) -> tuple[float, str]:
     """Return how many times its limit the worse of two times is, and in words each that is beyond its own.
 
+    A TPOT that is NaN, of answers of one token, is none.
+
     Example:
         >>> missed_by(Objective(ttft_s=1.0, tpot_s=0.02), ttft_s=0.5, tpot_s=0.03)
         (1.5, 'TPOT p95 is 30 ms, 1.5 times the 20 ms asked')
@@ -89,4 +92,5 @@ def missed_by(objective: Objective, *, ttft_s: float, tpot_s: float) -> tuple[fl
         for name, percentile, reached, limit in asked
         if reached > limit
     ]
-    return max(reached / limit for _, _, reached, limit in asked), "; ".join(parts)
+    times = max(reached / limit for _, _, reached, limit in asked if not math.isnan(reached))
+    return times, "; ".join(parts) or "falls behind at every rate that was tried"

@@ -11,7 +11,7 @@ from steelyard.compare.serving.energy import energy_of
 from steelyard.compare.serving.plan_result import Candidate, PlanOption, PlanPoint
 from steelyard.compare.serving.plan_search import Search
 from steelyard.compare.serving.traffic import time_ratios
-from steelyard.inference.simulator import ServingResult
+from steelyard.inference.simulator import Distribution, ServingResult
 from steelyard.records.estimate import Estimate, estimate
 from steelyard.records.sweep import swept
 from steelyard.records.workload import Objective
@@ -39,7 +39,7 @@ def close_in(search: Search, candidate: Candidate) -> tuple[PlanPoint, ...]:
             rate = math.sqrt(low * high)
             points.append(_point(search, candidate, rate))
             low, high = (rate, high) if points[-1].meets else (low, rate)
-    points += [_point(search, candidate, share * low) for share in _PARTLY if low]
+    points += [_point(search, candidate, share * low, answered=low) for share in _PARTLY if low]
     return tuple(sorted(points, key=lambda point: point.request_rate_per_s))
 
 
@@ -48,31 +48,33 @@ def _sigma(search: Search, candidate: Candidate) -> float:
     return inference.time_residual_sigma(search.model, on, inference.engine_for(on, search.question.engine).kernels)
 
 
-def _point(search: Search, candidate: Candidate, rate: float) -> PlanPoint:
+def _point(search: Search, candidate: Candidate, rate: float, *, answered: float = 0.0) -> PlanPoint:
+    """Return the point at a rate; up to `answered` the pace is known to be kept."""
     objective, run = search.question.objective, search.simulated(candidate, rate)
     tokens = run.num_requests * run.output_tokens_per_s / run.request_rate_per_s
     return PlanPoint(
         request_rate_per_s=rate,
         ttft_s=run.ttft.percentile_s(objective.ttft_percentile),
         tpot_s=run.tpot.percentile_s(objective.tpot_percentile),
-        tokens_per_s_per_user=1.0 / run.tpot.percentile_s(50.0),
+        tokens_per_s_per_user=1.0 / _token_s(run.tpot, run.ttft),
         tokens_per_s_per_device=run.output_tokens_per_s / candidate.num_devices,
         energy=energy_of(run, economics.pue("hyperscaler").value).per(tokens),
-        meets=_keeps(run, objective, rate),
+        meets=within(run, objective) and (rate <= answered or search.keeps_pace(candidate, rate)),
     )
 
 
-def _keeps(run: ServingResult, objective: Objective, rate: float) -> bool:
-    """Tell whether a run keeps the objective and the pace: no queue that only grows."""
-    return within(run, objective) and run.duration_s - run.e2e.mean_s <= 1.1 * run.num_requests / rate
+def _token_s(tpot: Distribution, ttft: Distribution) -> float:
+    """Return the median time of a user's token; of answers of one token, which have no TPOT, that until it."""
+    return (tpot if tpot.counts.any() else ttft).percentile_s(50.0)
 
 
 def within(run: ServingResult, objective: Objective) -> bool:
-    """Tell whether a run keeps the objective at its percentiles."""
-    return (
-        run.ttft.percentile_s(objective.ttft_percentile) <= objective.ttft_s
-        and run.tpot.percentile_s(objective.tpot_percentile) <= objective.tpot_s
+    """Tell whether a run keeps the objective at its percentiles; answers of one token keep any TPOT."""
+    ttft_s, tpot_s = (
+        run.ttft.percentile_s(objective.ttft_percentile),
+        run.tpot.percentile_s(objective.tpot_percentile),
     )
+    return ttft_s <= objective.ttft_s and (math.isnan(tpot_s) or tpot_s <= objective.tpot_s)
 
 
 def ranges_at(search: Search, option: PlanOption) -> tuple[dict[str, Estimate], float]:
@@ -83,12 +85,14 @@ def ranges_at(search: Search, option: PlanOption) -> tuple[dict[str, Estimate], 
     objective, rate = search.question.objective, option.at.request_rate_per_s
     if search.request_rate_per_s is not None:
         rate = search.request_rate_per_s / option.units
-    runs = swept(
-        lambda ratio: search.simulated(option.candidate, rate, time_ratio=float(ratio)),
-        time_ratios(_sigma(search, option.candidate), count),
-    )
+
+    def drawn(ratio: float) -> tuple[ServingResult, bool]:
+        run = search.simulated(option.candidate, rate, time_ratio=ratio)
+        return run, within(run, objective) and search.keeps_pace(option.candidate, rate, time_ratio=ratio)
+
+    runs, kept = zip(*swept(drawn, time_ratios(_sigma(search, option.candidate), count).tolist()), strict=True)
     return {
         "ttft_s": estimate([run.ttft.percentile_s(objective.ttft_percentile) for run in runs]),
         "tpot_s": estimate([run.tpot.percentile_s(objective.tpot_percentile) for run in runs]),
         "output_tokens_per_s": estimate([run.output_tokens_per_s * option.units for run in runs]),
-    }, float(np.mean([_keeps(run, objective, rate) for run in runs]))
+    }, float(np.mean(kept))

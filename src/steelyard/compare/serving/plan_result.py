@@ -87,7 +87,7 @@ class PlanPoint:
     request_rate_per_s: float
     ttft_s: float  # at the objective's percentile
     tpot_s: float
-    tokens_per_s_per_user: float  # 1 / median TPOT
+    tokens_per_s_per_user: float  # 1 / median TPOT; of answers of one token, 1 / median TTFT
     tokens_per_s_per_device: float
     energy: EnergySplit  # per output token
     meets: bool

@@ -10,6 +10,7 @@ from steelyard import arch, device, inference
 from steelyard.compare.serving.demand import Demand, demand_of
 from steelyard.compare.serving.plan_account import Loss
 from steelyard.compare.serving.plan_result import Candidate, ServingPlanQuestion
+from steelyard.compare.serving.traffic import overloaded
 from steelyard.errors import InputError
 from steelyard.inference import simulator
 from steelyard.inference.simulator import Fleet, Replica, ServingResult
@@ -104,18 +105,25 @@ class Search:
         count = int(min(max(wanted, _REQUESTS[0]), _REQUESTS[1]))
         return self._run(self.fleet(candidate, time_ratio=time_ratio), self.demand.load_at(rate, count), count)
 
+    def keeps_pace(self, candidate: Candidate, rate: float, *, time_ratio: float = 1.0) -> bool:
+        """Tell whether one of a candidate answers what comes at a steady rate; a short run may end before it fails."""
+        count = _REQUESTS[1]
+        fleet, load = self.fleet(candidate, time_ratio=time_ratio), self.demand.load_at(rate, count)
+        return not overloaded(self._run(fleet, load, count, keep_timeline=True), rate)
+
     def replayed(self, candidate: Candidate, units: int, peak_rate: float) -> ServingResult:
         """Return what so many of a candidate do under the trace itself, stretched to a peak rate."""
         load = self.demand.replay_at(peak_rate)
         return self._run(self.fleet(candidate, units=units), load, 0)
 
-    def _run(self, fleet: Fleet, load: simulator.Load, count: int) -> ServingResult:
+    def _run(self, fleet: Fleet, load: simulator.Load, count: int, *, keep_timeline: bool = False) -> ServingResult:
         return simulator.simulate(
             fleet,
             load,
             objective=self.question.objective,
             seed=self.question.seed,
             warm_up_requests=int(_WARM_UP_RATIO * count),
+            keep_timeline=keep_timeline,
         )
 
 

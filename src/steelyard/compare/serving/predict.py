@@ -45,6 +45,11 @@ class ServingPrediction:
         return self.median is not None
 
     @property
+    def has_tpot(self) -> bool:
+        """Whether a second token follows the first."""
+        return self.question.osl_tokens > 1
+
+    @property
     def overloaded(self) -> npt.NDArray[np.bool_]:
         """In which draws [D, 1] requests come faster than they are answered; in none of a closed loop."""
         rate = self.question.request_rate_per_s
@@ -63,7 +68,7 @@ class ServingPrediction:
         devices, hosts = (np.asarray(getattr(found, name)) / speed for name in ("device_power_w", "host_power_w"))
         facility = (devices + hosts) * (np.asarray(self.pue_ratio) - 1.0)
         yield _quantity("TTFT, mean", ttft, "s")
-        yield _quantity("TPOT, mean", found.tpot_s, "s")
+        yield _quantity("TPOT, mean", found.tpot_s if self.has_tpot else None, "s", "none")
         yield _quantity("end to end, mean", e2e, "s")
         yield _quantity("output throughput", speed, "token_per_s")
         yield _quantity("output throughput of a device", found.output_tokens_per_s_per_device, "token_per_s")
@@ -72,7 +77,7 @@ class ServingPrediction:
         yield _quantity("energy per output token: devices", devices, "j_per_token")
         yield _quantity("energy per output token: their hosts", hosts, "j_per_token")
         yield _quantity("energy per output token: cooling and supply (PUE)", facility, "j_per_token")
-        yield _quantity("rent per output token", self.usd_per_output_token, "usd_per_token")
+        yield _quantity("rent per output token", self.usd_per_output_token, "usd_per_token", "unpriced")
 
     def trees(self) -> dict[str, Term]:
         """Return the trees of terms behind the result, of the middle case."""
@@ -201,7 +206,8 @@ def _rent(rental: economics.RentalPrice, draws: Draws, drawn: inference.UnderLoa
     return np.asarray(drawn.num_devices * price / np.asarray(drawn.output_tokens_per_s))
 
 
-def _quantity(label: str, draws: Array | None, unit: str) -> Quantity:
+def _quantity(label: str, draws: Array | None, unit: str, note: str = "") -> Quantity:
+    """Return a quantity with its range; where there are no draws, the note says why."""
     if draws is None:
-        return Quantity(label=label, value=None, unit=unit, evidence="predicted", note="unpriced")
+        return Quantity(label=label, value=None, unit=unit, evidence="predicted", note=note)
     return Quantity(label=label, value=estimate(draws), unit=unit, evidence="predicted")

@@ -24,7 +24,7 @@ from steelyard.compare.serving.traffic_question import (
 from steelyard.errors import UnknownError
 from steelyard.inference import simulator
 from steelyard.inference.lengths import normal_score
-from steelyard.inference.simulator import Fleet, Load, ServingResult
+from steelyard.inference.simulator import Fleet, ServingResult
 from steelyard.records.estimate import Estimate, estimate
 from steelyard.records.sweep import swept
 from steelyard.records.term import explain
@@ -114,7 +114,7 @@ def _ranges(case: Case) -> tuple[dict[str, Estimate], float]:
         for name, value in _figures(run).items():
             values.setdefault(name, []).append(value)
     return {name: estimate(drawn_values) for name, drawn_values in values.items()}, float(
-        np.mean([_overloaded(load, run) for run in runs])
+        np.mean([overloaded(run, load.request_rate_per_s) for run in runs])
     )
 
 
@@ -141,16 +141,20 @@ def _figures(run: ServingResult) -> dict[str, float]:
     return found
 
 
-def _overloaded(load: Load, run: ServingResult) -> bool:
-    """Tell whether a part of what comes in the second half of the time stays behind, more than chance leaves."""
-    if not load.request_rate_per_s or run.timeline is None:
+def overloaded(run: ServingResult, request_rate_per_s: float) -> bool:
+    """Tell whether those who wait grow in the second half of the time by more of what comes than chance leaves.
+
+    Who waits is in no batch. A run without a rate or without a timeline is not told about.
+    """
+    if not request_rate_per_s or run.timeline is None:
         return False
-    seen, come_s = run.timeline, load.num_requests / load.request_rate_per_s
+    seen, count = run.timeline, run.num_requests + run.num_rejected
+    come_s, waiting = count / request_rate_per_s, seen.in_system_requests - seen.in_batch_requests
     half, end = (
-        seen.in_system_requests[max(0, int(np.searchsorted(seen.edges_s, moment)) - 2)]
+        waiting[max(0, int(np.searchsorted(seen.edges_s, moment)) - 2)]
         for moment in (0.5 * come_s, min(come_s, float(seen.edges_s[-1])))
     )
-    return bool(end - half > _BEHIND_RATIO * 0.5 * load.num_requests)
+    return bool(end - half > _BEHIND_RATIO * 0.5 * count)
 
 
 def _rent(case: Case) -> tuple[economics.RentalPrice | None, tuple[str, ...]]:
