@@ -47,6 +47,12 @@ class Load:
         return np.where(self.request_rate_per_s > 0, 1.0 / np.maximum(self.request_rate_per_s, 1e-12), 0.0)
 
     @property
+    def alike(self) -> npt.NDArray[np.bool_]:
+        """Whether requests are all of one length in a closed loop, where those of one step come back together [R]."""
+        alike: npt.NDArray[np.bool_] = (self.kind == "closed loop") & (self.length_spread_ratio == 0)
+        return alike
+
+    @property
     def places(self) -> Vector:
         """Sequences that decode at once where more want to [R].
 
@@ -87,8 +93,7 @@ def queries(load: Load) -> Queries:
     # Alike requests whose prompts ran together leave together and come back together: all of them where prompts go
     # first; half of those of a full step where prompts share steps with decoding, which pulls groups apart.
     bunch = np.where(load.prompts_first > 0, batch, np.minimum(batch, np.maximum(most / 2.0, 2.0)))
-    alike = (load.kind == "closed loop") & (load.length_spread_ratio == 0)
-    together = np.clip(np.where(alike, np.maximum(arriving, bunch), arriving), 1.0, most)
+    together = np.clip(np.where(load.alike, np.maximum(arriving, bunch), arriving), 1.0, most)
     rest = np.mod(load.users, np.maximum(load.places, 1.0))  # the last sequences of a queue, or a smaller batch
     other = np.where(load.users > load.places, np.maximum(rest, 1.0), np.maximum(batch / 2.0, 1.0))
     other = np.where(stream, 1.0, other)

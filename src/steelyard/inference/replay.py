@@ -124,6 +124,18 @@ def replay(
     )
 
 
+def flop_rate(flop: Vector, step_s: Vector, prompt_time_ratio: Vector) -> Vector:
+    """Return the FLOP/s of a device while a load runs [R]: of decoding, and of what prompts add, by their time.
+
+    Args:
+        flop, step_s: Of the steps of `queries` [4, R].
+        prompt_time_ratio: Share of the time that prompts add [R].
+    """
+    of_prompts = np.maximum(flop[1] - flop[0], 0.0) / np.maximum(step_s[1] - step_s[0], 1e-9)
+    rate: Vector = (1.0 - prompt_time_ratio) * flop[0] / step_s[0] + prompt_time_ratio * of_prompts
+    return rate
+
+
 def _usual_prompts(load: Load, asked: Queries, batch: Vector, decoding: Vector) -> Vector:
     """Return how many prompts, or pieces of one, the median step has [R]: none where most steps have none.
 
@@ -132,10 +144,9 @@ def _usual_prompts(load: Load, asked: Queries, batch: Vector, decoding: Vector) 
     closed loop come in bunches.
     """
     arriving = asked.pieces * batch / np.maximum(decoding, 1.0)
-    alike = (load.kind == "closed loop") & (load.length_spread_ratio == 0)
     bunched = np.where(arriving > asked.together / 2.0, asked.together, 0.0)
     by_chance = np.clip(arriving - np.log(2.0), 0.0, asked.together)
-    return np.where(load.kind == "fixed batch", 0.0, np.where(alike, bunched, by_chance))
+    return np.where(load.kind == "fixed batch", 0.0, np.where(load.alike, bunched, by_chance))
 
 
 def _present(

@@ -127,10 +127,7 @@ def time_step(work: StepWork, device: Device, engine: Engine) -> Step:
     kernels: Array = 0.0
     for op, launched in work.operators:
         took = op.count * _device.time_at(op, _device.rates_for(op, device), reached)
-        if op.kind == "grouped_gemm":
-            took = took * imbalance(op.groups, work.expert_ranks, engine)
-        if op.kind == "elementwise":
-            took = took * engine.elementwise_ratio
+        took = took * in_engine_ratio(op, work.expert_ranks, engine)
         spent[part_of(op)] = spent[part_of(op)] + took
         kernels = kernels + op.count * launched * _device.kernels_of(op, reached)
     links = _device.links_of(device)
@@ -197,7 +194,14 @@ def part_of(op: Operator) -> str:
     return "attention" if op.kind in {"attention", "scan"} else "other"
 
 
-def imbalance(groups: Array, expert_ranks: Array, engine: Engine) -> Array:
+def in_engine_ratio(op: Operator, expert_ranks: Array, engine: Engine) -> Array:
+    """Return how much longer an operator takes in an engine than its kernels do alone (ratio)."""
+    if op.kind == "grouped_gemm":
+        return _imbalance(op.groups, expert_ranks, engine)
+    return engine.elementwise_ratio if op.kind == "elementwise" else 1.0
+
+
+def _imbalance(groups: Array, expert_ranks: Array, engine: Engine) -> Array:
     """Return how much longer the busiest rank works on its experts than the mean one (ratio).
 
     1 + skew * sqrt(2 ln(ranks) / groups): with `groups` experts hit on a rank by chance, the busiest of the ranks has

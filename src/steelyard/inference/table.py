@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from steelyard.device import Device, Efficiency, Links, Rates, kernels_of, links_of, rates_for, time_at
 from steelyard.inference.engine import Engine
-from steelyard.inference.step import Step, assemble, exchange_s, imbalance, moved_time, part_of
+from steelyard.inference.step import Step, assemble, exchange_s, in_engine_ratio, moved_time, part_of
 from steelyard.inference.work import Exchange, StepWork
 from steelyard.records.operator import Operator
 from steelyard.units import Array
@@ -79,10 +79,7 @@ class StepTable:
         for ops in self.operators:
             here, rules = _at(reached, ops.step), _at(engine, ops.step)
             took = ops.count * time_at(ops.together, ops.rates, here)
-            if ops.together.kind == "grouped_gemm":
-                took = took * imbalance(ops.together.groups, np.asarray(self.work.expert_ranks)[ops.step], rules)
-            if ops.together.kind == "elementwise":
-                took = took * rules.elementwise_ratio
+            took = took * in_engine_ratio(ops.together, np.asarray(self.work.expert_ranks)[ops.step], rules)
             spent[part_of(ops.together)] += self._sum(took, ops.step)
             kernels = ops.count * ops.launched * kernels_of(ops.together, here)
             launch_s += self._sum(kernels * here.kernel_launch_s, ops.step)

@@ -13,7 +13,7 @@ from steelyard.inference.deployment import Deployment
 from steelyard.inference.engine import Engine, engine_for, outside_s, served, ttft_sigmas
 from steelyard.inference.loads import NUM_STEPS, Load, Queries, Vector, queries
 from steelyard.inference.memory import ServingMemory, memory, require_fit
-from steelyard.inference.replay import Replay, replay, ttft_residual_sigma
+from steelyard.inference.replay import Replay, flop_rate, replay, ttft_residual_sigma
 from steelyard.inference.step import Step, step
 from steelyard.records.term import term
 from steelyard.records.workload import Lengths
@@ -172,10 +172,8 @@ def under_load(
     if request_rate_per_s is not None:
         steps, times, busy = met(_busy(load, found.batch))
         share = busy.prompt_time_ratio
-    flop = np.asarray(steps.flop)
-    prompts = np.maximum(flop[1] - flop[0], 0.0) / np.maximum(times[1] - times[0], 1e-12)
     peak = peak_flop_per_s(device, effective_compute_dtype(device, deployment.compute_dtype))
-    mfu = ((1.0 - share) * flop[0] / times[0] + share * prompts) / peak
+    mfu = flop_rate(np.asarray(steps.flop), times, share) / peak
     card, count = device.accelerator, deployment.num_devices
     power = count * device_power_w(card.tdp_w, card.idle_w, served(device).efficiency, found.busy_ratio, mfu_ratio=mfu)
     shape = np.shape(time_ratio)

@@ -15,7 +15,7 @@ from steelyard.device import Efficiency, device_power_w, effective_compute_dtype
 from steelyard.inference.engine import CALIBRATED, Engine, outside_s, served, ttft_sigmas
 from steelyard.inference.loads import NUM_STEPS, Load, Queries, queries
 from steelyard.inference.memory import memory, sequence_cache_bytes
-from steelyard.inference.replay import Replay, replay, ttft_residual_sigma
+from steelyard.inference.replay import Replay, flop_rate, replay, ttft_residual_sigma
 from steelyard.inference.table import StepTable, step_table
 from steelyard.inference.work import step_work
 from steelyard.records.workload import Lengths
@@ -142,11 +142,8 @@ class Serving:
 
     def _power_w(self, found: Replay, times: Vector, flop: Vector, reached: Efficiency) -> Vector:
         """Return the mean power of one device while the load runs [W]."""
-        share = found.prompt_time_ratio
-        of_prompts = np.maximum(flop[1] - flop[0], 0.0) / np.maximum(times[1] - times[0], 1e-9)
-        rate = (1.0 - share) * flop[0] / times[0] + share * of_prompts
         facts = self.facts
-        mfu = rate / facts.peak_flop_per_s
+        mfu = flop_rate(flop, times, found.prompt_time_ratio) / facts.peak_flop_per_s
         return np.asarray(device_power_w(facts.tdp_w, facts.idle_w, reached, found.busy_ratio, mfu_ratio=mfu))
 
     def _of_points(self, found: Replay, power_w: Vector) -> Vector:
