@@ -277,6 +277,14 @@ def test_streams_as_a_scheduler_plays_them(rate, mixed):
     assert found.tpot_s == pytest.approx(tpot_s, rel=0.4)
 
 
+def test_nobody_decodes_in_steps_of_prompts_that_go_first():
+    """256 users, one prompt a step: a cycle is 9 decoding steps and what 256 prompts add to them."""
+    few_tokens = {"users": 256.0, "isl_tokens": 8192.0, "osl_tokens": 10.0, "prompts_first": 1.0, "chunk_tokens": 8448}
+    found = met(load_of("closed loop", **few_tokens), decode=0.02, mixed=0.09)
+    added_s = 0.09 - 0.02
+    assert found.output_tokens_per_s == pytest.approx(256 * 10 / (9 * 0.02 + 256 * added_s), rel=0.01)
+
+
 @pytest.mark.parametrize("limit", [40, 512])
 @pytest.mark.parametrize("spread", [0.58, 1.0])
 def test_the_longest_answers_of_uneven_ones_are_waited_for(limit, spread):
