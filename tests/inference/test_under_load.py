@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from steelyard.errors import DoesNotFitError, InputError
 from steelyard.inference import Deployment, Speculation, engine_for, under_load
+from steelyard.records.term import explain
 
 LENGTHS = {"isl_tokens": 1000, "osl_tokens": 200}
 
@@ -72,6 +73,21 @@ def test_time_scales_with_the_residual(llama_8b, h100):
     found = under_load(llama_8b, h100, Deployment(), users=16, time_ratio=ratio, **LENGTHS)
     assert found.tpot_s.shape == (3, 1)
     assert found.tpot_s[2] / found.tpot_s[1] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "llama.cpp", "transformers"])
+@pytest.mark.parametrize("load", [{"users": 1}, {"users": 64}, {"users": 2000}, {"request_rate_per_s": 5.0}, {}])
+def test_what_is_explained_adds_up(llama_8b, h100, engine, load):
+    if engine == "transformers" and "request_rate_per_s" in load:
+        pytest.skip("no mean of static batches under a stream")
+    draft = Speculation(tokens=2)
+    found = under_load(
+        llama_8b, h100, Deployment(), engine=engine_for(h100, engine), speculation=draft, **LENGTHS, **load
+    )
+    for name in ("ttft_s", "tpot_s"):
+        tree = explain(found, name)
+        assert len(tree.children) > 1
+        assert sum(child.value for child in tree.children) == pytest.approx(tree.value, rel=1e-6)
 
 
 def test_a_trickle_is_like_one_user(llama_8b, h100):

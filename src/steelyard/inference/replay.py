@@ -25,8 +25,12 @@ class Replay:
     ttft_s: Vector
     median_ttft_s: Vector
     last_ttft_s: Vector  # of about the last in a hundred; twice the mean where nobody queues for a place
+    looked_s: Vector  # of the TTFT, until the engine looks for the request
     own_s: Vector  # of the TTFT, in steps of the request's own prompt
+    ahead_s: Vector  # of the TTFT, in steps of prompts ahead
+    place_s: Vector  # of the TTFT, until there is a place
     tpot_s: Vector
+    token_step_s: Vector  # of the TPOT, in decoding steps; the rest are prompts of others
     median_itl_s: Vector
     e2e_s: Vector
     output_tokens_per_s: Vector
@@ -114,8 +118,12 @@ def replay(
         ttft_s=ttft_s + place_s,
         median_ttft_s=median_s + median_place_s,
         last_ttft_s=np.where(at_once | overloaded, ttft_s + ahead_s[0] + last_place_s, 2.0 * (ttft_s + place_s)),
-        own_s=np.where(static, ttft_s - request_overhead_s, own_s),
+        looked_s=np.where(static, 0.0, half_s),
+        own_s=np.where(static, batch * added_s, own_s),
+        ahead_s=np.where(static, 0.0, ahead_s[0]),
+        place_s=place_s,
         tpot_s=left_s / np.maximum(load.osl_tokens - 1.0, 1.0),
+        token_step_s=decoding * decode_s / np.maximum(load.osl_tokens - 1.0, 1.0),
         median_itl_s=(decode_s + usual / asked.together * longer) / load.tokens_per_step,
         e2e_s=e2e_s,
         output_tokens_per_s=throughput,

@@ -61,16 +61,27 @@ class UnderLoad:
     """What a load meets, means over requests; fields have the shape of `time_ratio`."""
 
     ttft_s: Array = term(
-        "TTFT", "s", "request overhead + admission + own prompt + prompts ahead + wait for a place",
-        parts=("prompt_step",),
+        "TTFT", "s", "request_overhead_s + admission_s + own_prompt_s + ahead_s + place_s",
+        parts=("request_overhead_s", "admission_s", "own_prompt_s", "ahead_s", "place_s"),
     )  # fmt: skip
+    request_overhead_s: Array = term(
+        "outside of steps", "s", "receiving, tokenising and queueing it", source="calibration/inference.toml"
+    )
+    admission_s: Array = term("until the engine looks for it", "s", "rest of the running step + steps without a look")
+    own_prompt_s: Array = term(
+        "own prompt", "s", "steps of the prompt * step with it; of a static batch, all its prompts", parts=("own_step",)
+    )
+    ahead_s: Array = term("prompts ahead", "s", "those that came before, one after the other")
+    place_s: Array = term("wait for a place", "s", "where more are there than run at once")
     ttft_log_sd_ratio: Array = term(
         "spread of the TTFT beside that of its steps", "",
         "sqrt((overhead share * overhead_residual_sigma)^2 + (waiting share * waiting_residual_sigma)^2)",
     )  # fmt: skip
-    tpot_s: Array = term(
-        "TPOT", "s", "(OSL * decode step + prompts of others) / OSL", parts=("decode_step", "prompt_step")
+    tpot_s: Array = term("TPOT", "s", "token_step_s + others_s", parts=("token_step_s", "others_s"))
+    token_step_s: Array = term(
+        "decoding a token", "s", "(decode step + time of the draft) / tokens that it yields", parts=("decode_step",)
     )
+    others_s: Array = term("prompts of others", "s", "what theirs add to the steps of an answer, by token of it")
     e2e_s: Array = term("end to end", "s", "ttft_s + (OSL - 1) * tpot_s", parts=("ttft_s", "tpot_s"))
     output_tokens_per_s: Array = term(
         "output throughput", "token_per_s", "batch * OSL / (OSL * decode step + batch * prompt)", parts=("batch",)
@@ -92,6 +103,7 @@ class UnderLoad:
     memory: ServingMemory
     decode_step: Step
     prompt_step: Step
+    own_step: Step  # with one prompt
     num_devices: int
 
 
@@ -184,7 +196,14 @@ def under_load(
     return UnderLoad(
         ttft_s=shaped(found.ttft_s),
         ttft_log_sd_ratio=shaped(ttft_residual_sigma(found, before_s, *ttft_sigmas())),
+        request_overhead_s=shaped(before_s),
+        admission_s=shaped(found.looked_s),
+        own_prompt_s=shaped(found.own_s),
+        ahead_s=shaped(found.ahead_s),
+        place_s=shaped(found.place_s),
         tpot_s=shaped(found.tpot_s),
+        token_step_s=shaped(found.token_step_s),
+        others_s=shaped(np.maximum(found.tpot_s - found.token_step_s, 0.0)),
         e2e_s=shaped(found.e2e_s),
         output_tokens_per_s=shaped(found.output_tokens_per_s),
         request_rate_per_s=shaped(found.output_tokens_per_s / osl_tokens),
@@ -199,6 +218,7 @@ def under_load(
         memory=held,
         decode_step=_one(steps, 0),
         prompt_step=_one(steps, 1),
+        own_step=_one(steps, 3),
         num_devices=count,
     )
 
