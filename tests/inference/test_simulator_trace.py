@@ -60,6 +60,7 @@ def test_mooncake_lines_are_in_milliseconds_and_keep_their_blocks(tmp_path):
 def test_burstgpt_columns_and_a_rate_of_ones_own(tmp_path):
     text = "Timestamp,Model,Request tokens,Response tokens\n5,GPT-4,472,18\n45,GPT-4,1087,230\n65,GPT-4,417,276\n"
     load = trace_load(write(tmp_path, text), request_rate_per_s=1.0)
+    assert load.label.endswith("at 1 requests/s in the mean")
     assert load.trace_times == pytest.approx([0.0, 2 * 40 / 60, 2.0])
     assert trace_load(write(tmp_path, text), num_requests=2).num_requests == 2
 
@@ -130,3 +131,10 @@ def test_routing_spreads_the_prefixes_of_a_real_trace_as_was_measured():
     for caches in (4, 16, 64):  # affinity within a bound keeps most of it
         assert prefix_hits(load, caches, affinity=True) > 0.9 * 0.366
     assert np.all(load.trace_hash_count > 0)
+
+
+def test_a_rate_of_requests_at_one_moment_is_refused(tmp_path):
+    text = "timestamp,isl,osl\n7,10,1\n7,10,1\n"
+    assert trace_load(write(tmp_path, text)).request_rate_per_s == 0.0
+    with pytest.raises(InputError, match="at one moment"):
+        trace_load(write(tmp_path, text), request_rate_per_s=5.0)

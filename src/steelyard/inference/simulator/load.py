@@ -81,7 +81,8 @@ class Load:
         if not self.request_rate_per_s > 0:
             raise InputError(f"{self.label}: all requests come at one moment, so there is no rate to stretch")
         times = self.trace_times * (self.request_rate_per_s / request_rate_per_s)
-        return replace(self, trace_times=times, request_rate_per_s=request_rate_per_s)
+        label = f"{self.label}, at {request_rate_per_s:.4g} requests/s in the mean"
+        return replace(self, trace_times=times, request_rate_per_s=request_rate_per_s, label=label)
 
     def blocks(self, seed: int) -> Iterator[Block]:
         """Yield the requests; the same ones for the same seed."""

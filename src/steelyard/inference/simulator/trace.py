@@ -45,7 +45,7 @@ def trace_load(path: str | Path, *, num_requests: int | None = None, request_rat
 
     Raises:
         InputError: The file cannot be read, lacks a column, has a length or a time that is none, or times that go
-            back; the line is named. Or it holds fewer requests.
+            back; the line is named. Or it holds fewer requests, or a rate is asked of requests at one moment.
 
     Example:
         >>> import tempfile
@@ -59,18 +59,15 @@ def trace_load(path: str | Path, *, num_requests: int | None = None, request_rat
     read = _read(path, num_requests)
     times = np.concatenate(read.times)
     times -= times[0]
-    if request_rate_per_s is not None:
-        if not 0 < request_rate_per_s < math.inf:
-            raise InputError(f"request rate: {request_rate_per_s:g} is not a positive number")
-        if times[-1] > 0:
-            times = times * ((len(times) - 1) / times[-1] / request_rate_per_s)
+    if request_rate_per_s is not None and not 0 < request_rate_per_s < math.inf:
+        raise InputError(f"request rate: {request_rate_per_s:g} is not a positive number")
     counts = np.array(read.hash_count, dtype=np.int64)
     lengths = Lengths(
         isl_tokens=np.maximum(np.concatenate(read.isl), 1.0),
         osl_tokens=np.maximum(np.concatenate(read.osl), 1.0),
         label=f"trace {path.name}, {len(times):,} requests",
     )
-    return Load(
+    load = Load(
         num_requests=len(times),
         lengths=lengths,
         label=lengths.label,
@@ -82,6 +79,7 @@ def trace_load(path: str | Path, *, num_requests: int | None = None, request_rat
         hashes=np.array(read.hashes, dtype=np.int64),
         hash_block_tokens=MOONCAKE_BLOCK_TOKENS if counts.any() else 0,
     )
+    return load if request_rate_per_s is None else load.stretched_to(request_rate_per_s)
 
 
 def _read(path: Path, num_requests: int | None) -> _Columns:
