@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from joblib import parallel_config
 
@@ -13,6 +14,8 @@ from steelyard.compare.serving.plan import plan_serving
 from steelyard.compare.serving.plan_candidates import candidates, groups
 from steelyard.compare.serving.plan_result import ServingPlanQuestion
 from steelyard.compare.serving.plan_search import opened
+from steelyard.compare.serving.traffic import simulate_serving
+from steelyard.compare.serving.traffic_question import TrafficQuestion
 from steelyard.compare.serving.workers import decode_rate, prompt_s
 from steelyard.inference import simulator
 from steelyard.records.workload import Objective
@@ -134,6 +137,33 @@ def test_energy_has_its_parts(plans):
             assert all(parts[name] > 0 for name in ("device_j", "host_j", "cooling_j"))
             assert parts["device_j"] + parts["host_j"] == pytest.approx(option["it_energy_j_per_token"])
             assert parts["facility_j"] == pytest.approx(parts["it_j"] + parts["cooling_j"])
+
+
+def test_energy_is_that_under_the_demand_not_of_a_full_fleet():
+    asked = {"model": "llama-3.1-8b", "isl_tokens": 500.0, "osl_tokens": 100.0, "request_rate_per_s": 1.0, "draws": 0}
+    objective = Objective(tpot_s=0.05)
+    one = ServingPlanQuestion(devices=("h100",), max_devices=1, separate=False, objective=objective, **asked)
+    best = plan_serving(one).cheapest
+    seen = simulate_serving(TrafficQuestion(device="h100", arrival_cv_ratio=1.0, num_requests=3000, **asked))
+    assert best.at.request_rate_per_s > 10
+    assert best.energy.it_j > 3 * best.at.energy.it_j
+    assert best.energy.it_j == pytest.approx(seen.energy.it_j / (seen.run.num_requests * 100), rel=0.1)
+
+
+def test_a_short_trace_with_no_prefix_twice_is_planned_for_as_one_without_blocks(tmp_path):
+    """300 prompts of 8 blocks that no other has."""
+    shared = tmp_path / "shared.jsonl"
+    rows = [{"timestamp": 1000 * i, "input_length": 4096, "output_length": 20, "hash_ids": [*range(8 * i, 8 * i + 8)]}
+            for i in range(300)]  # fmt: skip
+    shared.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    search = opened(ServingPlanQuestion(model="llama-3.1-8b", devices=("mi300x",), load=str(shared)))
+    one = next(found for found in candidates(search) if found.num_devices == 1)
+    assert search.simulated(one, 5.0).prefix_hit_ratio == 0.0
+    again = search.demand.load_at(5.0, 1000)
+    blocks = next(again.blocks(0))
+    assert blocks.isl.tolist() == [4096] * 1000
+    taken = [again.hashes[start : start + 8] for start in blocks.hash_start]
+    assert len(np.unique(taken)) == 8000
 
 
 def test_separate_workers_have_layouts_and_a_ratio_of_their_own():
@@ -289,6 +319,7 @@ def test_the_users_own_price_is_what_a_token_costs(capsys):
     ("options", "code", "words"),
     [
         (("--price", "3"), 2, "DEVICE=PRICE"),
+        (("--price", "h100=2 USD/h", "--price", "h100=3 USD/h"), 2, "give each device one price"),
         (("--price", "h200=3 USD/h"), 2, "none of the devices asked about"),
         (("--pricing", "cheap"), 2, "unknown kind of rental 'cheap'"),
     ],

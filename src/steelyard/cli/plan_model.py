@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from steelyard.cli.output import deliver, form_of, form_options, screen, warn
-from steelyard.cli.quantities import DAY, DEVICE_PRICES, DURATION, LATENCY, TOKENS
+from steelyard.cli.quantities import DAY, DEVICE_PRICES, DURATION, LATENCY, TOKENS, by_device
 from steelyard.cli.serve_options import take_objective
 from steelyard.errors import InputError
 
@@ -61,7 +61,7 @@ def command(form: str | None, explain: bool, output: Path | None, **asked: Any) 
 
     form = form_of(form, output, explain=explain)
     target = _target(asked.pop("loss_of"), asked.pop("loss_nats"))
-    prices = dict(asked.pop("prices"))
+    prices = by_device(asked.pop("prices"))
     chosen = {name: asked.pop(name) for name in ("devices", "weight_dtypes")}
     question = ModelQuestion(
         target=target,

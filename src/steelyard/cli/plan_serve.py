@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from steelyard.cli.output import deliver, form_of, form_options, screen, warn
-from steelyard.cli.quantities import DAY, DEVICE_PRICES, LATENCY, RATE, TOKENS
+from steelyard.cli.quantities import DAY, DEVICE_PRICES, LATENCY, RATE, TOKENS, by_device
 from steelyard.cli.serve_options import ENGINES, take_objective
 from steelyard.report.emit import SERVING, serving_file
 
@@ -60,7 +60,7 @@ def command(form: str | None, emit: str | None, output: Path | None, **asked: An
     if emit is not None and form is not None:
         raise click.UsageError(f"--emit and --{form} exclude each other")
     form = None if emit else form_of(form, output)
-    asked["usd_per_device_s"] = dict(asked.pop("prices"))
+    asked["usd_per_device_s"] = by_device(asked.pop("prices"))
     together, objective = asked.pop("together"), take_objective(asked)
     plan = plan_serving(ServingPlanQuestion(objective=objective, separate=not together, **asked))
     width, _ = screen()

@@ -96,6 +96,18 @@ class DevicePrices(click.ParamType):  # type: ignore[type-arg]
         return name.strip(), DEVICE_PRICE.convert(price.strip(), param, ctx)
 
 
+def by_device(prices: tuple[tuple[str, float], ...]) -> dict[str, float]:
+    """Return the prices of `--price DEVICE=PRICE`, each device's once.
+
+    Raises:
+        click.UsageError: A device has two.
+    """
+    found = dict(prices)
+    if len(found) < len(prices):
+        raise click.UsageError(f"--price: {', '.join(name for name, _ in prices)}; give each device one price")
+    return found
+
+
 class ReplicaRange(click.ParamType):  # type: ignore[type-arg]
     """The least and most replicas of an autoscaled fleet."""
 

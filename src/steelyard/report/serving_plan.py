@@ -73,6 +73,8 @@ def option_dict(option: PlanOption) -> dict[str, Any]:
         "num_devices": option.num_devices,
         "bound_request_per_s": option.candidate.bound_request_per_s,
         **option.at.to_dict(),
+        "it_energy_j_per_token": option.energy.it_j,
+        "energy_per_token": option.energy.to_dict(),
         **held,
     }
 
@@ -120,7 +122,7 @@ def _answers(plan: ServingPlan) -> Iterator[str]:
         peak, mean = ranged(best.usd_per_output_mtoken, "usd"), ranged(best.usd_per_output_mtoken_at_mean, "usd")
         yield f"cost of a million tokens: {peak} at the peak, {mean} at the mean load of the same fleet"
     yield from map(rent, plan.rents)
-    spent = best.at.energy
+    spent = best.energy
     parts = (("devices", spent.device_j), ("their hosts", spent.host_j), ("cooling and supply (PUE)", spent.cooling_j))
     told = ", ".join(f"{format_quantity(joules, 'j')} {name}" for name, joules in parts)
     yield f"energy per output token of the cheapest: {told}"
@@ -152,6 +154,8 @@ def _came(one: DeviceAccount) -> str:
 
 def _notes(plan: ServingPlan) -> Iterator[str]:
     yield "TTFT and TPOT are those of the objective's percentile, simulated at the rate of the line"
+    if plan.request_rate_per_s is not None:
+        yield "energy and cost of a token are those under the peak demand, which a fleet of whole units may not fill"
     if plan.question.objective.ttft_s == float("inf"):
         yield "no TTFT is asked (--ttft): a deployment is loaded until it just keeps up, however long prompts wait"
     yield "ranges are p10 to p90 over draws of the step-time residual, each simulated; of money, over providers"
@@ -181,7 +185,7 @@ def _row(option: PlanOption) -> dict[str, str]:
         "TTFT": format_quantity(at.ttft_s, "s"),
         "TPOT": format_quantity(at.tpot_s, "s"),
         "tokens/s a device": f"{at.tokens_per_s_per_device:.0f}",
-        "J/token": f"{at.energy.it_j:.3g}",
+        "J/token": f"{option.energy.it_j:.3g}",
         "USD/Mtoken": "" if option.usd_per_output_mtoken is None else f"{option.usd_per_output_mtoken.p50:.3g}",
     }
 

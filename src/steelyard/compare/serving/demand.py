@@ -29,11 +29,14 @@ class Demand:
     peak_to_mean_ratio: float
 
     def load_at(self, request_rate_per_s: float, num_requests: int) -> Load:
-        """Return requests at a steady rate: of a trace in its order, with the blocks of its prompts."""
+        """Return requests at a steady rate: of a trace in its order, with the blocks of its prompts.
+
+        More requests than a trace has are those of it again, with other blocks: nobody asks the same twice.
+        """
         if self.trace is None:
             return simulator.open_load(self.lengths, request_rate_per_s, num_requests)
         return replace(
-            self.trace,
+            _repeated(self.trace, -(-num_requests // self.trace.num_requests)),
             num_requests=num_requests,
             request_rate_per_s=request_rate_per_s,
             trace_times=np.empty(0),
@@ -44,6 +47,24 @@ class Demand:
         assert self.trace is not None
         assert self.peak_request_per_s is not None
         return self.trace.stretched_to(self.trace.request_rate_per_s * peak_request_per_s / self.peak_request_per_s)
+
+
+def _repeated(trace: Load, times: int) -> Load:
+    """Return a trace so many times over, each time with blocks of its own."""
+    if times == 1 or not len(trace.hashes):
+        return trace
+    known, blocks = np.unique(trace.hashes, return_inverse=True)
+    again = np.arange(times)[:, None]
+    lengths = trace.lengths
+    return replace(
+        trace,
+        lengths=replace(
+            lengths, isl_tokens=np.tile(lengths.isl_tokens, times), osl_tokens=np.tile(lengths.osl_tokens, times)
+        ),
+        trace_hash_start=(trace.trace_hash_start + again * len(blocks)).ravel(),
+        trace_hash_count=np.tile(trace.trace_hash_count, times),
+        hashes=(blocks + again * len(known)).ravel(),
+    )
 
 
 def is_trace(name: str) -> bool:

@@ -15,7 +15,7 @@ from steelyard import device, economics, inference
 from steelyard.compare.rent import rental_of
 from steelyard.compare.serving.plan_account import MISSED, NOT_SIMULATED, TOO_MANY, DeviceAccount, account, missed_by
 from steelyard.compare.serving.plan_candidates import best_of_each, candidates, groups
-from steelyard.compare.serving.plan_points import close_in, ranges_at, within
+from steelyard.compare.serving.plan_points import close_in, ranges_at, simulated_point, within
 from steelyard.compare.serving.plan_result import (
     Candidate,
     PlanOption,
@@ -64,6 +64,7 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
     rents, unpriced = _rents(question, tried)
     engine = inference.engine_for(search.on(question.devices[0]), question.engine)
     options, replays = _under_trace(search, _options(search, tried, points, rents), rents)
+    loaded = 0 if search.request_rate_per_s is None else len(options)  # simulated under the demand as well
     cheapest = options[0]
     ranges, met = ranges_at(search, cheapest)
     lengths = search.demand.lengths
@@ -74,7 +75,7 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
         peak_to_mean_ratio=search.peak_to_mean_ratio,
         options=tuple(options),
         fastest=min(options, key=_shortest_s),
-        least_energy=min(options, key=lambda one: one.at.energy.it_j),
+        least_energy=min(options, key=lambda one: one.energy.it_j),
         front=_front(options),
         why=tuple(_why(option, cheapest) for option in options[1:4]),
         ranges=ranges,
@@ -85,7 +86,7 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
         devices=tuple(_accounts(search, options, unpriced)),
         longest_tokens=float(np.max(lengths.isl_tokens + lengths.osl_tokens)),
         num_candidates=len(whole) + len(apart),
-        num_simulations=sum(map(len, points)) + max(question.draws, 0) + len(replays),
+        num_simulations=sum(map(len, points)) + max(question.draws, 0) + len(replays) + loaded,
         elapsed_s=time.perf_counter() - begun,
         sources=tuple(dict.fromkeys(source for price in rents.values() for source in price.sources)),
         warnings=(*search.model.warnings, *inference.engine_notes(engine), *unpriced.values()),
@@ -179,20 +180,25 @@ def _option(
         at=at,
         points=points,
         units=units,
+        energy=at.energy,
         usd_per_device_s=None if price is None else price.usd_per_device_s,
         usd_per_hour=None,
         usd_per_output_mtoken=None,
         usd_per_output_mtoken_at_mean=None,
         usable=1 <= units <= most,
     )
-    return _priced(search, option, price)
+    return _under_demand(search, option, price)
 
 
-def _priced(search: Search, option: PlanOption, price: economics.RentalPrice | None) -> PlanOption:
-    """Return an option with what its devices cost, by the hour and by the token at peak and mean load."""
+def _under_demand(search: Search, option: PlanOption, price: economics.RentalPrice | None) -> PlanOption:
+    """Return an option with what it takes under the demand: energy by the token, money by the hour and by the token."""
+    asked = search.request_rate_per_s
+    if asked is not None and option.usable:
+        most = option.at.request_rate_per_s
+        share = simulated_point(search, option.candidate, min(asked / option.units, most), answered=most)
+        option = dataclasses.replace(option, energy=share.energy)
     if price is None or not option.units:
         return option
-    asked = search.request_rate_per_s
     demand = option.at.request_rate_per_s * option.units if asked is None else asked
     usd_per_s = price.provider_usd_per_device_s * option.num_devices
     tokens_per_s = demand * search.demand.lengths.mean_osl_tokens
@@ -225,7 +231,9 @@ def _under_trace(
         units = cheapest.units + max(1, cheapest.units // 10)
         most = search.question.max_devices // cheapest.candidate.num_devices
         larger = dataclasses.replace(cheapest, units=units, usable=units <= most)
-        options = _usable(search, [_priced(search, larger, rents.get(cheapest.candidate.device_id)), *options[1:]])
+        options = _usable(
+            search, [_under_demand(search, larger, rents.get(cheapest.candidate.device_id)), *options[1:]]
+        )
     raise DoesNotFitError(
         f"under the trace itself {cheapest.num_devices} devices do not keep the objective either "
         f"({cheapest.candidate.name}): {replays[-1].slo_attainment_ratio:.0%} of its requests are within; loosen it"

@@ -26,7 +26,7 @@ def close_in(search: Search, candidate: Candidate) -> tuple[PlanPoint, ...]:
     rate, points = max(candidate.bound_request_per_s, 1e-3), []
     low = high = 0.0  # largest rate that keeps the objective, least that does not
     for _ in range(_WIDENINGS):
-        points.append(_point(search, candidate, rate))
+        points.append(simulated_point(search, candidate, rate))
         if points[-1].meets:
             low = rate
         else:
@@ -37,9 +37,9 @@ def close_in(search: Search, candidate: Candidate) -> tuple[PlanPoint, ...]:
     if low and high:
         for _ in range(_BISECTIONS):
             rate = math.sqrt(low * high)
-            points.append(_point(search, candidate, rate))
+            points.append(simulated_point(search, candidate, rate))
             low, high = (rate, high) if points[-1].meets else (low, rate)
-    points += [_point(search, candidate, share * low, answered=low) for share in _PARTLY if low]
+    points += [simulated_point(search, candidate, share * low, answered=low) for share in _PARTLY if low]
     return tuple(sorted(points, key=lambda point: point.request_rate_per_s))
 
 
@@ -48,7 +48,7 @@ def _sigma(search: Search, candidate: Candidate) -> float:
     return inference.time_residual_sigma(search.model, on, inference.engine_for(on, search.question.engine).kernels)
 
 
-def _point(search: Search, candidate: Candidate, rate: float, *, answered: float = 0.0) -> PlanPoint:
+def simulated_point(search: Search, candidate: Candidate, rate: float, *, answered: float = 0.0) -> PlanPoint:
     """Return the point at a rate; up to `answered` the pace is known to be kept."""
     objective, run = search.question.objective, search.simulated(candidate, rate)
     tokens = run.num_requests * run.output_tokens_per_s / run.request_rate_per_s

@@ -105,6 +105,7 @@ class PlanOption:
     at: PlanPoint
     points: tuple[PlanPoint, ...]  # by rate
     units: int
+    energy: EnergySplit  # per output token, of so many under the demand
     usd_per_device_s: float | None  # median over providers
     usd_per_hour: Estimate | None
     usd_per_output_mtoken: Estimate | None  # at the peak
