@@ -24,8 +24,8 @@ def collective_time(
     With n ranks, all_gather and reduce_scatter send (n-1)/n of the payload in log2(n) steps, all_reduce is
     one of each, all_to_all sends (n-1)/n in 2 steps (on all tiers at once), point_to_point sends it once. A
     group larger than a scale-up domain works by tier: the g members in a domain reduce to 1/g each, then the
-    shards cross domains on all NICs at once. Within a host without a switch all members form one ring, bridged pairs
-    or not: its PCIe hops carry what the ring carries, and share the host's memory where devices cannot reach each other.
+    shards cross domains on all NICs at once. Over PCIe all members in a host form one ring, bridged pairs or not: its
+    PCIe hops carry what the ring carries, and share the host's memory where devices cannot reach each other's.
 
     Args:
         kind: One of `COLLECTIVES`.
@@ -176,9 +176,7 @@ def _tiers(links: Links, reached: Efficiency) -> tuple[_Tier, ...]:
     return scale_up, pcie, scale_out
 
 
-def _traffic(
-    kind: str, ranks: Array, inner: Array, joined: Array, *, one_ring: bool = False
-) -> tuple[Array, Array]:
+def _traffic(kind: str, ranks: Array, inner: Array, joined: Array, *, one_ring: bool = False) -> tuple[Array, Array]:
     """Return what one device sends over a tier, as a share of the payload, and in how many steps."""
     group = np.ceil(joined / inner)  # members on this tier; each stands for up to `inner` members below it
     crosses = np.where(group > 1.0, 1.0, 0.0)
