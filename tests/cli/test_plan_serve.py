@@ -10,9 +10,10 @@ from steelyard import inference
 from steelyard.cli.main import run
 from steelyard.compare.serving import plan as plan_room
 from steelyard.compare.serving.plan import plan_serving
-from steelyard.compare.serving.plan_candidates import candidates, decode_rate, groups, prompt_s
+from steelyard.compare.serving.plan_candidates import candidates, groups
 from steelyard.compare.serving.plan_result import ServingPlanQuestion
 from steelyard.compare.serving.plan_search import opened
+from steelyard.compare.serving.workers import decode_rate, prompt_s
 from steelyard.inference import simulator
 from steelyard.records.workload import Objective
 

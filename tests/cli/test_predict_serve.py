@@ -103,6 +103,10 @@ def test_layouts_engines_and_drafts(capsys):
         (["--tp", "3"], 2, "allowed: tp 1, 2, 4, 8, 16 or 32"),
         (["--osl", "131000"], 2, "131,072 tokens of context"),
         (["--rate", "0"], 2, "not above 0"),
+        (["--pp", "33"], 2, "32 layers for 33 stages"),
+        (["--acceptance", "0.5"], 2, "--speculative-tokens"),
+        (["--price", "2.10"], 2, "has no unit"),
+        (["--region", "DEU"], 2, "--region"),  # of nothing that is predicted
     ],
 )
 def test_wrong_input_is_one_line(capsys, options, code, words):

@@ -298,6 +298,15 @@ def test_waits_of_a_steady_stream_as_a_scheduler_plays_them(rate, mixed):
     found = replay(load, asked, cost(asked.decode_sequences, asked.prefill_tokens))
     assert found.ttft_s == pytest.approx(ttft_s.mean(), rel=0.2)
     assert found.median_ttft_s == pytest.approx(np.median(ttft_s), rel=0.25)
+||||||| 16afb1e
+
+
+def test_nobody_decodes_in_steps_of_prompts_that_go_first():
+    """256 users, one prompt a step: a cycle is 9 decoding steps and what 256 prompts add to them."""
+    few_tokens = {"users": 256.0, "isl_tokens": 8192.0, "osl_tokens": 10.0, "prompts_first": 1.0, "chunk_tokens": 8448}
+    found = met(load_of("closed loop", **few_tokens), decode=0.02, mixed=0.09)
+    added_s = 0.09 - 0.02
+    assert found.output_tokens_per_s == pytest.approx(256 * 10 / (9 * 0.02 + 256 * added_s), rel=0.01)
 
 
 @pytest.mark.parametrize("limit", [40, 512])

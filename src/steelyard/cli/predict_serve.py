@@ -36,14 +36,13 @@ from steelyard.cli.serve_options import ENGINES
     help="Proposed by a draft in each step.",
 )  # fmt: skip
 @click.option(
-    "--acceptance", "acceptance_ratio", type=click.FloatRange(0, 0.999), default=0.7, show_default=True,
-    help="Chance that a proposed token is accepted.",
+    "--acceptance", "acceptance_ratio", type=click.FloatRange(0, 0.999),
+    help="Chance that a proposed token is accepted (0.7).",
 )  # fmt: skip
 @click.option(
     "--pricing", default="contract", show_default=True, help="Rental: contract, on_demand, reserved_1y, spot, ..."
 )
 @click.option("--price", "usd_per_device_s", type=DEVICE_PRICE, help="Your own, in place of the catalogue's.")
-@click.option("--region", default="United States", show_default=True, help="Of the electricity.")
 @click.option("--as-of", type=DAY, help="Prices of this day (YYYY-MM-DD); the newest unless stated.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draws behind ranges.")
 @click.option("--explain", is_flag=True, help="Print the trees of terms: value, formula and source of each.")

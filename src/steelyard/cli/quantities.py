@@ -10,15 +10,19 @@ from typing import Any
 import click
 
 _SHORT = re.compile(r"\s*([-+\d.,_eE]+?)\s*([kKMBGT]?)\s*$")  # 15.6T, 8k, 4096
+_UNIT = re.compile(r"[A-Za-z$]{2}")
 _LETTERS = {"K": "k", "B": "G"}
 
 
 class Quantity(click.ParamType):  # type: ignore[type-arg] # generic in the newest Click only
     """A number above 0 with or without a unit, in SI; of counts also short forms (15.6T, 70B)."""
 
-    def __init__(self, suffix: str, name: str, example: str, *, short_for: str = "") -> None:
-        """Take the unit's suffix, the placeholder of the help text, an example for errors, and a unit said for it."""
-        self.suffix, self.name, self.example, self.short_for = suffix, name, example, short_for
+    def __init__(self, suffix: str, name: str, example: str, *, short_for: str = "", bare: bool = True) -> None:
+        """Take the unit's suffix, the placeholder of the help text, an example for errors, and a unit said for it.
+
+        `bare`: whether a number without a unit is taken, in SI.
+        """
+        self.suffix, self.name, self.example, self.short_for, self.bare = suffix, name, example, short_for, bare
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the value in SI."""
@@ -32,6 +36,8 @@ class Quantity(click.ParamType):  # type: ignore[type-arg] # generic in the newe
             number = parse_quantity(text, self._suffix_of(text))
         except ValueError as error:
             self.fail(f"{error}; for example {self.example}", param, ctx)
+        if not self.bare and not _UNIT.search(text):
+            self.fail(f"{text[:40]!r} has no unit; for example {self.example}", param, ctx)
         if number <= 0:
             self.fail(f"{text[:40]!r} is not above 0; for example {self.example}", param, ctx)
         return number
@@ -111,7 +117,7 @@ DURATION = Quantity("s", "TIME", "'60 days'")
 SIZE = Quantity("bytes", "SIZE", "'5 GB'")
 LATENCY = Quantity("s", "TIME", "200ms")
 SHARE = Quantity("ratio", "SHARE", "80%")
-DEVICE_PRICE = Quantity("usd_per_device_s", "PRICE", "'2.10 USD/device/h'", short_for="usd_per_s")
+DEVICE_PRICE = Quantity("usd_per_device_s", "PRICE", "'2.10 USD/device/h'", short_for="usd_per_s", bare=False)
 DEVICE_PRICES = DevicePrices()
 FLOP_RATE = Quantity("flop_per_s", "RATE", "'90 GFLOP/s'")
 NATS = Quantity("nat", "NATS", "2.5")

@@ -37,7 +37,7 @@ from steelyard.errors import InputError
 @click.option("--concurrency", type=click.IntRange(min=1), help="Users who each wait for their answer, and no rate.")
 @click.option("--all-at-once", is_flag=True, help="All requests come at the start.")
 @click.option("--cv", "arrival_cv_ratio", type=float, help="Coefficient of variation of the gaps; 1 is Poisson.")
-@click.option("--gaps", default="gamma", help="Distribution of the gaps: gamma or weibull.")
+@click.option("--gaps", help="Distribution of the gaps: gamma (if none) or weibull.")
 @click.option("--daily", is_flag=True, help="With the preset's rate by the hour.")
 @click.option("--tp", type=click.IntRange(min=1), default=1, help="Tensor-parallel devices of a replica.")
 @click.option("--ep", type=click.IntRange(min=1), default=1, help="Expert-parallel ways within them.")
@@ -59,7 +59,7 @@ from steelyard.errors import InputError
     help="round-robin, least-requests, power-of-two, least-kv or prefix-affinity.",
 )
 @click.option("--autoscale", type=REPLICA_RANGE, help="Replicas follow the load between these numbers.")
-@click.option("--target-requests", type=float, default=32.0, help="Autoscaling: requests in the system per replica.")
+@click.option("--target-requests", type=float, help="Autoscaling: requests in the system per replica (32).")
 @click.option("--mtbf", "mtbf_s", type=LATENCY, help="Mean time between failures of a replica.")
 @click.option("--ttft", type=LATENCY, help="Objective: time to first token, such as 500ms.")
 @click.option("--tpot", type=LATENCY, help="Objective: time per output token, such as 30ms.")

@@ -26,7 +26,6 @@ class Asked:
     device_ref: str
     pricing: str = economics.CONTRACT
     usd_per_device_s: float | None = None
-    region: str = "United States"
     as_of: date | None = None
     draws: int = 1000
     seed: int = 0

@@ -19,7 +19,8 @@ def require_cut(model: arch.Model, deployment: Deployment, engine: Engine) -> No
 
     Engines that shard give every tensor-parallel rank whole heads and equal shares of feed-forward columns; KV heads
     that are fewer than the ranks are copied, as many times on each. The vocabulary is padded, so it sets no limit.
-    No expert-parallel rank goes without an expert; some engines want as many on every rank.
+    No expert-parallel rank goes without an expert; some engines want as many on every rank. No pipeline stage goes
+    without a layer.
 
     Raises:
         InputError: It does not; says which sizes are allowed.
@@ -44,6 +45,9 @@ allowed: tp 1, 2, 4, 8, 16 or 32
 def broken_cut(model: arch.Model, deployment: Deployment, engine: Engine) -> str | None:
     """Return why an engine does not start with this way of cutting a model and what is allowed; None where it does."""
     tp, dp, ep = deployment.tp, deployment.dp, deployment.ep
+    if 1 < deployment.pp > model.num_layers:
+        layers = model.num_layers
+        return f"pp {deployment.pp}: {layers} layers for {deployment.pp} stages; allowed: pp 1 to {max(layers, 1)}"
     most = max(model.num_experts, 1)
     spread = [ways for ways in _divisors(tp * dp) if ways <= most and not (engine.even_experts and most % ways)]
     if ep not in spread:

@@ -220,7 +220,7 @@ def _through(name: str, quantiles: Mapping[float, float], mean: float | None, nu
 def _tokens(where: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise InputError(f"{where}: {value!r} is not a number of tokens")
-    if not 0 < value <= MAX_TOKENS:
+    if not 1 <= value <= MAX_TOKENS:
         raise InputError(f"{where}: {value:g} tokens is not between 1 and {MAX_TOKENS:,.0f}")
     return max(float(value), 1.0)
 

@@ -83,8 +83,10 @@ def replay(
     batch = np.minimum(present, load.places)
     alone_s = alone_s + np.where(stream, decode_s - at_limit_s, 0.0)
     overloaded = stream & (batch >= load.places)
-    # However few tokens follow, all prompts pass in steps of their own length, and each through all stages.
-    prompts_s = batch * mixed_s * asked.pieces * carried / (load.stages * asked.together)
+    # However few tokens follow, all prompts pass in steps of their own length, and each through all stages; where
+    # prompts go first, nobody decodes in those.
+    prompt_step_s = np.where(load.prompts_first > 0, longer, mixed_s)
+    prompts_s = batch * prompt_step_s * asked.pieces * carried / (load.stages * asked.together)
     prompts_s = np.maximum(prompts_s, asked.pieces * alone_s)
     ending_s = _ending(load, asked, batch, at_limit_s, other_s)
     cycle_s = np.where(

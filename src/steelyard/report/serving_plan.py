@@ -114,7 +114,7 @@ def sheet(plan: ServingPlan) -> Sheet:
 
 def _answers(plan: ServingPlan) -> Iterator[str]:
     for label, option in (("cheapest", plan.cheapest), ("fastest", plan.fastest), ("least energy", plan.least_energy)):
-        yield f"{label}: {option.candidate.name}, {option.num_devices} devices"
+        yield f"{label}: {option.candidate.name}, {option.num_devices:,} devices"
     best = plan.cheapest
     if best.usd_per_output_mtoken is not None and best.usd_per_output_mtoken_at_mean is not None:
         peak, mean = ranged(best.usd_per_output_mtoken, "usd"), ranged(best.usd_per_output_mtoken_at_mean, "usd")
@@ -175,8 +175,8 @@ def _row(option: PlanOption) -> dict[str, str]:
     at = option.at
     return {
         "deployment": option.candidate.name,
-        "times": str(option.units),
-        "devices": str(option.num_devices),
+        "times": f"{option.units:,}",
+        "devices": f"{option.num_devices:,}",
         "requests/s each": f"{at.request_rate_per_s:.3g}",
         "TTFT": format_quantity(at.ttft_s, "s"),
         "TPOT": format_quantity(at.tpot_s, "s"),

@@ -31,6 +31,7 @@ def _document(answer: TrafficAnswer) -> dict[str, Any]:
         "elapsed_s": answer.elapsed_s,
         "requests_simulated_per_s": run.num_requests / answer.elapsed_s,
         "ranges": {name: found.to_dict() for name, found in answer.ranges.items()},
+        "drawn_requests": answer.drawn_requests,
         "overloaded_probability": answer.overloaded_probability,
         "usd": {name: found.to_dict() for name, found in answer.usd.items()},
         "it_energy_j": answer.energy.it_j,
@@ -172,6 +173,8 @@ def _spent(answer: TrafficAnswer) -> Iterator[tuple[str, str]]:
 
 def _notes(answer: TrafficAnswer) -> Iterator[str]:
     yield "ranges are p10 to p90 over draws of the step-time residual, each simulated; of money, over providers"
+    if 0 < answer.drawn_requests < answer.run.num_requests:
+        yield f"each draw simulates the first {answer.drawn_requests:,} requests of the load"
     if answer.kv_transfer_s:
         yield transfer_note(answer.kv_transfer_s)
     if answer.rent is not None:

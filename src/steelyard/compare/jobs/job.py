@@ -40,6 +40,7 @@ class TrainingJob(Asked):
     served_tokens: float | None = None  # over the model's life, for the size that is best for both
     target_loss_nats: float | None = None  # for the tokens that reach it
     bytes_per_token: float | None = None  # of the tokenizer on the corpus, for bits per byte
+    region: str = "United States"  # of the electricity and the grid
 
     def __post_init__(self) -> None:
         """Refuse what no job can have.

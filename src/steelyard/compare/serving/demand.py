@@ -51,14 +51,16 @@ def is_trace(name: str) -> bool:
     return Path(name).suffix.lower() in _TRACE_ENDINGS or Path(name).exists()
 
 
-def stated_lengths(isl_tokens: float | None, osl_tokens: float | None) -> Lengths | None:
-    """Return the lengths that a user states for every request; None where none are.
+def stated_lengths(load: str, isl_tokens: float | None, osl_tokens: float | None) -> Lengths | None:
+    """Return the lengths that a user states for every request of a load; None where none are.
 
     Raises:
-        InputError: Only one of the two.
+        InputError: Only one of the two, or lengths in place of a trace's.
     """
     if isl_tokens is None and osl_tokens is None:
         return None
+    if is_trace(load):
+        raise InputError(f"lengths: {load} is a trace with its own; leave --isl and --osl out")
     if isl_tokens is None or osl_tokens is None:
         raise InputError("lengths: give both --isl and --osl, or neither")
     return inference.lengths_from_stated({"fixed": isl_tokens}, {"fixed": osl_tokens}, num_samples=2)
@@ -71,7 +73,7 @@ def demand_of(name: str, *, isl_tokens: float | None, osl_tokens: float | None, 
         InputError: A trace that cannot be read, lengths stated in place of a trace's, or only one of them.
         UnknownError: The catalogue has no such preset.
     """
-    stated = stated_lengths(isl_tokens, osl_tokens)
+    stated = stated_lengths(name, isl_tokens, osl_tokens)
     if not is_trace(name):
         workload = catalog.workload(name)
         lengths = stated or inference.lengths_from_workload(workload, num_samples=num_samples)
@@ -82,8 +84,6 @@ def demand_of(name: str, *, isl_tokens: float | None, osl_tokens: float | None, 
             peak_request_per_s=None,
             peak_to_mean_ratio=workload.peak_to_mean_ratio,
         )
-    if stated is not None:
-        raise InputError(f"lengths: {name} is a trace with its own; leave --isl and --osl out")
     trace = simulator.trace_load(name)
     peak, mean = peak_rate(trace)
     return Demand(

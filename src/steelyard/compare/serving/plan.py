@@ -287,7 +287,7 @@ def _why(option: PlanOption, cheapest: PlanOption) -> str:
     told = f"{option.candidate.name}: a device answers {mine:,.0f} requests an hour within the objective"
     told += f", {mine / theirs:.0%} of the winner's {theirs:,.0f}"
     if option.num_devices != cheapest.num_devices:
-        told += f"; {option.num_devices} devices in place of {cheapest.num_devices}"
+        told += f"; {option.num_devices:,} devices in place of {cheapest.num_devices:,}"
     if option.usd_per_output_mtoken and cheapest.usd_per_output_mtoken:
         ratio = option.usd_per_output_mtoken.p50 / cheapest.usd_per_output_mtoken.p50
         told += f"; {ratio:.2f} times the cost of a token"

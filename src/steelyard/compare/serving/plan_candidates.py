@@ -16,9 +16,9 @@ from steelyard import arch, device, inference
 from steelyard.compare.serving.plan_account import NO_FIGURE, NO_FIT, NO_START
 from steelyard.compare.serving.plan_result import Candidate
 from steelyard.compare.serving.plan_search import Search
+from steelyard.compare.serving.workers import decode_rate, prefill_rate, prompt_s
 from steelyard.errors import UnknownError
 from steelyard.inference import simulator
-from steelyard.inference.simulator import Replica
 from steelyard.records.workload import Lengths
 
 _BOUND_SAMPLES = 4096
@@ -195,29 +195,3 @@ def _best_ratio(
         ),
         bound_request_per_s=float(rate[i, j]),
     )
-
-
-def prefill_rate(replica: Replica, lengths: Lengths) -> float:
-    """Return the prompts a second of a replica that does nothing else [requests/s]."""
-    return 1.0 / prompt_s(replica, lengths.mean_isl_tokens)
-
-
-def prompt_s(replica: Replica, isl_tokens: float) -> float:
-    """Return the time of a prompt's share of full prefill steps, alone on a replica [s]."""
-    table = replica.table
-    full_s = np.interp(isl_tokens / 2.0, table.attended_tokens, table.step_s[0, -1, 0, :])
-    return float(full_s * isl_tokens / table.prompt_tokens[-1])
-
-
-def decode_rate(replica: Replica, lengths: Lengths, tpot_limit_s: float) -> tuple[float, int]:
-    """Return the answers a second of a replica that only decodes, within a TPOT limit, and the batch that does it."""
-    table = replica.table
-    weights = lengths.osl_tokens / lengths.osl_tokens.sum()
-    context = float(((lengths.isl_tokens + lengths.osl_tokens / 2.0) * weights).sum())
-    step_s = np.array([np.interp(context, table.context_tokens, row) for row in table.step_s[:, 0, :, 0]])
-    held = replica.kv_blocks * replica.batching.block_tokens / context
-    batch = np.arange(1, max(1, int(min(replica.batching.max_sequences, held))) + 1)
-    times = np.interp(batch, table.sequences, step_s)
-    rate = np.where(times <= tpot_limit_s, batch / (times * lengths.mean_osl_tokens), 0.0)
-    best = int(np.argmax(rate))
-    return float(rate[best]), int(batch[best])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from steelyard import inference
@@ -32,7 +31,7 @@ class ServingQuestion(Asked):
     engine_version: str = ""
     cached_input_ratio: float = 0.0
     speculative_tokens: int = 0
-    acceptance_ratio: float = 0.7
+    acceptance_ratio: float | None = None  # 0.7 when None
 
     def __post_init__(self) -> None:
         """Refuse what no load can have.
@@ -42,6 +41,8 @@ class ServingQuestion(Asked):
         """
         if self.users is not None and self.request_rate_per_s is not None:
             raise InputError("a load is either users (a closed loop) or a request rate, not both")
+        if self.acceptance_ratio is not None and not self.speculative_tokens:
+            raise InputError("acceptance: no draft proposes tokens; say how many in a step (--speculative-tokens)")
         self.require(
             {
                 "isl_tokens": (1.0, 1e8),
@@ -64,10 +65,11 @@ class ServingQuestion(Asked):
             InputError: Ways that the model or the engine does not allow.
         """
         stored = inference.deployment_for(self.model, self.tp, weight_dtype=self.weight_dtype, kv_dtype=self.kv_dtype)
-        layout = dataclasses.replace(stored, pp=self.pp, dp=self.dp, ep=self.ep)
+        layout = replace(stored, pp=self.pp, dp=self.dp, ep=self.ep)
         inference.require_cut(self.model, layout, self.serving_engine)
         return layout
 
     @property
     def speculation(self) -> inference.Speculation:
-        return inference.Speculation(tokens=self.speculative_tokens, acceptance_ratio=self.acceptance_ratio)
+        draft = inference.Speculation(tokens=self.speculative_tokens)
+        return draft if self.acceptance_ratio is None else replace(draft, acceptance_ratio=self.acceptance_ratio)

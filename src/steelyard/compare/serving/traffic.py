@@ -51,7 +51,6 @@ def simulate_serving(question: TrafficQuestion, *, sink: Any = None) -> TrafficA
         UnknownError: A name that the catalogue does not hold.
     """
     case = case_of(question)
-    warm_up = int(question.warm_up_ratio * case.load.num_requests)
     simulator.prepare()
     begun = time.perf_counter()
     run = simulator.simulate(
@@ -59,7 +58,7 @@ def simulate_serving(question: TrafficQuestion, *, sink: Any = None) -> TrafficA
         case.load,
         objective=question.objective,
         seed=question.seed,
-        warm_up_requests=warm_up,
+        warm_up_requests=_warm_up(case),
         keep_timeline=True,
         sink=sink,
     )
@@ -73,6 +72,7 @@ def simulate_serving(question: TrafficQuestion, *, sink: Any = None) -> TrafficA
         run=run,
         elapsed_s=elapsed_s,
         ranges=ranges,
+        drawn_requests=_drawn_requests(case) if ranges else 0,
         overloaded_probability=overloaded,
         rent=rent,
         usd={} if rent is None else _price(case, run, rent),
@@ -94,8 +94,7 @@ def _ranges(case: Case) -> tuple[dict[str, Estimate], float]:
         return {}, math.nan
     sigma = inference.time_residual_sigma(case.model, case.device, case.engine.kernels)
     ratios = time_ratios(sigma, question.draws)
-    warm_up = min(int(question.warm_up_ratio * case.load.num_requests), DRAW_REQUESTS)
-    count = min(case.load.num_requests, warm_up + DRAW_REQUESTS)
+    count = _drawn_requests(case)
     load = dataclasses.replace(case.load, num_requests=count)
 
     def drawn(ratio: float) -> ServingResult:
@@ -104,7 +103,7 @@ def _ranges(case: Case) -> tuple[dict[str, Estimate], float]:
             load,
             objective=question.objective,
             seed=question.seed,
-            warm_up_requests=warm_up,
+            warm_up_requests=_warm_up(case, DRAW_REQUESTS),
             keep_timeline=True,
         )
 
@@ -116,6 +115,15 @@ def _ranges(case: Case) -> tuple[dict[str, Estimate], float]:
     return {name: estimate(drawn_values) for name, drawn_values in values.items()}, float(
         np.mean([overloaded(run, load.request_rate_per_s) for run in runs])
     )
+
+
+def _warm_up(case: Case, most: int | None = None) -> int:
+    count = int(case.question.warm_up_ratio * case.load.num_requests)
+    return count if most is None else min(count, most)
+
+
+def _drawn_requests(case: Case) -> int:
+    return min(case.load.num_requests, _warm_up(case, DRAW_REQUESTS) + DRAW_REQUESTS)
 
 
 def time_ratios(log_sigma: float, count: int) -> npt.NDArray[np.float64]:
@@ -205,7 +213,7 @@ def _typical_step(case: Case, run: ServingResult) -> inference.Step:
     return inference.step(
         case.model,
         case.device,
-        case.deployment,
+        case.decode,
         decode_sequences=max(run.mean_batch_requests, 1.0),
         context_tokens=context / float(lengths.osl_tokens.sum()),
         engine=case.engine,

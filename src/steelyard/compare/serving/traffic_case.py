@@ -12,7 +12,12 @@ import numpy as np
 from steelyard import arch, catalog, device, inference
 from steelyard.compare.serving.demand import is_trace, stated_lengths
 from steelyard.compare.serving.plan_result import cut
-from steelyard.compare.serving.traffic_question import DEFAULT_LEVEL_RATIO, TrafficQuestion
+from steelyard.compare.serving.traffic_question import (
+    DEFAULT_LEVEL_RATIO,
+    DEFAULT_TARGET_REQUESTS,
+    TrafficQuestion,
+)
+from steelyard.compare.serving.workers import decode_rate, prefill_rate, static_rate
 from steelyard.errors import InputError, UnknownError, unknown
 from steelyard.inference import simulator
 from steelyard.inference.simulator import Fleet, Load, Replica
@@ -60,11 +65,13 @@ def case_of(question: TrafficQuestion) -> Case:
               question.concurrency is not None, question.all_at_once]  # fmt: skip
     if sum(stated) > 1:
         raise InputError("load: rate, load level, concurrency and all-at-once exclude each other; give one")
+    _require_use(question)
     model, on = arch.load(question.model), device.load(question.device)
     stored = inference.deployment_for(
         model, question.tp, weight_dtype=question.weight_dtype, kv_dtype=question.kv_dtype
     )
     deployment = dataclasses.replace(stored, pp=question.pp, dp=question.dp, ep=question.ep)
+    own = stated_lengths(question.load, question.isl_tokens, question.osl_tokens)
     workload = None if is_trace(question.load) else catalog.workload(question.load)
     if workload is None:
         load = simulator.trace_load(
@@ -72,16 +79,16 @@ def case_of(question: TrafficQuestion) -> Case:
         )
         lengths = load.lengths
     else:
-        lengths = _lengths(question, workload)
+        lengths = own or inference.lengths_from_workload(workload, num_samples=_SAMPLES)
     fleet = _fleet(question, model, on, deployment, lengths)
     if workload is not None:
-        load = _load(question, workload, lengths, _capacity(model, on, deployment, lengths, question))
+        load = _load(question, workload, lengths, _capacity(fleet, model, on, deployment, lengths, question))
     elif question.concurrency is not None or question.all_at_once:
         raise InputError(
             f"load: {question.load} is a trace with its own times; only a rate or a load level can be given with it"
         )
     elif question.level_ratio is not None:
-        capacity = _capacity(model, on, deployment, lengths, question)
+        capacity = _capacity(fleet, model, on, deployment, lengths, question)
         load = load.stretched_to(_checked_level(question.level_ratio) * capacity)
     return Case(
         question=question,
@@ -95,9 +102,23 @@ def case_of(question: TrafficQuestion) -> Case:
     )
 
 
-def _lengths(question: TrafficQuestion, workload: Workload) -> Lengths:
-    stated = stated_lengths(question.isl_tokens, question.osl_tokens)
-    return stated or inference.lengths_from_workload(workload, num_samples=_SAMPLES)
+def _require_use(question: TrafficQuestion) -> None:
+    """Refuse what this load or fleet has no use for: to ignore it would answer another question.
+
+    Raises:
+        InputError: The first such field; says what it belongs to.
+    """
+    timed = is_trace(question.load) or question.concurrency is not None or question.all_at_once
+    shaping = {"--cv": question.arrival_cv_ratio, "--gaps": question.gaps, "--daily": question.daily or None}
+    for option in (option for option, value in shaping.items() if timed and value is not None):
+        raise InputError(
+            f"load: {option} shapes requests that come at a rate; a trace, users who wait for their answer and "
+            "requests that come all at once have their own times"
+        )
+    if question.replica_range is None and question.target_requests is not None:
+        raise InputError("autoscaling: target requests without replicas that follow them; give both (--autoscale)")
+    if question.replica_range is not None and question.replicas != 1:
+        raise InputError("autoscaling: the number of replicas follows the load; leave --replicas out")
 
 
 def _fleet(
@@ -131,7 +152,10 @@ def _fleet(
     if question.replica_range is not None:
         least, most = question.replica_range
         scaling = Autoscaling(
-            min_replicas=least, max_replicas=most, target_requests=question.target_requests, cold_start_s=cold_start_s
+            min_replicas=least,
+            max_replicas=most,
+            target_requests=DEFAULT_TARGET_REQUESTS if question.target_requests is None else question.target_requests,
+            cold_start_s=cold_start_s,
         )
     if question.mtbf_s is not None:
         failures = ReplicaFailures(mtbf_s=question.mtbf_s, repair_s=cold_start_s)
@@ -175,17 +199,27 @@ def _decode_layout(question: TrafficQuestion, prefill: inference.Deployment) -> 
 
 
 def _capacity(
+    fleet: Fleet,
     model: arch.Model,
     on: device.Device,
     deployment: inference.Deployment,
     lengths: Lengths,
     question: TrafficQuestion,
 ) -> float:
-    """Return the closed-form capacity of the fleet [requests/s]; separate decoding replicas carry none of it alone."""
-    engine = inference.engine_for(on, question.engine, question.engine_version)
-    one = inference.steady(model, on, deployment, lengths, Objective(), engine=engine)
+    """Return the closed-form capacity of the fleet, of the least replicas where they are autoscaled [requests/s]."""
+    if fleet.decode is not None:
+        prefilled = fleet.num_replicas * prefill_rate(fleet.replica, lengths)
+        return min(prefilled, fleet.num_decode_replicas * decode_rate(fleet.decode, lengths, math.inf)[0])
     count = question.replicas if question.replica_range is None else question.replica_range[0]
-    return float(np.max(one.request_rate_per_s)) * (count + question.decode_replicas)
+    if fleet.replica.batching.static:
+        return count * static_rate(fleet.replica, lengths)
+    engine, ranks = inference.engine_for(on, question.engine, question.engine_version), deployment.dp
+    if question.max_sequences is not None:
+        engine = dataclasses.replace(engine, max_sequences=question.max_sequences / ranks)
+    if question.token_budget is not None:
+        engine = dataclasses.replace(engine, chunk_tokens=question.token_budget / (ranks * deployment.pp))
+    one = inference.steady(model, on, deployment, lengths, Objective(), engine=engine)
+    return count * float(np.max(one.request_rate_per_s))
 
 
 def _checked_level(level_ratio: float) -> float:
@@ -204,7 +238,7 @@ def _load(question: TrafficQuestion, workload: Workload, lengths: Lengths, capac
     if rate is None:
         rate = capacity * _checked_level(DEFAULT_LEVEL_RATIO if question.level_ratio is None else question.level_ratio)
     cv = workload.arrival_cv_ratio if question.arrival_cv_ratio is None else question.arrival_cv_ratio
-    if question.gaps not in {"gamma", "weibull"}:
+    if question.gaps not in {None, "gamma", "weibull"}:
         raise UnknownError(f"unknown distribution of gaps {question.gaps!r} (known: gamma, weibull)")
     if question.daily and not workload.hourly_shape_ratio:
         raise InputError(f"daily shape: the preset {workload.id} has none published; leave it out")

@@ -17,6 +17,7 @@ from steelyard.records.workload import Objective
 from steelyard.units import format_number, format_quantity
 
 DEFAULT_LEVEL_RATIO = 0.8
+DEFAULT_TARGET_REQUESTS = 32.0
 DRAW_REQUESTS = 20_000  # of each draw of the step-time residual, after a warm-up of as many at most
 
 
@@ -25,7 +26,7 @@ class TrafficQuestion:
     """What is served on what, under which load, for whom.
 
     The load is open at `request_rate_per_s`, or at `level_ratio` of the capacity in closed form where that is None;
-    closed with `concurrency` users; or all at once.
+    closed with `concurrency` users; or all at once. What a load or a fleet has no use for is refused, not ignored.
     """
 
     model: str
@@ -39,7 +40,7 @@ class TrafficQuestion:
     concurrency: int | None = None
     all_at_once: bool = False
     arrival_cv_ratio: float | None = None  # the preset's when None
-    gaps: str = "gamma"
+    gaps: str | None = None  # gamma when None
     daily: bool = False  # with the preset's rate by the hour
     tp: int = 1
     pp: int = 1
@@ -57,7 +58,7 @@ class TrafficQuestion:
     decode_layout: str | None = None  # of those, "tp=4,ep=4,max-sequences=64"; as the others' when None
     routing: Routing = "least-requests"
     replica_range: tuple[int, int] | None = None  # autoscaled between these numbers, in place of `replicas`
-    target_requests: float = 32.0  # autoscaling: in the system per replica
+    target_requests: float | None = None  # autoscaling: in the system per replica; 32 when None
     mtbf_s: float | None = None  # of a replica; they do not fail when None
     objective: Objective = field(default_factory=Objective)
     pricing: str = "on_demand"
@@ -92,6 +93,7 @@ class TrafficAnswer:
     run: ServingResult
     elapsed_s: float  # of the run itself, without compilation
     ranges: Mapping[str, Estimate]  # "ttft_p95_s" and the like
+    drawn_requests: int  # that each draw simulates, the first of the load; 0 without draws
     overloaded_probability: float  # share of draws in which the fleet cannot keep up
     rent: RentalPrice | None  # None: the device has no price
     usd: Mapping[str, Estimate]  # per request, per Mtoken and hour; empty where the device has no price

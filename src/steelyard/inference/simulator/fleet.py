@@ -23,7 +23,9 @@ from steelyard.records.serving import (
     Routing,
 )
 from steelyard.records.workload import Lengths
+from steelyard.units import format_quantity
 
+MAX_PLACES = 1 << 30  # of sequences in all replicas: the event loop sets 16 bytes aside for each
 _UNLIMITED = 1 << 40
 _STATIC_PROMPTS_TOKENS = 1 << 20  # how far the table of a static batch reaches
 
@@ -62,6 +64,14 @@ class Fleet:
             raise UnknownError(unknown("routing", self.routing, ROUTINGS))
         if self.autoscaling is not None and self.decode is not None:
             raise InputError("fleet: autoscaling and separate decode replicas are not simulated together; give one")
+        most = self.num_replicas if self.autoscaling is None else self.autoscaling.max_replicas
+        count = most + self.num_decode_replicas
+        widest = max(one.batching.max_sequences for one in (self.replica, self.decode) if one is not None)
+        if count * widest > MAX_PLACES:
+            raise InputError(
+                f"fleet: up to {count * widest:,} sequences at once in all replicas, at most {MAX_PLACES:,} are "
+                "simulated; give fewer replicas, or a smaller largest batch"
+            )
 
 
 def replica_for(
@@ -101,11 +111,13 @@ def replica_for(
     """
     engine = engine or engine_for(device)
     static = static or engine.is_static
+    if static and token_budget is not None:
+        raise InputError("token budget: a static batch takes the prompts of all its requests at once; leave it out")
     held = memory(model, device, deployment, lengths, engine=engine)
     require_fit(model, device, deployment, held)
     places = deployment.dp * deployment.pp  # ranks and stages with a micro-batch each
     most = max_sequences or int(np.max(engine.max_sequences)) * deployment.dp
-    budget = max(token_budget or int(np.max(engine.chunk_tokens)) * places, most)
+    budget = token_budget or max(int(np.max(engine.chunk_tokens)) * places, most)
     batching = Batching(
         token_budget=_UNLIMITED if static else budget,
         max_sequences=most,
@@ -162,6 +174,24 @@ def require_pool(replica: Replica, lengths: Lengths) -> None:
         raise DoesNotFitError(
             f"{replica.name}: the KV pool holds {held:,} tokens, the longest request needs {longest:,.0f}; "
             "try more devices, a narrower KV format or shorter requests"
+        )
+
+
+def require_uptime(fleet: Fleet, lengths: Lengths) -> None:
+    """Raise where replicas fail so often that the longest answer would hardly ever end.
+
+    Raises:
+        InputError: The mean time between failures is below the least time of that answer.
+    """
+    if fleet.failures is None:
+        return
+    table = (fleet.decode or fleet.replica).table
+    least_s = float(lengths.osl_tokens.max()) * float(table.step_s[min(1, len(table.sequences) - 1), 0, 0, 0])
+    if fleet.failures.mtbf_s < least_s:
+        raise InputError(
+            f"failures: a replica fails every {format_quantity(fleet.failures.mtbf_s, 's')} and the longest answer "
+            f"takes {format_quantity(least_s, 's')} even alone, so that it would hardly ever end; give a longer mean "
+            "time between failures"
         )
 
 

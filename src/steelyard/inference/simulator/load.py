@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from steelyard.errors import InputError
 from steelyard.records.workload import Lengths
+from steelyard.units import format_quantity
 
 Times = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -148,15 +149,17 @@ def open_load(
     shape = np.asarray(hourly_shape_ratio, dtype=np.float64)
     if shape.size and (shape.shape != (24,) or not (np.isfinite(shape).all() and (shape > 0).all())):
         raise InputError("daily shape: must be 24 positive rates")
+    by_hour = tuple(shape / shape.mean()) if shape.size else ()
+    lasts_s = float(_through_day(np.array([num_requests / request_rate_per_s]), by_hour)[0])
     return Load(
         num_requests=num_requests,
         lengths=lengths,
         label=f"{request_rate_per_s:g} requests/s, {gaps} gaps of CV {arrival_cv_ratio:g}"
-        + (", daily shape" if shape.size else ""),
+        + (f", daily shape over {format_quantity(lasts_s, 's')} from midnight" if shape.size else ""),
         request_rate_per_s=request_rate_per_s,
         arrival_cv_ratio=arrival_cv_ratio,
         gaps=gaps,
-        hourly_shape_ratio=tuple(shape / shape.mean()) if shape.size else (),
+        hourly_shape_ratio=by_hour,
         in_order=in_order,
     )
 

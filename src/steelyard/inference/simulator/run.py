@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from steelyard.inference.simulator.fleet import Fleet, Replica, require_pool
+from steelyard.errors import InputError
+from steelyard.inference.simulator.fleet import Fleet, Replica, require_pool, require_uptime
 from steelyard.inference.simulator.load import Block, Load, burst_load
 from steelyard.inference.simulator.result import Distribution, ServingResult
 from steelyard.inference.simulator.state import grown, new_state
@@ -22,6 +23,7 @@ from steelyard.records.workload import Lengths, Objective
 if TYPE_CHECKING:
     from steelyard.inference.simulator.kernel.layout import State
 
+MAX_SEED = 1 << 63
 _EMPTY = np.empty(0, dtype=np.int64)
 
 
@@ -53,6 +55,7 @@ def simulate(
 
     Raises:
         DoesNotFitError: The longest request does not fit into an empty KV pool.
+        InputError: A seed out of its range, or replicas that fail before the longest answer can end.
 
     Assumes:
         Every answer has its length; nobody leaves; the network takes no time.
@@ -61,7 +64,10 @@ def simulate(
         Kwon et al., "PagedAttention", SOSP 2023; Agrawal et al., "Vidur", MLSys 2024 (event by event, step times from
         a model).
     """
+    if not 0 <= seed < MAX_SEED:
+        raise InputError(f"seed: {seed} is not a whole number from 0 to 2^63 - 1")
     whole = Fleet(replica=fleet) if isinstance(fleet, Replica) else fleet
+    require_uptime(whole, load.lengths)
     for replica in (whole.replica, whole.decode):
         if replica is not None:
             require_pool(replica, load.lengths)
