@@ -298,7 +298,6 @@ def test_waits_of_a_steady_stream_as_a_scheduler_plays_them(rate, mixed):
     found = replay(load, asked, cost(asked.decode_sequences, asked.prefill_tokens))
     assert found.ttft_s == pytest.approx(ttft_s.mean(), rel=0.2)
     assert found.median_ttft_s == pytest.approx(np.median(ttft_s), rel=0.25)
-||||||| 16afb1e
 
 
 def test_nobody_decodes_in_steps_of_prompts_that_go_first():
