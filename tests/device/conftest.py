@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from steelyard.device import Device, Efficiency
@@ -51,6 +52,7 @@ PERFECT = Efficiency(  # printed rates, no latency, compute and memory simply ad
     fused_most_bytes=1e12,
     pcie_link_ratio=1.0,
     pcie_link_latency_s=0.0,
+    pcie_full_rate_count=np.inf,
     scale_out_link_ratio=1.0,
     scale_out_latency_s=0.0,
     link_overlap_exponent_ratio=1.0,

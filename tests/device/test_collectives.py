@@ -62,9 +62,20 @@ def test_without_scale_up_links_devices_of_a_node_share_pcie(make_device):
     plain = make_device(scale_up_bytes_per_s=0.0, scale_up_devices=1, pcie_bytes_per_s=25e9)
     assert collective_time("all_gather", 1e9, 8, plain) == pytest.approx(35e-3)  # 7/8 of 1 GB at 25 GB/s
     bridged = make_device(scale_up_devices=2, pcie_bytes_per_s=25e9)
-    # A pair over its bridge: 1/2 GB at 500 GB/s = 1 ms; 4 pairs over PCIe: a half, of which 3/4, at
-    # 25 GB/s = 15 ms.
-    assert collective_time("all_gather", 1e9, 8, bridged) == pytest.approx(15e-3)
+    # A pair over its bridge: 1/2 GB at 500 GB/s = 1 ms; beyond it, one ring of all whose PCIe hops carry 7/8 of 1 GB.
+    assert collective_time("all_gather", 1e9, 2, bridged) == pytest.approx(1e-3)
+    assert collective_time("all_gather", 1e9, 8, bridged) == pytest.approx(35e-3)
+
+
+def test_devices_that_cannot_reach_each_other_share_the_host(make_device):
+    apart = {"scale_up_bytes_per_s": 0.0, "scale_up_devices": 1, "pcie_bytes_per_s": 25e9}
+    two, four, eight = (
+        collective_time("all_reduce", 1e9, ranks, make_device(**apart, pcie_full_rate_count=2.0)) for ranks in (2, 4, 8)
+    )
+    # 2 (n-1)/n of 1 GB at 25 GB/s, at a half of that for 4 and a quarter for 8.
+    assert (two, four, eight) == pytest.approx((40e-3, 120e-3, 280e-3))
+    bridged = make_device(**apart | {"scale_up_bytes_per_s": 500e9, "scale_up_devices": 2}, pcie_full_rate_count=2.0)
+    assert collective_time("all_reduce", 1e9, 4, bridged) == pytest.approx(60e-3)  # two pairs, two that send
 
 
 def test_a_missing_link_is_an_error_only_where_it_is_needed(make_device):

@@ -277,6 +277,29 @@ def test_streams_as_a_scheduler_plays_them(rate, mixed):
     assert found.tpot_s == pytest.approx(tpot_s, rel=0.4)
 
 
+@pytest.mark.parametrize("mixed", [True, False])
+@pytest.mark.parametrize("rate", [4.0, 10.0, 18.0])
+def test_waits_of_a_steady_stream_as_a_scheduler_plays_them(rate, mixed):
+    """Alike prompts of 30 ms that come by chance and take an eighth, a third and a half of the time."""
+
+    def cost(sequences, tokens, *_):
+        return 0.005 + 2e-5 * sequences + 3e-5 * tokens
+
+    arrivals = np.cumsum(np.random.default_rng(1).exponential(1.0 / rate, 1500))
+    requests = [reference.Request(id=i, arrival_s=at, isl=1000, osl=100) for i, at in enumerate(arrivals)]
+    engine = reference.Engine(cost=cost, token_budget=8192, max_sequences=512, kv_blocks=10**6, mixed=mixed)
+    reference.simulate(engine, requests)
+    ttft_s = np.array([one.first_s - one.arrival_s for one in requests])
+    load = load_of(
+        "open loop", request_rate_per_s=rate, requests=1500, osl_tokens=100, limit=512, prompts_first=1.0 - mixed,
+        length_spread_ratio=0.0,
+    )  # fmt: skip
+    asked = queries(load)
+    found = replay(load, asked, cost(asked.decode_sequences, asked.prefill_tokens))
+    assert found.ttft_s == pytest.approx(ttft_s.mean(), rel=0.2)
+    assert found.median_ttft_s == pytest.approx(np.median(ttft_s), rel=0.25)
+
+
 def test_nobody_decodes_in_steps_of_prompts_that_go_first():
     """256 users, one prompt a step: a cycle is 9 decoding steps and what 256 prompts add to them."""
     few_tokens = {"users": 256.0, "isl_tokens": 8192.0, "osl_tokens": 10.0, "prompts_first": 1.0, "chunk_tokens": 8448}

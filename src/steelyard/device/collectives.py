@@ -24,7 +24,8 @@ def collective_time(
     With n ranks, all_gather and reduce_scatter send (n-1)/n of the payload in log2(n) steps, all_reduce is
     one of each, all_to_all sends (n-1)/n in 2 steps (on all tiers at once), point_to_point sends it once. A
     group larger than a scale-up domain works by tier: the g members in a domain reduce to 1/g each, then the
-    shards cross domains on all NICs at once.
+    shards cross domains on all NICs at once. Over PCIe all members in a host form one ring, bridged pairs or not: its
+    PCIe hops carry what the ring carries, and share the host's memory where devices cannot reach each other's.
 
     Args:
         kind: One of `COLLECTIVES`.
@@ -99,10 +100,11 @@ def collective_time_over(
         known = np.asarray(tier.peak_bytes_per_s) > 0
         if np.any((joined > inner) & ~known):
             _refuse_crossing(links, tier, inner)
-        sent_ratio, steps = _traffic(kind, ranks, inner, joined)
+        sent_ratio, steps = _traffic(kind, ranks, inner, joined, one_ring=tier.one_ring)
         waited = steps * tier.latency_s
         latency = np.maximum(latency, waited) if kind == "all_to_all" else latency + waited
-        peak = np.where(known, tier.peak_bytes_per_s, 1.0)
+        shared = np.minimum(tier.full_rate_count / (joined / inner), 1.0)
+        peak = np.where(known, tier.peak_bytes_per_s, 1.0) * shared
         transfer = np.maximum(transfer, sent_ratio * payload_bytes / (peak * tier.link_ratio))
         inner = joined
     return power_sum(latency, transfer, reached.link_overlap_exponent_ratio)
@@ -142,6 +144,8 @@ class _Tier:
     peak_bytes_per_s: Array
     link_ratio: Array
     latency_s: Array
+    full_rate_count: Array = np.inf  # how many may send at once before they share what joins them
+    one_ring: bool = False  # all devices in one ring, where others reduce within a domain and then across
 
 
 def _tiers(links: Links, reached: Efficiency) -> tuple[_Tier, ...]:
@@ -159,6 +163,8 @@ def _tiers(links: Links, reached: Efficiency) -> tuple[_Tier, ...]:
         peak_bytes_per_s=links.pcie_bytes_per_s,
         link_ratio=reached.pcie_link_ratio,
         latency_s=reached.pcie_link_latency_s,
+        full_rate_count=reached.pcie_full_rate_count,
+        one_ring=True,
     )
     scale_out = _Tier(
         name="scale-out",
@@ -170,7 +176,7 @@ def _tiers(links: Links, reached: Efficiency) -> tuple[_Tier, ...]:
     return scale_up, pcie, scale_out
 
 
-def _traffic(kind: str, ranks: Array, inner: Array, joined: Array) -> tuple[Array, Array]:
+def _traffic(kind: str, ranks: Array, inner: Array, joined: Array, *, one_ring: bool = False) -> tuple[Array, Array]:
     """Return what one device sends over a tier, as a share of the payload, and in how many steps."""
     group = np.ceil(joined / inner)  # members on this tier; each stands for up to `inner` members below it
     crosses = np.where(group > 1.0, 1.0, 0.0)
@@ -180,7 +186,8 @@ def _traffic(kind: str, ranks: Array, inner: Array, joined: Array) -> tuple[Arra
     if kind == "all_to_all":
         return (joined - inner) / ranks, 2.0 * crosses
     passes = 2.0 if kind == "all_reduce" else 1.0
-    return passes * (group - 1.0) / group / inner, passes * np.log2(group)
+    sent_ratio = crosses * (joined - 1.0) / joined if one_ring else (group - 1.0) / group / inner
+    return passes * sent_ratio, passes * np.log2(group)
 
 
 def _refuse_crossing(links: Links, tier: _Tier, inner: Array) -> None:

@@ -49,6 +49,7 @@ class Efficiency:
     fused_most_bytes: Array  # the largest message that engines reduce by their own kernels
     pcie_link_ratio: Array  # of the PCIe bandwidth, where devices share only that
     pcie_link_latency_s: Array
+    pcie_full_rate_count: Array  # devices of a host that may send over PCIe at once at that rate; more share it
     scale_out_link_ratio: Array  # of the NIC share
     scale_out_latency_s: Array
     link_overlap_exponent_ratio: Array  # p in (latency^p + transfer^p)^(1/p); below 1: middle sizes pay extra

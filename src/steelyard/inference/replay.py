@@ -59,9 +59,10 @@ def replay(
     """Return what users meet, from the times of the steps of `queries` [4, R].
 
     cycle = OSL * decode step + batch * what a prompt adds;  TTFT = overhead + admission + own prompt + prompts ahead;
-    TPOT = (cycle - the user's own and awaited prompts) / OSL. Ahead are: in a steady closed loop those of a queue of
-    finitely many users (Pollaczek-Khinchine, cut at half of all prompts); half of all where everyone starts at once,
-    which a closed loop does for its first requests; and where alike requests leave and return together.
+    TPOT = (cycle - the user's own and awaited prompts) / OSL. Ahead are: of requests that come by chance those of a
+    queue of finitely many users (twice Pollaczek-Khinchine's, for prompts of one step end together; cut at half of all
+    prompts); half of all where everyone starts at once, which a closed loop does for its first requests; and where
+    alike requests leave and return together.
 
     Args:
         load, asked: The loads and their queries.
@@ -250,16 +251,20 @@ def _ahead(
     others = np.maximum(batch - 1.0, 0.0)
     busy = np.clip(others * added_s / np.maximum(cycle_s, 1e-12), 0.0, _BUSIEST)
     first = _before_middle(batch, asked, added_s, around_s)  # everyone starts at once
-    queue = np.minimum(added_s * busy / (2.0 * (1.0 - busy)), first)
-    bunched = np.where(load.prompts_first > 0, first, np.minimum(queue + (asked.together - 1.0) * added_s, first))
-    queue = np.where(load.length_spread_ratio > 0, queue, bunched)
+    ahead = added_s * busy / (2.0 * (1.0 - busy))
+    bunched = np.where(load.prompts_first > 0, first, np.minimum(ahead + (asked.together - 1.0) * added_s, first))
+    # Prompts of one step end together: who comes by chance waits for those behind as well as for those ahead.
+    queue = np.where(load.alike, bunched, np.minimum(2.0 * ahead, first))
+    chance = 1.0 - (1.0 - busy) ** 2  # to find a prompt in the running step, or to share a step with another
+    middle = np.maximum(np.log(2.0 * np.maximum(chance, 0.5)), 0.0) / np.maximum(chance, 0.5)  # waits are exponential
+    median = np.where(load.alike, queue, queue * middle)
     closed, stream = load.kind == "closed loop", load.kind == "open loop"
     starting = np.where(closed, np.minimum(load.users / np.maximum(load.requests, 1.0), 1.0), 0.0)
     sent = np.where(stream, load.requests, load.users)
     passing = sent * np.minimum(load.places / np.maximum(present, 1e-300), 1.0)  # until all places are taken
     behind = _before_middle(passing, asked, added_s - load.between_s, around_s)
     behind = np.where(stream | (load.kind == "all at once"), np.maximum(behind, 0.0), 0.0)
-    return np.maximum(behind, starting * first + (1.0 - starting) * queue), np.maximum(behind, queue)
+    return np.maximum(behind, starting * first + (1.0 - starting) * queue), np.maximum(behind, median)
 
 
 def _before_middle(count: Vector, asked: Queries, each_s: Vector, around_s: Vector) -> Vector:

@@ -149,16 +149,8 @@ def under_load(
         >>> bool(few.tpot_s < many.tpot_s), bool(few.output_tokens_per_s < many.output_tokens_per_s)
         (True, True)
     """
-    if users is not None and request_rate_per_s is not None:
-        raise InputError("a load is either users (a closed loop) or a request rate, not both")
-    if not (isl_tokens >= 1 and osl_tokens >= 1):
-        raise InputError(f"lengths: {isl_tokens:g} in and {osl_tokens:g} out; both count from 1 token on")
     engine = engine or engine_for(device)
-    if request_rate_per_s is not None and engine.is_static:
-        raise InputError(
-            f"request rate: {engine.name} runs batches that start and end together, whose mean under a stream is not "
-            "told here; give users (--concurrency), or see `steelyard simulate serve`"
-        )
+    _require_load(isl_tokens, osl_tokens, users, request_rate_per_s, engine)
     draft = speculation or Speculation()
     lengths = Lengths(isl_tokens=np.array([float(isl_tokens)]), osl_tokens=np.array([float(osl_tokens)]))
     held = memory(model, device, deployment, lengths, engine=engine)
@@ -171,27 +163,62 @@ def under_load(
     ratio = np.atleast_1d(np.asarray(time_ratio, dtype=np.float64))
     before_s = outside_s(engine, isl_tokens)
 
-    def met(load: Load) -> tuple[Step, Vector, Replay]:
-        asked = queries(load)
-        steps = _steps(model, device, deployment, asked, engine, draft)
-        drafted_s = np.asarray(steps.total_s)[:, None] * (1.0 + draft.tokens * draft.draft_time_ratio)
-        times = drafted_s * ratio.reshape(1, -1)
-        found = replay(load, asked, times, request_overhead_s=before_s, admission_steps=engine.admission_steps)
-        return steps, times, found
+    def met(load: Load) -> _Met:
+        return _met(model, device, deployment, load, engine, draft, ratio, before_s)
 
-    steps, times, found = met(load)
-    share = found.prompt_time_ratio
-    if request_rate_per_s is not None:
-        steps, times, busy = met(_busy(load, found.batch))
-        share = busy.prompt_time_ratio
+    found = met(load)
+    busy = found if request_rate_per_s is None else met(_busy(load, found.replay.batch))
+    return _answer(device, deployment, found, busy, held, places, osl_tokens, before_s, np.shape(time_ratio))
+
+
+def _require_load(
+    isl_tokens: float, osl_tokens: float, users: float | None, request_rate_per_s: float | None, engine: Engine
+) -> None:
+    if users is not None and request_rate_per_s is not None:
+        raise InputError("a load is either users (a closed loop) or a request rate, not both")
+    if not (isl_tokens >= 1 and osl_tokens >= 1):
+        raise InputError(f"lengths: {isl_tokens:g} in and {osl_tokens:g} out; both count from 1 token on")
+    if request_rate_per_s is not None and engine.is_static:
+        raise InputError(
+            f"request rate: {engine.name} runs batches that start and end together, whose mean under a stream is not "
+            "told here; give users (--concurrency), or see `steelyard simulate serve`"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Met:
+    """What a load meets: its steps [4], their times [4, R], and what they make of it [R]."""
+
+    steps: Step
+    times: Vector
+    replay: Replay
+
+
+def _met(
+    model: arch.Model, device: Device, deployment: Deployment, load: Load, engine: Engine, draft: Speculation,
+    ratio: Vector, before_s: Array,
+) -> _Met:  # fmt: skip
+    asked = queries(load)
+    steps = _steps(model, device, deployment, asked, engine, draft)
+    drafted_s = np.asarray(steps.total_s)[:, None] * (1.0 + draft.tokens * draft.draft_time_ratio)
+    times = drafted_s * ratio.reshape(1, -1)
+    found = replay(load, asked, times, request_overhead_s=before_s, admission_steps=engine.admission_steps)
+    return _Met(steps=steps, times=times, replay=found)
+
+
+def _answer(
+    device: Device, deployment: Deployment, met: _Met, busy: _Met, held: ServingMemory, places: float,
+    osl_tokens: float, before_s: Array, shape: tuple[int, ...],
+) -> UnderLoad:  # fmt: skip
+    """Return what a load meets, in `shape`; steps, FLOP and power are those of while somebody is there (`busy`)."""
+    found, steps = met.replay, busy.steps
     peak = peak_flop_per_s(device, effective_compute_dtype(device, deployment.compute_dtype))
-    mfu = flop_rate(np.asarray(steps.flop), times, share) / peak
+    mfu = flop_rate(np.asarray(steps.flop), busy.times, busy.replay.prompt_time_ratio) / peak
     card, count = device.accelerator, deployment.num_devices
     power = count * device_power_w(card.tdp_w, card.idle_w, served(device).efficiency, found.busy_ratio, mfu_ratio=mfu)
-    shape = np.shape(time_ratio)
 
     def shaped(values: Array) -> Array:
-        return np.broadcast_to(values, ratio.size).reshape(shape)
+        return np.broadcast_to(values, busy.times.shape[1]).reshape(shape)
 
     return UnderLoad(
         ttft_s=shaped(found.ttft_s),

@@ -19,6 +19,7 @@ _SPEC: tuple[tuple[str, float, float, float, float], ...] = (  # name, value, sp
     ("time_ratio.sglang", 1.0, 0.1, 1e-9, 1e3),
     ("time_ratio.tensorrt-llm", 1.0, 0.1, 1e-9, 1e3),
     ("time_ratio.llama.cpp", 1.0, 0.1, 1e-9, 1e3),
+    ("time_ratio.transformers-neuronx", 1.0, 0.5, 1e-9, 1e3),  # the vendor's ratio is that of vLLM on its devices
     ("vendor_time_ratio", 1.0, 1e-3, 1e-9, 1e3),  # the vendor that most is measured on
     ("vendor_time_ratio.amd", 1.3, 0.3, 1e-9, 1e3),
     ("vendor_time_ratio.apple", 1.1, 0.3, 1e-9, 1e3),
