@@ -9,7 +9,7 @@ import pytest
 from steelyard import catalog, device
 from steelyard.errors import CatalogError, InputError, UnknownError
 from steelyard.inference import engine_for, engine_notes, time_residual_sigma
-from steelyard.inference.engine_rules import engine_rules
+from steelyard.inference.engine_rules import engine_rules, version_numbers
 
 SPELLINGS = {
     "transformers": ["transformers", "hf", "HF", "Hugging Face", "huggingface", "hugging_face", "Transformers 4.38"],
@@ -32,6 +32,11 @@ SPELLINGS = {
     "autoawq": ["AutoAWQ", "auto-awq"],
     "autogptq": ["autogptq", "AutoGPTQ", "gptqmodel"],
 }
+
+
+def test_the_name_of_an_image_is_no_version():
+    assert version_numbers("ghcr.io/somebody/vllm-rocm:v0.5.1") == ()
+    assert version_numbers("v0.5.1") == (0, 5)
 
 
 @pytest.mark.parametrize(("engine", "name"), [(engine, name) for engine, names in SPELLINGS.items() for name in names])

@@ -188,6 +188,8 @@ def test_prompts_of_stated_spread_have_uneven_lengths():
     assert only(isl_p90="2280").runs[0].harness.length_spread_ratio == pytest.approx(1.0, abs=0.01)
     assert only().runs[0].harness.length_spread_ratio == 0.0
     assert only(isl="217.8").runs[0].harness.length_spread_ratio > 0  # no mean of equal lengths
+    counted = only(isl="217.8", harness="concurrency-10-a-user").runs[0].harness  # which says nothing of lengths
+    assert (counted.requests, counted.length_spread_ratio) == (80, 0.1)
 
 
 def test_an_engine_without_a_server_is_timed_to_the_end_of_its_queue():

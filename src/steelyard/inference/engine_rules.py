@@ -140,9 +140,11 @@ def _stated_version(rest: str) -> tuple[int, ...]:
 def version_numbers(version: str) -> tuple[int, ...]:
     """Return the first two numbers of a version, to compare versions by; none where it has no number.
 
+    The name of an image ("registry/image:tag") is no version: its numbers are of what it was made from.
+
     Example:
         >>> version_numbers("0.11.1") < version_numbers("1") == version_numbers("1.0.0rc3")
         True
     """
-    numbers = [int(part) for part in re.findall(r"\d+", version)]
+    numbers = [] if "/" in version else [int(part) for part in re.findall(r"\d+", version)]
     return (*numbers, 0)[:2] if numbers else ()

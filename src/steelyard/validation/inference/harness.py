@@ -81,7 +81,7 @@ def harness_of(row: Row, *, static: bool = False) -> Harness:
         bare=known["server"] == "no",
         scheduled=scheduled,
         length_mean_ratio=float(_by_source(known["length_mean_ratio"], row) or 1.0),
-        length_spread_ratio=float(_by_source(known["length_spread_ratio"], row) or 0.0),
+        length_spread_ratio=float(_by_source(known["length_spread_ratio"], row) or _stated_spread(row)),
         counts_ways_twice=bool(known["ways_counted_twice"]) and known["ways_counted_twice"] in row["source"],
         cached_input_ratio=float(known["cached_input_ratio"] or 0.0),
         eager=known["eager"] == "yes",
