@@ -1,5 +1,6 @@
 """Independent runs side by side: the answers and their order do not depend on how many run at once, or where."""
 
+import os
 import threading
 
 import pytest
@@ -19,6 +20,14 @@ def backwards(number):
 def test_answers_come_in_the_order_of_the_questions(said):
     with parallel_config(**said):
         assert [number for number, _ in swept(backwards, range(5))] == list(range(5))
+
+
+def test_processes_do_what_python_would_let_one_thread_do_at_a_time():
+    with parallel_config(n_jobs=2):
+        assert os.getpid() not in swept(lambda _: os.getpid(), range(3), processes=True)
+        assert set(swept(lambda _: os.getpid(), range(3))) == {os.getpid()}
+    with parallel_config(backend="sequential"):
+        assert set(swept(lambda _: os.getpid(), range(3), processes=True)) == {os.getpid()}
 
 
 def test_the_caller_chooses_how_many_run_at_once():

@@ -9,7 +9,7 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-def swept(function: Callable[[In], Out], items: Iterable[In]) -> list[Out]:
+def swept(function: Callable[[In], Out], items: Iterable[In], *, processes: bool = False) -> list[Out]:
     """Return what a function makes of each item, in their order, by joblib.
 
     Threads of this process do it, one a core, unless the caller says otherwise by `joblib.parallel_config`: so many
@@ -19,6 +19,7 @@ def swept(function: Callable[[In], Out], items: Iterable[In]) -> list[Out]:
     Args:
         function: Told nothing by the other runs; for a backend of processes it can be pickled, closures included.
         items: What it takes.
+        processes: Whether processes of their own do it, where Python's lock would let one thread run at a time.
 
     Example:
         >>> swept(abs, [-2, 3])
@@ -30,6 +31,7 @@ def swept(function: Callable[[In], Out], items: Iterable[In]) -> list[Out]:
     from joblib import Parallel, delayed
     from joblib.parallel import get_active_backend
 
-    _, jobs = get_active_backend(prefer="threads")
-    runs = Parallel(n_jobs=-1 if jobs in {None, 1} else jobs, prefer="threads")
+    usual = "processes" if processes else "threads"
+    _, jobs = get_active_backend(prefer=usual)
+    runs = Parallel(n_jobs=-1 if jobs in {None, 1} else jobs, prefer=usual)
     return list(runs(delayed(function)(item) for item in listed))

@@ -41,11 +41,12 @@ def leave_out(prepared: Serving) -> Left:
     predicted = np.full(len(families), np.nan)
     metric, _ = labels(prepared)
     names = [str(name) for name in np.unique(families)]
-    without = dict(zip(names, swept(lambda name: _without(prepared, families, name, whole), names), strict=True))
+    fitted = swept(lambda name: _without(prepared, families, name, whole), names, processes=True)
+    without = dict(zip(names, fitted, strict=True))
     for name, found in without.items():
         predicted[families == name] = prepared.predict(found.values)[families == name]
     folds = _model_and_device_folds(prepared, np.flatnonzero(metric == "power"))
-    fits = swept(lambda fold: _fit(prepared, fold[1], start=whole), folds)
+    fits = swept(lambda fold: _fit(prepared, fold[1], start=whole), folds, processes=True)
     for (own, _), found in zip(folds, fits, strict=True):
         predicted[own] = prepared.predict(found.values)[own]
     sigma = _sigma(prepared, predicted, families)
