@@ -16,8 +16,9 @@ from steelyard.inference.loads import Load, Queries, Vector
 from steelyard.units import Array
 
 _BUSIEST = 0.98  # share of the time that prompts take, up to which the queueing formula is followed
-_IN_STEP_RATIO = 0.15  # of alike users, who stay in step with each other although prompts share steps with decoding:
-# none in TensorRT-LLM's gap analysis, a quarter to a half in seven sources that ran vLLM's own benchmark
+_IN_STEP_RATIO = 0.15
+"""Of alike users, who stay in step with each other although prompts share steps with decoding: none in TensorRT-LLM's
+gap analysis, a quarter to a half in seven sources that ran vLLM's own benchmark."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
