@@ -259,7 +259,8 @@ def test_a_broken_record_is_refused_in_one_line_that_names_file_and_field(
 
 DIVIDE = [
     ("device", "memory_ratio"), ("device", "cache_memory_ratio.amd"), ("device", "overlap_exponent_ratio"),
-    ("device", "fused_link_ratio"), ("inference", "vendor_time_ratio.acme"), ("inference", "time_ratio.vllm"),
+    ("device", "fused_link_ratio"), ("device", "pcie_full_rate_count"),
+    ("inference", "vendor_time_ratio.acme"), ("inference", "time_ratio.vllm"),
 ]  # fmt: skip
 
 

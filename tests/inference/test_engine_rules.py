@@ -37,6 +37,8 @@ SPELLINGS = {
 def test_the_name_of_an_image_is_no_version():
     assert version_numbers("ghcr.io/somebody/vllm-rocm:v0.5.1") == ()
     assert version_numbers("v0.5.1") == (0, 5)
+    with pytest.raises(InputError, match=r"'ghcr\.io/somebody/vllm:v0\.5' is the name of an image; allowed"):
+        engine_rules("vllm", "ghcr.io/somebody/vllm:v0.5")
 
 
 @pytest.mark.parametrize(("engine", "name"), [(engine, name) for engine, names in SPELLINGS.items() for name in names])

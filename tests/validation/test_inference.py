@@ -107,6 +107,8 @@ def test_starved_for_kv_memory_as_measured(shipped):
         ({"osl": ""}, "output length"),
         ({"osl": "1"}, "of one token"),
         ({"load_value": ""}, "load not stated"),
+        ({"load_value": "", "harness": "concurrency-10-a-user"}, "load not stated"),
+        ({"load_value": "", "harness": "mlenergy-v3-gpqa"}, "load not stated"),
         ({"load": "", "harness": ""}, "how the server was loaded"),
         ({"weights_dtype": "fp3"}, "number format 'fp3'"),
         ({"kv_dtype": "fp3"}, "number format 'fp3'"),

@@ -68,9 +68,8 @@ def engine_rules(name: str, version: str = "", *, as_of: str = "") -> EngineRule
         ('nim', 'tensorrt-llm')
     """
     if version and not version_numbers(version):
-        raise InputError(
-            f"engine version: {version!r} has no number; allowed: versions like 0.11.1, or none for the newest"
-        )
+        wrong = "is the name of an image" if "/" in version else "has no number"
+        raise InputError(f"engine version: {version!r} {wrong}; allowed: versions like 0.11.1, or none for the newest")
     return _resolved(name, version, as_of, ())
 
 

@@ -85,7 +85,7 @@ def harness_of(row: Row, *, static: bool = False) -> Harness:
         counts_ways_twice=bool(known["ways_counted_twice"]) and known["ways_counted_twice"] in row["source"],
         cached_input_ratio=float(known["cached_input_ratio"] or 0.0),
         eager=known["eager"] == "yes",
-        max_sequences=float(row["load_value"] if known["max_sequences"] == "load" else known["max_sequences"] or 0.0),
+        max_sequences=float((row["load_value"] if known["max_sequences"] == "load" else known["max_sequences"]) or 0.0),
         chunk_tokens=float(known["chunk_tokens"] or 0.0),
         spreads_attention=bool(since) and version_numbers(row["engine_version"]) >= version_numbers(since),
     )
@@ -120,7 +120,7 @@ def _requests(known: Row, row: Row) -> float:
     """
     each = re.match(r"(\d+) a user", known["n_requests"])
     if each:
-        return float(each[1]) * float(row["load_value"])
+        return float(each[1]) * float(row["load_value"] or 0.0)
     lengths = f"{row['isl']}/{row['osl']}"
     for count, where in re.findall(r"(\d+) at ([\d/, ]+)", " ".join((known["n_requests"], known["lengths"]))):
         if lengths in where.replace(" ", "").split(","):
