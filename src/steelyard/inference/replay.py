@@ -83,7 +83,11 @@ def replay(
     )
     carried = np.clip(asked.together / load.ranks, 1.0, load.stages)  # micro-batches with prompts
     longer = np.where(static, mixed_s, np.maximum(mixed_s - decode_s, 0.0))
-    added_s = longer * asked.pieces * carried / (load.stages * asked.together)  # by one prompt, to everyone
+
+    def passing_s(step_s: Vector) -> Vector:
+        return step_s * asked.pieces * carried / (load.stages * asked.together)
+
+    added_s = passing_s(longer)  # by one prompt, to everyone
     decoding = np.maximum(load.osl_tokens - 1.0, 0.0) / load.tokens_per_step
     at_limit_s = decode_s
     present, decode_s = _present(load, stream, decode_s, other_s, added_s, decoding)
@@ -92,8 +96,7 @@ def replay(
     overloaded = stream & (batch >= load.places)
     # However few tokens follow, all prompts pass in steps of their own length, and each through all stages; where
     # prompts go first, nobody decodes in those.
-    prompt_step_s = np.where(load.prompts_first > 0, longer, mixed_s)
-    prompts_s = batch * prompt_step_s * asked.pieces * carried / (load.stages * asked.together)
+    prompts_s = passing_s(batch * np.where(load.prompts_first > 0, longer, mixed_s))
     prompts_s = np.maximum(prompts_s, asked.pieces * alone_s)
     ending_s = _ending(load, asked, batch, at_limit_s, other_s)
     cycle_s = np.where(
@@ -259,9 +262,9 @@ def _ahead(
     bunched = np.where(load.prompts_first > 0, first, bunch)
     # Prompts of one step end together: who comes by chance waits for those behind as well as for those ahead.
     queue = np.where(load.alike, bunched, np.minimum(2.0 * ahead, first))
-    chance = 1.0 - (1.0 - busy) ** 2  # to find a prompt in the running step, or to share a step with another
-    middle = np.maximum(np.log(2.0 * np.maximum(chance, 0.5)), 0.0) / np.maximum(chance, 0.5)  # waits are exponential
-    median = np.where(load.alike, queue, queue * middle)
+    # Waits are exponential, and there is one where a prompt is in the running step or another joins one's own.
+    chance = np.maximum(1.0 - (1.0 - busy) ** 2, 0.5)  # below a half the median request has none
+    median = np.where(load.alike, queue, queue * (np.log(2.0 * chance) / chance))
     closed, stream = load.kind == "closed loop", load.kind == "open loop"
     starting = np.where(closed, np.minimum(load.users / np.maximum(load.requests, 1.0), 1.0), 0.0)
     sent = np.where(stream, load.requests, load.users)

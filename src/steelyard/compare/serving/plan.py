@@ -64,7 +64,9 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
     rents, unpriced = _rents(question, tried)
     engine = inference.engine_for(search.on(question.devices[0]), question.engine)
     options, replays = _under_trace(search, _options(search, tried, points, rents), rents)
-    loaded = 0 if search.request_rate_per_s is None else len(options)  # simulated under the demand as well
+    loaded = 0 if search.request_rate_per_s is None else len(options)
+    if loaded:
+        options = swept(partial(_under_demand, search), options)
     cheapest = options[0]
     ranges, met = ranges_at(search, cheapest)
     lengths = search.demand.lengths
@@ -187,16 +189,20 @@ def _option(
         usd_per_output_mtoken_at_mean=None,
         usable=1 <= units <= most,
     )
-    return _under_demand(search, option, price)
+    return _priced(search, option, price)
 
 
-def _under_demand(search: Search, option: PlanOption, price: economics.RentalPrice | None) -> PlanOption:
-    """Return an option with what it takes under the demand: energy by the token, money by the hour and by the token."""
+def _under_demand(search: Search, option: PlanOption) -> PlanOption:
+    """Return an option with the energy that a token takes under its part of the demand."""
+    assert search.request_rate_per_s is not None
+    most = option.at.request_rate_per_s
+    share = min(search.request_rate_per_s / option.units, most)
+    return dataclasses.replace(option, energy=simulated_point(search, option.candidate, share, answered=most).energy)
+
+
+def _priced(search: Search, option: PlanOption, price: economics.RentalPrice | None) -> PlanOption:
+    """Return an option with what its devices cost, by the hour and by the token at peak and mean load."""
     asked = search.request_rate_per_s
-    if asked is not None and option.usable:
-        most = option.at.request_rate_per_s
-        share = simulated_point(search, option.candidate, min(asked / option.units, most), answered=most)
-        option = dataclasses.replace(option, energy=share.energy)
     if price is None or not option.units:
         return option
     demand = option.at.request_rate_per_s * option.units if asked is None else asked
@@ -231,9 +237,7 @@ def _under_trace(
         units = cheapest.units + max(1, cheapest.units // 10)
         most = search.question.max_devices // cheapest.candidate.num_devices
         larger = dataclasses.replace(cheapest, units=units, usable=units <= most)
-        options = _usable(
-            search, [_under_demand(search, larger, rents.get(cheapest.candidate.device_id)), *options[1:]]
-        )
+        options = _usable(search, [_priced(search, larger, rents.get(cheapest.candidate.device_id)), *options[1:]])
     raise DoesNotFitError(
         f"under the trace itself {cheapest.num_devices} devices do not keep the objective either "
         f"({cheapest.candidate.name}): {replays[-1].slo_attainment_ratio:.0%} of its requests are within; loosen it"
