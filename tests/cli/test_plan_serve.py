@@ -43,6 +43,35 @@ def plans():
     return found
 
 
+def test_a_plan_knows_its_engine_its_cache_and_its_draft(capsys):
+    common = ("--tpot", "20ms", "--draws", "0", "--together")
+
+    def rate(*options):
+        plan = json.loads(outcome(capsys, *common, "--json", *options).out)
+        return plan["result"]["cheapest"]["request_rate_per_s"] / plan["result"]["cheapest"]["num_devices"]
+
+    plain = rate()
+    assert rate("--speculative-tokens", "3", "--acceptance", "0.8") > plain
+    assert rate("--cached", "0.8") > 1.1 * plain
+    assert rate("--engine-version", "0.6") != plain
+    told = outcome(capsys, *common, "--on", "h100", "--engine-version", "0.11").out  # named twice
+    assert "on up to 4 of h100:" in told
+    assert "engine: vllm 0.11" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--speculative-tokens", "2"), "which model proposes is not known"),
+        (("--engine-version", "0.11"), "the newest release"),
+    ],
+)
+def test_a_file_of_what_it_cannot_start_is_refused(capsys, options, told):
+    refused = outcome(capsys, "--tpot", "20ms", "--draws", "0", "--together", "--emit", "compose", *options, code=2)
+    assert told in refused.err
+    assert not refused.out
+
+
 def test_every_option_keeps_the_objective(plans):
     for limit, plan in plans.items():
         for option in plan["options"]:

@@ -54,6 +54,38 @@ def test_text_shows_latency_use_energy_and_money(capsys):
         assert part in told
 
 
+def test_a_draft_and_a_prefix_cache_shorten_what_they_should(capsys):
+    common = ("--load", "chat", "--rate", "4", "--requests", "3000", "--draws", "0", "--json")
+
+    def found(*options):
+        result = json.loads(outcome(capsys, *common, *options).out)["result"]
+        return result["tpot_s"]["p50"], result["ttft_s"]["p50"]
+
+    plain, drafted, cached = found(), found("--speculative-tokens", "3"), found("--cached", "0.9")
+    assert drafted[0] < 0.7 * plain[0]
+    assert cached[1] < 0.7 * plain[1]
+    told = outcome(capsys, *common[:-1], "--speculative-tokens", "2", "--acceptance", "0.5", "--engine-version", "0.11")
+    assert "engine: vllm 0.11; a draft proposes 2 tokens, each accepted at 0.5: 1.75 tokens a step" in told.out
+
+
+def test_what_a_trace_says_of_its_prefixes_is_not_overruled(capsys, tmp_path):
+    trace = tmp_path / "trace.jsonl"
+    line = '{"timestamp": %d, "input_length": 1024, "output_length": 8, "hash_ids": [1, %d]}\n'
+    trace.write_text("".join(line % (100 * i, i + 2) for i in range(50)), encoding="utf-8")
+    asked = ("--load", str(trace), "--draws", "0")
+    assert "prompt blocks found in a prefix cache" in outcome(capsys, *asked).out
+    refused = outcome(capsys, *asked, "--cached", "0.5", code=2).err
+    assert "names the blocks that its prompts share" in refused
+    assert refused.count("\n") == 1
+
+
+def test_users_in_step_are_told_of(capsys):
+    alike = ("--isl", "500", "--osl", "50", "--requests", "200", "--draws", "0")
+    assert "users stay in step here" in outcome(capsys, *alike, "--concurrency", "8").err
+    assert "in step" not in outcome(capsys, *alike, "--concurrency", "1").err
+    assert "in step" not in outcome(capsys, "--requests", "200", "--draws", "0", "--concurrency", "8").err
+
+
 def test_fleet_options(capsys):
     common = ("--requests", "2000", "--draws", "0")
     assert "2 prefill and 2 decode" in outcome(capsys, "--replicas", "2", "--decode-replicas", "2", *common).out
@@ -117,6 +149,7 @@ def test_a_part_of_a_long_trace_is_read(capsys, tmp_path, monkeypatch):
         (("--decode-replicas", "1", "--decode-layout", "tq=2"), 2, "nearest: tp"),
         (("--decode-replicas", "1", "--decode-layout", "tp=two"), 2, "tp is 'two'"),
         (("--decode-replicas", "1", "--decode-layout", "tp=2,ep=3"), 2, "ep must divide"),
+        (("--decode-replicas", "1", "--decode-layout", "tp=2,tp=4"), 2, "tp is given twice"),
         (("--html", "-o", "nowhere/page.html"), 2, "cannot be written"),
         (("--rate", "5kg"), 2, "unknown unit 'kg'"),
         (("--rate", "-1"), 2, "not above 0"),
@@ -124,6 +157,9 @@ def test_a_part_of_a_long_trace_is_read(capsys, tmp_path, monkeypatch):
         (("--autoscale", "many"), 2, "LEAST:MOST"),
         (("--autoscale", "5:2"), 2, "least <= most"),
         (("--isl", "100"), 2, "--isl and --osl"),
+        (("--acceptance", "0.5"), 2, "no draft proposes tokens"),
+        (("--cached", "1.5"), 2, "--cached"),
+        (("--engine", "vllm@ghcr.io/x:v1"), 2, "behind its name is no version"),
         (("--isl", "130000", "--osl", "5000"), 2, "131,072 tokens of context"),
         (("--ttft", "0s"), 2, "above 0"),
         (("--load", "chatt"), 3, "nearest: chat"),

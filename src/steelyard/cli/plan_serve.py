@@ -9,7 +9,7 @@ import click
 
 from steelyard.cli.output import deliver, form_of, form_options, screen, warn
 from steelyard.cli.quantities import DAY, DEVICE_PRICES, LATENCY, RATE, TOKENS, by_device
-from steelyard.cli.serve_options import ENGINES, take_objective
+from steelyard.cli.serve_options import engine_options, take_objective
 from steelyard.report.emit import SERVING, serving_file
 
 
@@ -28,7 +28,7 @@ from steelyard.report.emit import SERVING, serving_file
 @click.option("--percentile", type=click.FloatRange(1, 99.99), default=95.0, show_default=True, help="Of both.")
 @click.option("--dtype", "weight_dtypes", multiple=True, metavar="DTYPE", help="Of the weights; repeatable; as stored.")
 @click.option("--kv-dtype", metavar="DTYPE", help="Of the KV cache; bf16 unless given.")
-@click.option("--engine", default="vllm", show_default=True, help=ENGINES)
+@engine_options
 @click.option("--together", is_flag=True, help="Do not try prefill and decoding on separate replicas.")
 @click.option("--pricing", default="on_demand", show_default=True, help="Rental: on_demand, spot, reserved_1y, ...")
 @click.option("--price", "prices", multiple=True, type=DEVICE_PRICES, help="Your own: 'h200=2.10 USD/device/h'.")

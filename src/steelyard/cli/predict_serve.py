@@ -9,7 +9,7 @@ import click
 
 from steelyard.cli.output import deliver, form_of, form_options, screen, warn
 from steelyard.cli.quantities import DAY, DEVICE_PRICE, RATE, TOKENS
-from steelyard.cli.serve_options import ENGINES
+from steelyard.cli.serve_options import engine_options
 
 
 @click.command("serve")
@@ -25,22 +25,9 @@ from steelyard.cli.serve_options import ENGINES
 @click.option("--ep", type=click.IntRange(1), default=1, show_default=True, help="Ranks experts are spread over.")
 @click.option("--dtype", "weight_dtype", metavar="DTYPE", help="Of the weights; as stored unless given.")
 @click.option("--kv-dtype", metavar="DTYPE", help="Of the KV cache; bf16 unless given.")
-@click.option("--engine", default="vllm", show_default=True, help=ENGINES)
-@click.option("--engine-version", default="", metavar="VERSION", help="The newest unless given.")
+@engine_options
 @click.option(
-    "--cached", "cached_input_ratio", type=click.FloatRange(0, 1), default=0.0, show_default=True,
-    help="Share of prompt tokens served from a prefix cache.",
-)  # fmt: skip
-@click.option(
-    "--speculative-tokens", type=click.IntRange(0), default=0, show_default=True,
-    help="Proposed by a draft in each step.",
-)  # fmt: skip
-@click.option(
-    "--acceptance", "acceptance_ratio", type=click.FloatRange(0, 0.999),
-    help="Chance that a proposed token is accepted (0.7).",
-)  # fmt: skip
-@click.option(
-    "--pricing", default="contract", show_default=True, help="Rental: contract, on_demand, reserved_1y, spot, ..."
+    "--pricing", default="on_demand", show_default=True, help="Rental: on_demand, contract, reserved_1y, spot, ..."
 )
 @click.option("--price", "usd_per_device_s", type=DEVICE_PRICE, help="Your own, in place of the catalogue's.")
 @click.option("--as-of", type=DAY, help="Prices of this day (YYYY-MM-DD); the newest unless stated.")

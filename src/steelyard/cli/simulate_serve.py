@@ -11,7 +11,7 @@ import click
 
 from steelyard.cli.output import deliver, form_of, form_options, screen, warn
 from steelyard.cli.quantities import DAY, DEVICE_PRICE, LATENCY, RATE, REPLICA_RANGE, SHARE, TOKENS
-from steelyard.cli.serve_options import ENGINES, take_objective
+from steelyard.cli.serve_options import engine_options, take_objective
 from steelyard.errors import InputError
 
 
@@ -45,8 +45,7 @@ from steelyard.errors import InputError
 @click.option("--dp", type=click.IntRange(min=1), default=1, help="Data-parallel attention ranks.")
 @click.option("--dtype", "weight_dtype", metavar="DTYPE", help="Of the weights; as stored unless given.")
 @click.option("--kv-dtype", metavar="DTYPE", help="Of the KV cache; bf16 unless given.")
-@click.option("--engine", default="vllm", show_default=True, help=ENGINES)
-@click.option("--engine-version", default="", metavar="VERSION", help="The newest unless given.")
+@engine_options
 @click.option("--static", is_flag=True, help="Static batching: a batch is kept until its last answer is done.")
 @click.option("--max-sequences", type=click.IntRange(min=1), help="Most sequences in a step; the engine's.")
 @click.option("--token-budget", type=click.IntRange(min=1), help="Most tokens in a step; the engine's.")

@@ -12,10 +12,11 @@ from steelyard.inference.lengths import lengths_from_stated, lengths_from_worklo
 from steelyard.inference.memory import ServingMemory, memory, shortfall
 from steelyard.inference.residuals import time_residual_sigma
 from steelyard.inference.search import best_deployment, deployments, least_devices
+from steelyard.inference.speculation import Speculation
 from steelyard.inference.steady import Capacity, steady
 from steelyard.inference.step import Step, step, step_time
 from steelyard.inference.trace import lengths_from_trace
-from steelyard.inference.under_load import Speculation, UnderLoad, under_load
+from steelyard.inference.under_load import UnderLoad, under_load
 
 NOT_MODELLED: tuple[str, ...] = (
     "the scheduler event by event: means and percentiles come from queueing formulas",

@@ -59,7 +59,7 @@ def engine_rules(name: str, version: str = "", *, as_of: str = "") -> EngineRule
 
     Raises:
         CatalogError: It runs itself inside, or an engine that the catalogue does not have.
-        InputError: The version has no number.
+        InputError: The version has no number, or what is announced as one behind the name.
         UnknownError: The catalogue has no such engine; names those that are most like it.
 
     Example:
@@ -132,8 +132,18 @@ def _of_version(rows: list[Row], numbers: tuple[int, ...], as_of: str) -> Row:
 
 
 def _stated_version(rest: str) -> tuple[int, ...]:
-    """Return the version that stands behind an engine's name; none where something else does."""
-    return version_numbers(rest) if _VERSION.match(rest) else ()
+    """Return the version that stands behind an engine's name; none where a remark does.
+
+    Raises:
+        InputError: A version is announced ("@", "=", ":"), and none stands there that can be compared.
+    """
+    if _VERSION.match(rest):
+        return version_numbers(rest)
+    if rest.strip()[:1] in {"@", "=", ":"}:
+        raise InputError(
+            f"engine: {rest.strip()!r} behind its name is no version; allowed: versions like @0.11.1, or none"
+        )
+    return ()
 
 
 def version_numbers(version: str) -> tuple[int, ...]:

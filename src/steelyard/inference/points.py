@@ -17,6 +17,7 @@ from steelyard.device import Device
 from steelyard.inference.deployment import Deployment
 from steelyard.inference.engine import Engine, outside_s
 from steelyard.inference.lengths import normal_score
+from steelyard.inference.speculation import Speculation
 from steelyard.inference.step import step
 from steelyard.records.workload import Lengths, Objective
 from steelyard.units import Array
@@ -58,6 +59,7 @@ def operating_points(
     *,
     arrival_cv_ratio: float = 1.0,
     closed: bool = False,
+    speculation: Speculation | None = None,
 ) -> Points:
     """Return the curves of one replica over its mean batch.
 
@@ -67,7 +69,8 @@ def operating_points(
 
     TPOT of a request is the mean of its steps: it varies with the prompts that fall into them (about Poisson) and with
     the batch. TTFT = overhead + rest of the running step + queue for prefill + own prefill. The queue is a single
-    server of prompt tokens at the rate of a full chunk: mean wait by Allen-Cunneen, exponential above zero.
+    server of prompt tokens at the rate of a full chunk: mean wait by Allen-Cunneen, exponential above zero. With
+    a draft, f(B) is the time of one token of each sequence, and prompts add to it what they add to a step.
 
     Source:
         Allen, "Probability, Statistics and Queueing Theory", 2nd ed., 1990 (G/G/1 approximation);
@@ -75,7 +78,7 @@ def operating_points(
     """
     asked = _Asked.of(lengths)
     batch = _BATCHES[max(4.0, float(engine.max_sequences)) >= _BATCHES]
-    table = _table(model, device, deployment, asked, batch, engine)
+    table = _table(model, device, deployment, asked, batch, engine, speculation or Speculation())
     steps_per_request = asked.mean_osl_tokens / batch
     carrying = table.mean_steps  # steps of a request's own prompt
     pooled = steps_per_request < carrying  # more prompts than steps
@@ -148,11 +151,13 @@ class _Table:
     prompt_steps: Curve  # [B, S]
     mean_prompt_s: Curve  # [B]
     mean_steps: Curve  # [B]
+    beside_s: Curve  # [B] of a step, for the tokens of each sequence beyond one; 0 without a draft
 
 
 def _table(
-    model: arch.Model, device: Device, deployment: Deployment, asked: _Asked, batch: Curve, engine: Engine
-) -> _Table:
+    model: arch.Model, device: Device, deployment: Deployment, asked: _Asked, batch: Curve, engine: Engine,
+    draft: Speculation,
+) -> _Table:  # fmt: skip
     decoding = np.maximum(batch, 1.0)[:, None]  # [B, 1]; a step is made for one sequence at least
     room = np.maximum(float(engine.chunk_tokens) - decoding, 1.0)
     nodes = np.geomspace(1.0, max(asked.longest_tokens, 2.0), _PROMPTS)[None, :]
@@ -174,9 +179,12 @@ def _table(
         prefill_tokens=prefilled,
         prompt_tokens=np.maximum(chunk, 1.0),
         prompt_context_tokens=before,
+        decode_tokens=1.0 + draft.tokens,
         engine=engine,
     )
-    times = np.asarray(times_of.total_s)
+    whole_s = np.asarray(times_of.total_s)
+    plain_s = whole_s[:, :1]
+    times = draft.token_step_s(whole_s, plain_s)
     steps = np.maximum(nodes / room, 1.0)  # [B, P] of a whole prompt
     prompt_s = _along(asked.prompt, nodes[0], times[:, 3:] * steps)
     prompt_steps = np.maximum(asked.prompt[None, :] / room, 1.0)
@@ -188,6 +196,7 @@ def _table(
         prompt_steps=prompt_steps,
         mean_prompt_s=prompt_s.mean(axis=1),
         mean_steps=prompt_steps.mean(axis=1),
+        beside_s=(draft.step_s(plain_s, plain_s) - draft.token_s(plain_s))[:, 0],
     )
 
 
@@ -235,7 +244,8 @@ def _ttft(
         wait = np.minimum(wait, np.maximum(batch, 1.0) * service)
     late = 1.0 - _even_shares(len(asked.prompt), 1)[None, :]
     delayed = np.maximum(np.log(load[:, None] / late), 0.0) * (wait / load)[:, None]
-    own = table.prompt_s + 0.5 * mean_tpot[:, None]  # arrivals fall into a running step
+    verified_s = table.prompt_steps * table.beside_s[:, None]
+    own = table.prompt_s + verified_s + 0.5 * mean_tpot[:, None]  # arrivals fall into a running step
     return wait + own.mean(axis=1), np.quantile(delayed + own, percentile / 100.0, axis=1)
 
 

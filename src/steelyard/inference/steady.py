@@ -13,6 +13,7 @@ from steelyard.inference.deployment import Deployment
 from steelyard.inference.engine import Engine, engine_for, of_replica, served
 from steelyard.inference.memory import ServingMemory, memory, require_fit
 from steelyard.inference.points import Curve, Points, operating_points, sequences_within
+from steelyard.inference.speculation import Speculation
 from steelyard.inference.step import Step, step
 from steelyard.records.term import term
 from steelyard.records.workload import Lengths, Objective
@@ -87,6 +88,7 @@ def steady(
     time_ratio: Array = 1.0,
     arrival_cv_ratio: float = 1.0,
     engine: Engine | None = None,
+    speculation: Speculation | None = None,
 ) -> Capacity:
     """Return the largest steady request rate of one replica that meets the objective, and what it is like there.
 
@@ -101,6 +103,7 @@ def steady(
         time_ratio: True over predicted step time; any shape, for example draws [D] or [D, 1].
         arrival_cv_ratio: Coefficient of variation of the gaps between requests at this replica, 1 for Poisson.
         engine: Its rules; the defaults for the device when None.
+        speculation: A draft, if there is one.
 
     Returns:
         `Capacity`; its rate is 0 where even one request at a time misses the objective.
@@ -129,7 +132,7 @@ def steady(
     engine = engine or engine_for(device)
     held = memory(model, device, deployment, lengths, engine=engine)
     require_fit(model, device, deployment, held)
-    engine = of_replica(engine, deployment)
+    engine, draft = of_replica(engine, deployment), speculation or Speculation()
     points = operating_points(
         model,
         device,
@@ -139,12 +142,13 @@ def steady(
         engine,
         arrival_cv_ratio=arrival_cv_ratio,
         closed=not math.isfinite(objective.ttft_s),
+        speculation=draft,
     )
     ratio = np.asarray(time_ratio, dtype=np.float64)
     limits = _limits(points, held, lengths, objective, engine, ratio, arrival_cv_ratio)
     batch = np.minimum.reduce(list(limits.values()))
     tightest = min(limits, key=lambda name: float(np.median(limits[name])))
-    return _capacity(model, device, deployment, lengths, engine, held, points, ratio, batch, limits, tightest)
+    return _capacity(model, device, deployment, lengths, engine, draft, held, points, ratio, batch, limits, tightest)
 
 
 def _limits(
@@ -185,6 +189,7 @@ def _capacity(
     deployment: Deployment,
     lengths: Lengths,
     engine: Engine,
+    draft: Speculation,
     held: ServingMemory,
     points: Points,
     ratio: Curve,
@@ -197,9 +202,10 @@ def _capacity(
     rate = batch / (osl * mean_tpot)
     ttft, tpot = points.at(points.ttft_s, batch) * ratio, points.at(points.tpot_s, batch) * ratio
     busy = np.minimum(batch, 1.0)
-    typical = _typical_step(model, device, deployment, lengths, engine, points, batch)
+    typical = _typical_step(model, device, deployment, lengths, engine, draft, points, batch)
     peak = peak_flop_per_s(device, effective_compute_dtype(device, deployment.compute_dtype))
-    work = typical.flop / _typical_batch(batch) * osl  # of a request, per device: FLOP are linear in the batch
+    # Of a request, per device: FLOP are linear in the batch.
+    work = typical.flop / (_typical_batch(batch) * draft.accepted_tokens_per_step) * osl
     mfu = rate * work / (peak * np.maximum(busy, 1e-300))
     per_request = np.divide(deployment.num_devices, rate, out=np.full_like(rate, math.inf), where=rate > 0)
     return Capacity(
@@ -234,6 +240,7 @@ def _typical_step(
     deployment: Deployment,
     lengths: Lengths,
     engine: Engine,
+    draft: Speculation,
     points: Points,
     batch: Curve,
 ) -> Step:
@@ -245,8 +252,9 @@ def _typical_step(
         deployment,
         decode_sequences=middle,
         context_tokens=points.mean_context_tokens,
-        prefill_tokens=middle * points.mean_prefill_tokens / lengths.mean_osl_tokens,
+        prefill_tokens=middle * draft.accepted_tokens_per_step * points.mean_prefill_tokens / lengths.mean_osl_tokens,
         prompt_tokens=points.mean_prefill_tokens,
+        decode_tokens=1.0 + draft.tokens,
         engine=engine,
     )
 

@@ -14,46 +14,14 @@ from steelyard.inference.engine import Engine, engine_for, outside_s, served, tt
 from steelyard.inference.loads import NUM_STEPS, Load, Queries, Vector, queries
 from steelyard.inference.memory import ServingMemory, memory, require_fit
 from steelyard.inference.replay import Replay, flop_rate, replay, ttft_residual_sigma
+from steelyard.inference.speculation import Speculation
 from steelyard.inference.step import Step, step
 from steelyard.records.term import term
 from steelyard.records.workload import Lengths
 from steelyard.units import Array
 
 REQUESTS_PER_USER = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Speculation:
-    """Several tokens a step: a draft proposes, the model accepts a first part of what was proposed.
-
-    Source: Leviathan, Kalman, Matias, "Fast Inference from Transformers via Speculative Decoding", ICML 2023.
-    """
-
-    tokens: int = 0  # proposed in one step
-    acceptance_ratio: float = 0.7  # chance that a proposed token is accepted, given that those before it were
-    draft_time_ratio: float = 0.05  # time of proposing one token over that of a step of the model
-
-    def __post_init__(self) -> None:
-        """Refuse what no draft can do.
-
-        Raises:
-            InputError: A value out of its range.
-        """
-        if not 0 <= self.tokens <= 64:
-            raise InputError(f"speculative tokens: {self.tokens} is not between 0 and 64")
-        for name in ("acceptance_ratio", "draft_time_ratio"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise InputError(f"{name}: {getattr(self, name):g} is not between 0 and 1")
-
-    @property
-    def accepted_tokens_per_step(self) -> float:
-        """Tokens that a step yields, mean: (1 - a^(k+1)) / (1 - a).
-
-        Example:
-            >>> Speculation(tokens=2, acceptance_ratio=0.5).accepted_tokens_per_step
-            1.75
-        """
-        return (1.0 - self.acceptance_ratio ** (self.tokens + 1)) / (1.0 - self.acceptance_ratio)
+_WITHOUT_PROMPTS = [0, 0, 2, 0]  # of the steps of `queries`, which is the same without its prompts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +168,9 @@ def _met(
 ) -> _Met:  # fmt: skip
     asked = queries(load)
     steps = _steps(model, device, deployment, asked, engine, draft)
-    drafted_s = np.asarray(steps.total_s)[:, None] * (1.0 + draft.tokens * draft.draft_time_ratio)
+    whole_s = np.asarray(steps.total_s)[:, None]
+    plain_s = np.where(asked.decode_sequences > 0, np.minimum(whole_s, whole_s[_WITHOUT_PROMPTS]), 0.0)
+    drafted_s = draft.step_s(whole_s, plain_s)
     times = drafted_s * ratio.reshape(1, -1)
     found = replay(load, asked, times, request_overhead_s=before_s, admission_steps=engine.admission_steps)
     return _Met(steps=steps, times=times, replay=found)

@@ -85,10 +85,11 @@ def sheet(plan: ServingPlan) -> Sheet:
     rate = plan.request_rate_per_s
     demand = "as much as they carry" if rate is None else f"{rate:.4g} requests/s at the peak"
     mean = "" if rate is None else f", {rate / plan.peak_to_mean_ratio:.4g} in the mean"
+    devices = ", ".join(dict.fromkeys(asked.devices))
     why = (Section(heading="Why not the others", parts=(Bullets(plan.why),)),) if plan.why else ()
     return Sheet(
-        title=f"{asked.model} on up to {asked.max_devices} of {', '.join(asked.devices)}: {demand}{mean}",
-        asked=(f"load: {plan.load_label}", f"objective: {', '.join(_limits(plan)) or 'none'}"),
+        title=f"{asked.model} on up to {asked.max_devices} of {devices}: {demand}{mean}",
+        asked=(f"load: {plan.load_label}", f"objective: {', '.join(_limits(plan)) or 'none'}", *asked.told),
         sections=(
             Section(
                 heading="Within the objective, cheapest first",

@@ -61,7 +61,7 @@ def sheet(answer: TrafficAnswer) -> Sheet:
     latencies = {metric.upper(): getattr(run, metric) for metric in METRICS}
     return Sheet(
         title=answer.title,
-        asked=(f"{answer.load_label}; {run.num_requests:,} requests",),
+        asked=(f"{answer.load_label}; {run.num_requests:,} requests", *answer.served_by.told),
         sections=(
             Section(
                 heading="Latency",

@@ -40,7 +40,7 @@ def _point(found: ServingPrediction, users: int) -> LoadPoint:
         isl_tokens=asked.isl_tokens,
         osl_tokens=asked.osl_tokens,
         users=users,
-        cached_input_ratio=asked.cached_input_ratio,
+        cached_input_ratio=asked.cached_input_ratio or 0.0,
         speculation=asked.speculation,
         engine=asked.serving_engine,
         time_ratio=found.time_ratio,

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from steelyard import catalog, inference
+from steelyard.compare.serving.served_by import ServedBy
 from steelyard.errors import InputError
 from steelyard.inference import simulator
 from steelyard.inference.simulator import Load
@@ -87,7 +88,9 @@ def stated_lengths(load: str, isl_tokens: float | None, osl_tokens: float | None
     return inference.lengths_from_stated({"fixed": isl_tokens}, {"fixed": osl_tokens}, num_samples=2)
 
 
-def demand_of(name: str, *, isl_tokens: float | None, osl_tokens: float | None, num_samples: int) -> Demand:
+def demand_of(
+    name: str, *, isl_tokens: float | None, osl_tokens: float | None, num_samples: int, served_by: ServedBy
+) -> Demand:
     """Return what a load asks for.
 
     Raises:
@@ -97,7 +100,7 @@ def demand_of(name: str, *, isl_tokens: float | None, osl_tokens: float | None, 
     stated = stated_lengths(name, isl_tokens, osl_tokens)
     if not is_trace(name):
         workload = catalog.workload(name)
-        lengths = stated or inference.lengths_from_workload(workload, num_samples=num_samples)
+        lengths = served_by.lengths_of(stated or inference.lengths_from_workload(workload, num_samples=num_samples))
         return Demand(
             lengths=lengths,
             workload=workload,
@@ -105,7 +108,7 @@ def demand_of(name: str, *, isl_tokens: float | None, osl_tokens: float | None, 
             peak_request_per_s=None,
             peak_to_mean_ratio=workload.peak_to_mean_ratio,
         )
-    trace = simulator.trace_load(name)
+    trace = served_by.trace_of(simulator.trace_load(name))
     peak, mean = peak_rate(trace)
     return Demand(
         lengths=trace.lengths,

@@ -62,7 +62,7 @@ def plan_serving(question: ServingPlanQuestion) -> ServingPlan:
     tried = [*best, *apart]
     points = swept(partial(close_in, search), tried)
     rents, unpriced = _rents(question, tried)
-    engine = inference.engine_for(search.on(question.devices[0]), question.engine)
+    engine = question.engine_on(search.on(question.devices[0]))
     options, replays = _under_trace(search, _options(search, tried, points, rents), rents)
     loaded = 0 if search.request_rate_per_s is None else len(options)
     if loaded:

@@ -45,7 +45,7 @@ def candidates(search: Search) -> list[Candidate]:
 
 def _bounded(search: Search, on: device.Device, deployment: inference.Deployment, lengths: Lengths) -> Candidate | None:
     """Return a replica with its rate within the TPOT objective in closed form; None where something forbids it."""
-    model, engine = search.model, inference.engine_for(on, search.question.engine)
+    model, engine = search.model, search.question.engine_on(on)
     candidate = Candidate(device_id=on.id, deployment=deployment, bound_request_per_s=0.0)
     if (broken := inference.broken_cut(model, deployment, engine)) is not None:
         search.lose(candidate, NO_START, broken)
@@ -56,7 +56,9 @@ def _bounded(search: Search, on: device.Device, deployment: inference.Deployment
         if told:
             search.lose(candidate, NO_FIT, told, over_ratio)
             return None
-        form = inference.steady(model, on, deployment, lengths, only_tpot, engine=engine)
+        form = inference.steady(
+            model, on, deployment, lengths, only_tpot, engine=engine, speculation=search.question.speculation
+        )
     except UnknownError as error:
         search.lose(candidate, NO_FIGURE, str(error))
         return None

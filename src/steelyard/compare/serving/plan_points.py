@@ -45,7 +45,7 @@ def close_in(search: Search, candidate: Candidate) -> tuple[PlanPoint, ...]:
 
 def _sigma(search: Search, candidate: Candidate) -> float:
     on = search.on(candidate.device_id)
-    return inference.time_residual_sigma(search.model, on, inference.engine_for(on, search.question.engine).kernels)
+    return inference.time_residual_sigma(search.model, on, search.question.engine_on(on).kernels)
 
 
 def simulated_point(search: Search, candidate: Candidate, rate: float, *, answered: float = 0.0) -> PlanPoint:

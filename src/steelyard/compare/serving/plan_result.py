@@ -11,12 +11,13 @@ from typing import Any
 from steelyard import economics, inference
 from steelyard.compare.serving.energy import EnergySplit
 from steelyard.compare.serving.plan_account import DeviceAccount
+from steelyard.compare.serving.served_by import ServedBy
 from steelyard.records.estimate import Estimate
 from steelyard.records.workload import Objective
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServingPlanQuestion:
+class ServingPlanQuestion(ServedBy):
     """A model to be served within an objective, on any of some devices, at most so many of them."""
 
     model: str
@@ -31,7 +32,6 @@ class ServingPlanQuestion:
     objective: Objective = field(default_factory=Objective)
     weight_dtypes: tuple[str, ...] = ()  # as stored when empty
     kv_dtype: str | None = None
-    engine: str = inference.DEFAULT_ENGINE
     separate: bool = True  # also try prefill and decoding on separate replicas
     pricing: str = "on_demand"
     usd_per_device_s: Mapping[str, float] = field(default_factory=dict)  # the user's own, by device

@@ -55,7 +55,8 @@ class Search:
                 self.on(name),
                 deployment,
                 self.demand.lengths,
-                engine=inference.engine_for(self.on(name), self.question.engine),
+                engine=self.question.engine_on(self.on(name)),
+                speculation=self.question.speculation,
                 max_sequences=max_sequences,
             )
         return self.replicas[key]
@@ -154,7 +155,7 @@ def opened(question: ServingPlanQuestion) -> Search:
     if ratio is not None and not 1 <= ratio < math.inf:
         raise InputError(f"peak to mean: {ratio:g} is below 1")
     for name in question.devices:  # a name that is wrong is an error, not a candidate that does not fit
-        _require_continuous(inference.engine_for(device.load(name), question.engine))
+        _require_continuous(question.engine_on(device.load(name)))
     for dtype in (*question.weight_dtypes, *([question.kv_dtype] if question.kv_dtype else [])):
         arch.dtype_bytes(dtype)
     asked = {device.load(name).id for name in question.devices}
@@ -162,7 +163,11 @@ def opened(question: ServingPlanQuestion) -> Search:
     if strangers:
         raise InputError(f"price of {strangers[0]}: it is none of the devices asked about: {', '.join(sorted(asked))}")
     demand = demand_of(
-        question.load, isl_tokens=question.isl_tokens, osl_tokens=question.osl_tokens, num_samples=_SAMPLES
+        question.load,
+        isl_tokens=question.isl_tokens,
+        osl_tokens=question.osl_tokens,
+        num_samples=_SAMPLES,
+        served_by=question,
     )
     ratio = demand.peak_to_mean_ratio if ratio is None else ratio
     if mean is not None:

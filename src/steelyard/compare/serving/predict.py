@@ -185,7 +185,7 @@ def _at(question: ServingQuestion, time_ratio: Array) -> inference.UnderLoad:
         osl_tokens=question.osl_tokens,
         users=question.users,
         request_rate_per_s=question.request_rate_per_s,
-        cached_input_ratio=question.cached_input_ratio,
+        cached_input_ratio=question.cached_input_ratio or 0.0,
         speculation=question.speculation,
         engine=question.serving_engine,
         time_ratio=time_ratio,

@@ -7,11 +7,12 @@ from functools import cached_property
 
 from steelyard import inference
 from steelyard.compare.asked import Asked
+from steelyard.compare.serving.served_by import ServedBy
 from steelyard.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServingQuestion(Asked):
+class ServingQuestion(ServedBy, Asked):
     """One replica of a model under one load; with neither `users` nor a rate, at its largest batch.
 
     Formats are those that the model is stored in, and a 16-bit cache, unless stated.
@@ -27,11 +28,7 @@ class ServingQuestion(Asked):
     ep: int = 1
     weight_dtype: str | None = None
     kv_dtype: str | None = None
-    engine: str = inference.DEFAULT_ENGINE
-    engine_version: str = ""
-    cached_input_ratio: float = 0.0
-    speculative_tokens: int = 0
-    acceptance_ratio: float | None = None  # 0.7 when None
+    pricing: str = "on_demand"  # as simulations and searches are priced
 
     def __post_init__(self) -> None:
         """Refuse what no load can have.
@@ -41,21 +38,19 @@ class ServingQuestion(Asked):
         """
         if self.users is not None and self.request_rate_per_s is not None:
             raise InputError("a load is either users (a closed loop) or a request rate, not both")
-        if self.acceptance_ratio is not None and not self.speculative_tokens:
-            raise InputError("acceptance: no draft proposes tokens; say how many in a step (--speculative-tokens)")
+        super().__post_init__()
         self.require(
             {
                 "isl_tokens": (1.0, 1e8),
                 "osl_tokens": (1.0, 1e8),
                 "users": (1.0, 1e7),
                 "request_rate_per_s": (1e-6, 1e7),
-                "cached_input_ratio": (0.0, 1.0),
             }
         )
 
     @cached_property
     def serving_engine(self) -> inference.Engine:
-        return inference.engine_for(self.device, self.engine, self.engine_version)
+        return self.engine_on(self.device)
 
     @cached_property
     def deployment(self) -> inference.Deployment:
@@ -68,8 +63,3 @@ class ServingQuestion(Asked):
         layout = replace(stored, pp=self.pp, dp=self.dp, ep=self.ep)
         inference.require_cut(self.model, layout, self.serving_engine)
         return layout
-
-    @property
-    def speculation(self) -> inference.Speculation:
-        draft = inference.Speculation(tokens=self.speculative_tokens)
-        return draft if self.acceptance_ratio is None else replace(draft, acceptance_ratio=self.acceptance_ratio)

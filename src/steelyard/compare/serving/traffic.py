@@ -69,6 +69,7 @@ def simulate_serving(question: TrafficQuestion, *, sink: Any = None) -> TrafficA
     return TrafficAnswer(
         title=case.title,
         load_label=case.load.label,
+        served_by=question,
         run=run,
         elapsed_s=elapsed_s,
         ranges=ranges,
@@ -83,7 +84,20 @@ def simulate_serving(question: TrafficQuestion, *, sink: Any = None) -> TrafficA
         inputs=_inputs(case),
         breakdown={"step": explain(_typical_step(case, run))},
         sources=tuple(dict.fromkeys([*_sources(case), pue.source, *(rent.sources if rent else ())])),
-        warnings=(*case.model.warnings, *inference.engine_notes(case.engine), *warnings),
+        warnings=(*case.model.warnings, *inference.engine_notes(case.engine), *_alike(case), *warnings),
+    )
+
+
+def _alike(case: Case) -> tuple[str, ...]:
+    """Return what is to be known of users in a closed loop whose requests are all of one length."""
+    lengths, batching = case.load.lengths, case.fleet.replica.batching
+    varied = np.ptp(lengths.isl_tokens) > 0 or np.ptp(lengths.osl_tokens) > 0
+    if not case.load.closed or case.load.concurrency == 1 or varied or not batching.mixed:
+        return ()
+    return (
+        "all requests are of one length, so that users stay in step here and their prompts come in bunches; measured "
+        "servers keep them so for a part only, with a shorter TTFT: give a preset or a trace for lengths that vary, or "
+        "see `steelyard predict serve`",
     )
 
 
@@ -216,6 +230,7 @@ def _typical_step(case: Case, run: ServingResult) -> inference.Step:
         case.decode,
         decode_sequences=max(run.mean_batch_requests, 1.0),
         context_tokens=context / float(lengths.osl_tokens.sum()),
+        decode_tokens=1.0 + case.question.speculation.tokens,
         engine=case.engine,
     )
 

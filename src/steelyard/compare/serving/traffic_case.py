@@ -44,7 +44,7 @@ class Case:
 
     @property
     def engine(self) -> inference.Engine:
-        return inference.engine_for(self.device, self.question.engine, self.question.engine_version)
+        return self.question.engine_on(self.device)
 
     @property
     def title(self) -> str:
@@ -74,12 +74,13 @@ def case_of(question: TrafficQuestion) -> Case:
     own = stated_lengths(question.load, question.isl_tokens, question.osl_tokens)
     workload = None if is_trace(question.load) else catalog.workload(question.load)
     if workload is None:
-        load = simulator.trace_load(
+        trace = simulator.trace_load(
             question.load, num_requests=question.num_requests, request_rate_per_s=question.request_rate_per_s
         )
+        load = question.trace_of(trace)
         lengths = load.lengths
     else:
-        lengths = own or inference.lengths_from_workload(workload, num_samples=_SAMPLES)
+        lengths = question.lengths_of(own or inference.lengths_from_workload(workload, num_samples=_SAMPLES))
     fleet = _fleet(question, model, on, deployment, lengths)
     if workload is not None:
         load = _load(question, workload, lengths, _capacity(fleet, model, on, deployment, lengths, question))
@@ -136,13 +137,14 @@ def _fleet(
             lengths,
             engine=engine,
             static=question.static,
+            speculation=question.speculation,
             max_sequences=max_sequences,
             token_budget=question.token_budget,
         )
 
     apart = question.decode_replicas > 0
     taken, batch = _decode_layout(question, deployment)
-    engine = inference.engine_for(on, question.engine, question.engine_version)
+    engine = question.engine_on(on)
     for layout in (deployment, taken):
         inference.require_cut(model, layout, engine)
     replica = made(deployment, question.max_sequences)
@@ -190,6 +192,8 @@ def _decode_layout(question: TrafficQuestion, prefill: inference.Deployment) -> 
         name, _, value = (piece.strip() for piece in part.partition("="))
         if name not in _DECODE_PARTS:
             raise InputError(f"decode layout: {unknown('part', name, _DECODE_PARTS)}; for example tp=4,ep=4")
+        if name in values:
+            raise InputError(f"decode layout: {name} is given twice; leave one out")
         if not (value.isascii() and value.isdecimal() and int(value[:9]) > 0):
             raise InputError(f"decode layout: {name} is {value[:20]!r}; allowed: a whole number from 1 on")
         values[name] = int(value)
@@ -213,12 +217,12 @@ def _capacity(
     count = question.replicas if question.replica_range is None else question.replica_range[0]
     if fleet.replica.batching.static:
         return count * static_rate(fleet.replica, lengths)
-    engine, ranks = inference.engine_for(on, question.engine, question.engine_version), deployment.dp
+    engine, ranks = question.engine_on(on), deployment.dp
     if question.max_sequences is not None:
         engine = dataclasses.replace(engine, max_sequences=question.max_sequences / ranks)
     if question.token_budget is not None:
         engine = dataclasses.replace(engine, chunk_tokens=question.token_budget / (ranks * deployment.pp))
-    one = inference.steady(model, on, deployment, lengths, Objective(), engine=engine)
+    one = inference.steady(model, on, deployment, lengths, Objective(), engine=engine, speculation=question.speculation)
     return count * float(np.max(one.request_rate_per_s))
 
 

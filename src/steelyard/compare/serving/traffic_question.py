@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from steelyard.compare.serving.energy import EnergySplit
+from steelyard.compare.serving.served_by import ServedBy
 from steelyard.economics import RentalPrice
 from steelyard.inference.simulator import ServingResult
 from steelyard.records.estimate import Estimate
@@ -22,7 +23,7 @@ DRAW_REQUESTS = 20_000  # of each draw of the step-time residual, after a warm-u
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrafficQuestion:
+class TrafficQuestion(ServedBy):
     """What is served on what, under which load, for whom.
 
     The load is open at `request_rate_per_s`, or at `level_ratio` of the capacity in closed form where that is None;
@@ -48,8 +49,6 @@ class TrafficQuestion:
     ep: int = 1
     weight_dtype: str | None = None
     kv_dtype: str | None = None
-    engine: str = "vllm"
-    engine_version: str = ""
     static: bool = False
     max_sequences: int | None = None
     token_budget: int | None = None
@@ -90,6 +89,7 @@ class TrafficAnswer:
 
     title: str
     load_label: str
+    served_by: ServedBy
     run: ServingResult
     elapsed_s: float  # of the run itself, without compilation
     ranges: Mapping[str, Estimate]  # "ttft_p95_s" and the like

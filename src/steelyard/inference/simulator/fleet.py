@@ -13,7 +13,7 @@ from steelyard.inference.deployment import Deployment
 from steelyard.inference.engine import Engine, engine_for, outside_s
 from steelyard.inference.memory import memory, require_fit
 from steelyard.inference.simulator.table import StepTable, step_table
-from steelyard.inference.under_load import Speculation
+from steelyard.inference.speculation import Speculation
 from steelyard.records.serving import (
     PREFIX_BALANCE_RATIO,
     ROUTINGS,

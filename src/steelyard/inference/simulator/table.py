@@ -16,8 +16,8 @@ from steelyard import arch
 from steelyard.device import Device, effective_compute_dtype, host_power_w, peak_flop_per_s, power_w
 from steelyard.inference.deployment import Deployment
 from steelyard.inference.engine import Engine, engine_for, served
+from steelyard.inference.speculation import Speculation
 from steelyard.inference.step import step
-from steelyard.inference.under_load import Speculation
 
 Grid = npt.NDArray[np.float64]
 Cost = Callable[[Grid, Grid, Grid, Grid], tuple[Grid, Grid]]
@@ -79,7 +79,6 @@ def step_table(
     devices = deployment.num_devices
 
     draft = speculation or Speculation()
-    yields = draft.accepted_tokens_per_step / (1.0 + draft.tokens * draft.draft_time_ratio)
     ran = served(device)
 
     def made(sequences: Grid, tokens: Grid, context: Grid, attended: Grid) -> tuple[Grid, Grid, Grid]:
@@ -107,8 +106,9 @@ def step_table(
         mfu = flop / (peak * whole_s)
         # A prompt is in one of the micro-batches that fill the stages: the others wait for it at one stage only.
         carried = np.clip(prompts / deployment.dp, 1.0, deployment.pp)
-        alone_s = whole_s * (deployment.pp + carried - 1.0) / deployment.pp  # nothing else fills the pipeline
-        among_s = plain_s / yields + np.maximum(whole_s - plain_s, 0.0) * carried / deployment.pp
+        filled = (deployment.pp + carried - 1.0) / deployment.pp
+        alone_s = draft.step_s(whole_s, 0.0 * plain_s) * filled  # nothing else fills the pipeline
+        among_s = draft.token_step_s(whole_s, plain_s, carried / deployment.pp)
         seconds = np.where(sequences > 0, among_s, alone_s)
         return seconds, seconds * devices * power_w(ran, 1.0, mfu_ratio=mfu)
 

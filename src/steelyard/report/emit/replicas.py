@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steelyard import __version__, arch, catalog, device, inference
+from steelyard import __version__, arch, catalog, device
 from steelyard.catalog import Row
 from steelyard.compare.serving.plan_result import PlanOption, ServingPlan
 from steelyard.errors import InputError, UnknownError
@@ -122,10 +122,14 @@ def replicas_of(plan: ServingPlan) -> Replicas:
         InputError: Another engine, replicas that do only one phase, or a format that needs another checkpoint.
         UnknownError: The catalogue has no address of the weights.
     """
-    if (engine := inference.engine_for(device.load(plan.question.devices[0]), plan.question.engine)).name != ENGINE:
+    if (engine := plan.question.engine_on(device.load(plan.question.devices[0]))).name != ENGINE:
         raise InputError(
             f"--emit writes files for {ENGINE}; the plan is for {engine.name}: plan with --engine {ENGINE}"
         )
+    if plan.question.speculative_tokens:
+        raise InputError("--emit writes no draft: which model proposes is not known; plan without --speculative-tokens")
+    if plan.question.engine_version:
+        raise InputError("--emit takes the newest release: plan without --engine-version")
     together = [option for option in plan.options if not option.candidate.decode_replicas]
     if not together:
         raise InputError("--emit writes replicas that do both prefill and decoding: plan with --together")
@@ -163,7 +167,7 @@ def weights_of(model: str) -> str:
 
 def _arguments(plan: ServingPlan, option: PlanOption) -> dict[str, Any]:
     ways, model = option.candidate.deployment, arch.load(plan.question.model)
-    engine = inference.engine_for(device.load(option.candidate.device_id), plan.question.engine)
+    engine = plan.question.engine_on(device.load(option.candidate.device_id))
     context = math.ceil(plan.longest_tokens / _CONTEXT_STEP) * _CONTEXT_STEP
     found: dict[str, Any] = {"tensor-parallel-size": ways.tp}
     if ways.pp > 1:
