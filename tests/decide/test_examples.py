@@ -10,11 +10,9 @@ from steelyard.decide.weigh import decide
 
 ROOT = Path(__file__).parents[2]
 _ROW = re.compile(r"^\| \[(?P<name>[\w-]+)\]\([^)]*\) \| `(?P<winner>\w+)` \|.*\| (?P<most>[^|]+) \|$")
-PAGE = {
-    found["name"]: found
-    for line in (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8").splitlines()
-    if (found := _ROW.match(line))
-}
+TEXT = (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8")
+PAGE = {found["name"]: found for line in TEXT.splitlines() if (found := _ROW.match(line))}
+CLOSE = {part.split("\n", 1)[0] for part in TEXT.split("\n## ") if "`decide` calls it too close" in part}
 QUICK = ("startup-chat", "education-100m", "batch-classification")  # the others simulate larger models
 
 
@@ -27,7 +25,7 @@ def decided(name):
 )
 def test_the_months_ahead_decide_as_documented(name):
     found = decided(name)
-    assert found.verdict.winner == PAGE[name]["winner"]
+    assert found.verdict.winner == ("too close to call" if name in CLOSE else PAGE[name]["winner"])
     assert [step.route for step in found.plan.steps] == [PAGE[name]["winner"]]
     assert found.influences[0].label == PAGE[name]["most"]
     assert {one.route for one in found.relevance} >= {PAGE[name]["winner"]}
