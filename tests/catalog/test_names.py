@@ -84,6 +84,7 @@ def spelt(draw: st.DrawFn, name: str, between: tuple[str, ...]) -> str:
             (before[-1].isdigit() and word[0].isdigit())
             or {before.casefold(), word.casefold()} & BESIDE
             or MEMORY.match(word)
+            or MEMORY.match(before)
         )
         text += draw(st.sampled_from(between if apart else (*between, ""))) + word
     return "".join(draw(st.sampled_from((letter.lower(), letter.upper()))) for letter in text)
