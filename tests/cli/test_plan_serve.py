@@ -64,6 +64,7 @@ def test_a_plan_knows_its_engine_its_cache_and_its_draft(capsys):
     [
         (("--speculative-tokens", "2"), "which model proposes is not known"),
         (("--engine-version", "0.11"), "the newest release"),
+        (("--engine", "vllm@0.11"), "the newest release"),
     ],
 )
 def test_a_file_of_what_it_cannot_start_is_refused(capsys, options, told):

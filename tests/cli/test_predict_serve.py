@@ -23,6 +23,12 @@ def test_answers_with_memory_load_and_money(capsys):
         assert words in out
 
 
+def test_the_engine_the_cache_and_the_draft_are_told(capsys):
+    assert run([*BASE, "--engine-version", "0.11", "--cached", "0.3", "--speculative-tokens", "2"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "engine: vllm 0.11; 0.3 of the prompt tokens cached; a draft proposes 2 tokens" in out
+
+
 def test_an_engine_that_wraps_another_is_answered_with_what_runs_inside(capsys):
     assert run([*BASE, "--engine", "Ollama", "--concurrency", "2"]) == 0
     out, err = capsys.readouterr()

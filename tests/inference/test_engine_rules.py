@@ -39,10 +39,17 @@ def test_the_name_of_an_image_is_no_version():
     assert version_numbers("v0.5.1") == (0, 5)
     with pytest.raises(InputError, match=r"'ghcr\.io/somebody/vllm:v0\.5' is the name of an image; allowed"):
         engine_rules("vllm", "ghcr.io/somebody/vllm:v0.5")
-    for name in ("vllm@ghcr.io/somebody/vllm:v0.5", "vllm:nightly", "vLLM @sha256:0ab1"):
+    for name in (
+        "vllm@ghcr.io/somebody/vllm:v0.5",
+        "vllm:nightly",
+        "vLLM @sha256:0ab1",
+        "vllm@",
+        "vllm/vllm-openai:v0.6",
+    ):
         with pytest.raises(InputError, match="behind its name is no version; allowed: versions like @0"):
             engine_rules(name)
-    assert engine_rules("vllm@0.6.3").name == "vllm-v0"
+    for name in ("vllm@0.6.3", "vllm:v0.6.3"):
+        assert engine_rules(name).name == "vllm-v0"
 
 
 @pytest.mark.parametrize(("engine", "name"), [(engine, name) for engine, names in SPELLINGS.items() for name in names])

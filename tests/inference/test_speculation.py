@@ -1,5 +1,7 @@
 """Speculative decoding: what a step takes with its draft, and that every form of serving agrees about it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -47,6 +49,35 @@ def test_the_simulator_and_the_closed_form_agree(llama_8b, h100, varied, users):
     )  # fmt: skip
     assert run.output_tokens_per_s == pytest.approx(float(found.output_tokens_per_s), rel=0.1)
     assert run.tpot.mean_s == pytest.approx(float(found.tpot_s), rel=0.1)
+
+
+@pytest.mark.parametrize("tokens", [0, 3, 8])
+@pytest.mark.parametrize(("isl", "osl"), [(1000, 200), (2000, 50)])
+def test_many_proposals_and_short_answers_agree_too(llama_8b, h100, isl, osl, tokens):
+    draft = Speculation(tokens=tokens, acceptance_ratio=0.8)
+    rng = np.random.default_rng(7)
+    asked = Lengths(
+        isl_tokens=(isl * rng.uniform(0.7, 1.3, 256)).round(), osl_tokens=(osl * rng.uniform(0.7, 1.3, 256)).round()
+    )
+    replica = replica_for(llama_8b, h100, Deployment(), asked, speculation=draft)
+    run = simulate(Fleet(replica=replica), closed_load(asked, 64, 4000), warm_up_requests=400)
+    found = under_load(
+        llama_8b, h100, Deployment(), isl_tokens=asked.mean_isl_tokens, osl_tokens=asked.mean_osl_tokens, users=64,
+        speculation=draft,
+    )  # fmt: skip
+    assert run.output_tokens_per_s == pytest.approx(float(found.output_tokens_per_s), rel=0.1)
+
+
+def test_capacity_does_not_fall_as_more_of_the_prompts_is_cached(llama_8b, h100, varied):
+    rates = [
+        float(
+            steady(
+                llama_8b, h100, Deployment(), replace(varied, cached_input_ratio=share), Objective()
+            ).request_rate_per_s
+        )
+        for share in (0.0, 0.5, 0.9, 0.999, 1.0)
+    ]
+    assert np.diff(rates).min() > -0.01 * rates[-1]
 
 
 @pytest.mark.parametrize("draft", [None, DRAFT])

@@ -12,7 +12,8 @@ from steelyard.errors import CatalogError, InputError, UnknownError, unknown
 
 _GAP = r"[\W_]*"  # "tensorrt-llm", "TensorRT LLM" and "tensorrtllm" are one name
 _END = r"(?![a-z])"  # what follows a name is a version or a remark, not more of the word
-_VERSION = re.compile(r"[\s@=v-]*\d+\.\d|[\s@=]+v?\d+\s*(?:$|[(,;])")  # "-0.9", or a number alone (" 1", "@1", "==1")
+_VERSION = re.compile(r"[\s@=:v-]*\d+\.\d|[\s@=:]+v?\d+\s*(?:$|[(,;])")  # "-0.9", or a number alone (" 1", "@1", "==1")
+_ANNOUNCED = "@=:/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,8 @@ def _resolved(name: str, version: str, as_of: str, around: tuple[str, ...]) -> E
         known = {word for row in rows for word in (row["engine"], *row["matches"].split(";"))}
         raise UnknownError(unknown("engine", name, known, key=_bare, next_step="see `steelyard catalog list engines`"))
     matching = [row for row in rows if reach[row.where] == longest]
-    row = _of_version(matching, version_numbers(version) or _stated_version(asked[longest:]), as_of)
+    stated = _stated_version(asked[longest:])
+    row = _of_version(matching, version_numbers(version) or stated, as_of)
     if row["engine"] in around:
         raise CatalogError(f"{row.where}: {row['engine']} runs itself inside; see the column inside")
     return EngineRules(row=row, inside=_inside(row, as_of, (*around, row["engine"])))
@@ -102,7 +104,7 @@ def _reach(row: Row, asked: str) -> int:
 
     The engine's own name must be all of it: "vllm-v0" is an engine, "vLLM v0.11" a version of another.
     """
-    if _bare(asked) == _bare(row["engine"]):
+    if _bare(asked) == _bare(row["engine"]) and asked[-1:] not in set(_ANNOUNCED):
         return len(asked)
     found = [re.match(_pattern(word), asked) for word in row["matches"].split(";")]
     return max((match.end() for match in found if match), default=0)
@@ -135,11 +137,11 @@ def _stated_version(rest: str) -> tuple[int, ...]:
     """Return the version that stands behind an engine's name; none where a remark does.
 
     Raises:
-        InputError: A version is announced ("@", "=", ":"), and none stands there that can be compared.
+        InputError: A version or an image is announced ("@", "=", ":", "/"), and none stands there that can be compared.
     """
     if _VERSION.match(rest):
         return version_numbers(rest)
-    if rest.strip()[:1] in {"@", "=", ":"}:
+    if rest.strip()[:1] in set(_ANNOUNCED):
         raise InputError(
             f"engine: {rest.strip()!r} behind its name is no version; allowed: versions like @0.11.1, or none"
         )

@@ -89,7 +89,8 @@ def queries(load: Load) -> Queries:
     chunk = np.minimum(load.isl_tokens, budget)
     pieces = load.isl_tokens / chunk
     most = np.maximum(budget * engines / chunk, 1.0)
-    arriving = np.where(static, batch, batch / np.maximum(load.osl_tokens, 1.0) * pieces)
+    steps = np.maximum(load.osl_tokens / load.tokens_per_step, 1.0)
+    arriving = np.where(static, batch, batch / steps * pieces)
     # Alike requests whose prompts ran together leave together and come back together: all of them where prompts go
     # first; half of those of a full step where prompts share steps with decoding, which pulls groups apart.
     bunch = np.where(load.prompts_first > 0, batch, np.minimum(batch, np.maximum(most / 2.0, 2.0)))

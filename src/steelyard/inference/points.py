@@ -132,7 +132,7 @@ class _Asked:
             mean_osl_tokens=float(osl.mean()),
             mean_context_tokens=float(((lengths.isl_tokens + osl / 2) * osl).sum() / osl.sum()),
             typical_prompt_tokens=float((prompt**2).sum() / prompt.sum()),
-            cached_ratio=lengths.cached_input_ratio / max(missed, 1e-6),
+            cached_ratio=lengths.cached_input_ratio * float(lengths.isl_tokens.mean() / prompt.mean()),
             longest_tokens=float(prompt.max()),
             prompt_cv_ratio=float(prompt.std() / prompt.mean()),
             prompt=prompt[thin],
@@ -151,7 +151,7 @@ class _Table:
     prompt_steps: Curve  # [B, S]
     mean_prompt_s: Curve  # [B]
     mean_steps: Curve  # [B]
-    beside_s: Curve  # [B] of a step, for the tokens of each sequence beyond one; 0 without a draft
+    verify_s: Curve  # [B] of a step, for the tokens of each sequence beyond one; 0 without a draft
 
 
 def _table(
@@ -185,18 +185,19 @@ def _table(
     whole_s = np.asarray(times_of.total_s)
     plain_s = whole_s[:, :1]
     times = draft.token_step_s(whole_s, plain_s)
+    verify_s = (draft.step_s(plain_s, plain_s) - draft.token_s(plain_s))[:, 0]
     steps = np.maximum(nodes / room, 1.0)  # [B, P] of a whole prompt
     prompt_s = _along(asked.prompt, nodes[0], times[:, 3:] * steps)
     prompt_steps = np.maximum(asked.prompt[None, :] / room, 1.0)
     return _Table(
         decode_s=times[:, 0],
         mixed_s=times[:, 1],
-        full_chunk_s_per_token=times[:, 2] / room[:, 0],
+        full_chunk_s_per_token=(times[:, 2] + verify_s) / room[:, 0],
         prompt_s=prompt_s,
         prompt_steps=prompt_steps,
         mean_prompt_s=prompt_s.mean(axis=1),
         mean_steps=prompt_steps.mean(axis=1),
-        beside_s=(draft.step_s(plain_s, plain_s) - draft.token_s(plain_s))[:, 0],
+        verify_s=verify_s,
     )
 
 
@@ -244,8 +245,9 @@ def _ttft(
         wait = np.minimum(wait, np.maximum(batch, 1.0) * service)
     late = 1.0 - _even_shares(len(asked.prompt), 1)[None, :]
     delayed = np.maximum(np.log(load[:, None] / late), 0.0) * (wait / load)[:, None]
-    verified_s = table.prompt_steps * table.beside_s[:, None]
-    own = table.prompt_s + verified_s + 0.5 * mean_tpot[:, None]  # arrivals fall into a running step
+    own = (
+        table.prompt_s + table.prompt_steps * table.verify_s[:, None] + 0.5 * mean_tpot[:, None]
+    )  # arrivals fall into a running step
     return wait + own.mean(axis=1), np.quantile(delayed + own, percentile / 100.0, axis=1)
 
 

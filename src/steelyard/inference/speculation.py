@@ -17,6 +17,9 @@ Vector = npt.NDArray[np.float64]
 class Speculation:
     """A draft proposes, the model accepts a first part of what was proposed.
 
+    Assumes: a pass of the draft costs a share of the model's pass over all proposals, although it is over one token of
+    each sequence: too much where passes are long for their arithmetic. Its weights and its cache take no memory.
+
     Source: Leviathan, Kalman, Matias, "Fast Inference from Transformers via Speculative Decoding", ICML 2023.
     """
 

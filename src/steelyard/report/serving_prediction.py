@@ -72,7 +72,7 @@ def sheet(found: ServingPrediction) -> Sheet:
         ]
     return Sheet(
         title=title(found),
-        asked=(f"{asked.isl_tokens:,.0f} tokens in, {asked.osl_tokens:,.0f} out; {_load_text(found)}",),
+        asked=(f"{asked.isl_tokens:,.0f} tokens in, {asked.osl_tokens:,.0f} out; {_load_text(found)}", *asked.told),
         sections=sections,
         trees=found.trees(),
         sources=found.sources,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steelyard import __version__, arch, catalog, device
+from steelyard import __version__, arch, catalog, device, inference
 from steelyard.catalog import Row
 from steelyard.compare.serving.plan_result import PlanOption, ServingPlan
 from steelyard.errors import InputError, UnknownError
@@ -90,6 +90,9 @@ class Replicas:
         yield "Gated weights need a token of yours in HF_TOKEN."
         yield "Start:"
         yield from (f"  {line}" for line in start)
+        if asked.cached_input_ratio is not None:
+            cached = f"{asked.cached_input_ratio:.3g} of the prompt tokens in a prefix cache"
+            yield f"Planned for {cached}; the prompts that confirm it share none."
         yield "Then confirm the objective under the planned load:"
         yield f"  {self.confirm()}"
 
@@ -128,8 +131,8 @@ def replicas_of(plan: ServingPlan) -> Replicas:
         )
     if plan.question.speculative_tokens:
         raise InputError("--emit writes no draft: which model proposes is not known; plan without --speculative-tokens")
-    if plan.question.engine_version:
-        raise InputError("--emit takes the newest release: plan without --engine-version")
+    if plan.question.engine_version or engine != inference.engine_for(device.load(plan.question.devices[0]), ENGINE):
+        raise InputError("--emit takes the newest release: plan without a version of the engine")
     together = [option for option in plan.options if not option.candidate.decode_replicas]
     if not together:
         raise InputError("--emit writes replicas that do both prefill and decoding: plan with --together")
