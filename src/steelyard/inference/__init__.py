@@ -24,7 +24,6 @@ NOT_MODELLED: tuple[str, ...] = (
     "memory saved by prefixes that requests share (their prefill is saved)",
     "prefill and decode on different devices",
     "overlap of communication with computation",
-    "memory of a draft, and the room that its proposals take in a step",
     "kernels that a version of an engine lacks for a format",
     "the network between user and server",
 )

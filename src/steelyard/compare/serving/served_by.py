@@ -57,7 +57,7 @@ class ServedBy:
         if draft.tokens:
             parts.append(
                 f"a draft proposes {draft.tokens} tokens, each accepted at {draft.acceptance_ratio:.3g}: "
-                f"{draft.accepted_tokens_per_step:.3g} tokens a step"
+                f"{draft.accepted_tokens_per_step:.3g} tokens a step; its memory is not counted"
             )
         return ("; ".join(parts),) if parts else ()
 
