@@ -7,7 +7,7 @@ import pytest
 
 from steelyard import catalog
 from steelyard.inference import Speculation, under_load
-from steelyard.validation.inference.points import read_run
+from steelyard.validation.inference.points import read, read_run
 
 PROPOSED = {"sglang": 2, "tensorrt-llm": 3}  # as the suite starts them without data-parallel attention
 CELL = ("model_id", "device", "engine", "weights_dtype", "tp", "dp", "ep", "isl", "osl", "load_value")
@@ -53,8 +53,6 @@ def test_a_draft_helps_about_as_much_as_it_was_measured_to(twins):
 
 
 def test_rows_that_ran_with_a_draft_are_not_predicted_as_plain_ones(twins):
-    from steelyard.validation.inference.points import read
-
     drafted = [row for pair in twins for row in pair[1]]
     found = read(drafted)
     assert not found.points

@@ -13,7 +13,7 @@ from steelyard.errors import CatalogError, InputError, UnknownError, unknown
 _GAP = r"[\W_]*"  # "tensorrt-llm", "TensorRT LLM" and "tensorrtllm" are one name
 _END = r"(?![a-z])"  # what follows a name is a version or a remark, not more of the word
 _VERSION = re.compile(r"[\s@=:v-]*\d+\.\d|[\s@=:]+v?\d+\s*(?:$|[(,;])")  # "-0.9", or a number alone (" 1", "@1", "==1")
-_ANNOUNCED = "@=:/"
+_ANNOUNCED = ("@", "=", ":", "/")  # what stands before a version or an image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +104,7 @@ def _reach(row: Row, asked: str) -> int:
 
     The engine's own name must be all of it: "vllm-v0" is an engine, "vLLM v0.11" a version of another.
     """
-    if _bare(asked) == _bare(row["engine"]) and asked[-1:] not in set(_ANNOUNCED):
+    if _bare(asked) == _bare(row["engine"]) and not asked.endswith(_ANNOUNCED):
         return len(asked)
     found = [re.match(_pattern(word), asked) for word in row["matches"].split(";")]
     return max((match.end() for match in found if match), default=0)
@@ -141,7 +141,7 @@ def _stated_version(rest: str) -> tuple[int, ...]:
     """
     if _VERSION.match(rest):
         return version_numbers(rest)
-    if rest.strip()[:1] in set(_ANNOUNCED):
+    if rest.strip().startswith(_ANNOUNCED):
         raise InputError(
             f"engine: {rest.strip()!r} behind its name is no version; allowed: versions like @0.11.1, or none"
         )

@@ -53,14 +53,18 @@ class Load:
         return alike
 
     @property
+    def steps(self) -> Vector:
+        """Decoding steps of an answer, at least one [R]."""
+        return np.maximum(self.osl_tokens / self.tokens_per_step, 1.0)
+
+    @property
     def places(self) -> Vector:
         """Sequences that decode at once where more want to [R].
 
         Where prompts share steps with decoding, a batch of B ends B / steps answers a step, whose places as many new
         prompts must fill within the same budget of tokens:  B + B / steps * ISL = budget. Others wait for their prompt.
         """
-        steps = np.maximum(self.osl_tokens / self.tokens_per_step, 1.0)
-        fed = self.chunk_tokens * self.ranks * self.stages * steps / (steps + self.isl_tokens)
+        fed = self.chunk_tokens * self.ranks * self.stages * self.steps / (self.steps + self.isl_tokens)
         mixes = (self.kind != "fixed batch") & (self.prompts_first == 0)
         return np.where(mixes, np.minimum(self.limit, np.maximum(fed, 1.0)), self.limit)
 
@@ -89,8 +93,7 @@ def queries(load: Load) -> Queries:
     chunk = np.minimum(load.isl_tokens, budget)
     pieces = load.isl_tokens / chunk
     most = np.maximum(budget * engines / chunk, 1.0)
-    steps = np.maximum(load.osl_tokens / load.tokens_per_step, 1.0)
-    arriving = np.where(static, batch, batch / steps * pieces)
+    arriving = np.where(static, batch, batch / load.steps * pieces)
     # Alike requests whose prompts ran together leave together and come back together: all of them where prompts go
     # first; half of those of a full step where prompts share steps with decoding, which pulls groups apart.
     bunch = np.where(load.prompts_first > 0, batch, np.minimum(batch, np.maximum(most / 2.0, 2.0)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from steelyard import inference
 from steelyard.compare.serving.predict import ServingPrediction
 from steelyard.records.estimate import Estimate, estimate
 
@@ -32,19 +31,7 @@ def load_curve(found: ServingPrediction) -> tuple[LoadPoint, ...]:
 
 
 def _point(found: ServingPrediction, users: int) -> LoadPoint:
-    asked = found.question
-    reached = inference.under_load(
-        asked.model,
-        asked.device,
-        asked.deployment,
-        isl_tokens=asked.isl_tokens,
-        osl_tokens=asked.osl_tokens,
-        users=users,
-        cached_input_ratio=asked.cached_input_ratio or 0.0,
-        speculation=asked.speculation,
-        engine=asked.serving_engine,
-        time_ratio=found.time_ratio,
-    )
+    reached = found.question.met(users=users, request_rate_per_s=None, time_ratio=found.time_ratio)
     return LoadPoint(
         users=users,
         of_a_user=estimate(1.0 / reached.tpot_s),

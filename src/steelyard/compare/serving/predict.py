@@ -177,19 +177,7 @@ def _require_context(question: ServingQuestion) -> None:
 
 
 def _at(question: ServingQuestion, time_ratio: Array) -> inference.UnderLoad:
-    return inference.under_load(
-        question.model,
-        question.device,
-        question.deployment,
-        isl_tokens=question.isl_tokens,
-        osl_tokens=question.osl_tokens,
-        users=question.users,
-        request_rate_per_s=question.request_rate_per_s,
-        cached_input_ratio=question.cached_input_ratio or 0.0,
-        speculation=question.speculation,
-        engine=question.serving_engine,
-        time_ratio=time_ratio,
-    )
+    return question.met(users=question.users, request_rate_per_s=question.request_rate_per_s, time_ratio=time_ratio)
 
 
 def _rental(question: ServingQuestion) -> tuple[economics.RentalPrice | None, tuple[str, ...]]:

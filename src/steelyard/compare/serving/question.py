@@ -9,6 +9,7 @@ from steelyard import inference
 from steelyard.compare.asked import Asked
 from steelyard.compare.serving.served_by import ServedBy
 from steelyard.errors import InputError
+from steelyard.units import Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,22 @@ class ServingQuestion(ServedBy, Asked):
     @cached_property
     def serving_engine(self) -> inference.Engine:
         return self.engine_on(self.device)
+
+    def met(self, *, users: float | None, request_rate_per_s: float | None, time_ratio: Array) -> inference.UnderLoad:
+        """Return what the replica gives under a load, in place of the stated one, at true over predicted step time."""
+        return inference.under_load(
+            self.model,
+            self.device,
+            self.deployment,
+            isl_tokens=self.isl_tokens,
+            osl_tokens=self.osl_tokens,
+            users=users,
+            request_rate_per_s=request_rate_per_s,
+            cached_input_ratio=self.cached_input_ratio or 0.0,
+            speculation=self.speculation,
+            engine=self.serving_engine,
+            time_ratio=time_ratio,
+        )
 
     @cached_property
     def deployment(self) -> inference.Deployment:

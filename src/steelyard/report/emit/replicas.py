@@ -125,13 +125,15 @@ def replicas_of(plan: ServingPlan) -> Replicas:
         InputError: Another engine, replicas that do only one phase, or a format that needs another checkpoint.
         UnknownError: The catalogue has no address of the weights.
     """
-    if (engine := plan.question.engine_on(device.load(plan.question.devices[0]))).name != ENGINE:
+    first = device.load(plan.question.devices[0])
+    engine = plan.question.engine_on(first)
+    if engine.name != ENGINE:
         raise InputError(
             f"--emit writes files for {ENGINE}; the plan is for {engine.name}: plan with --engine {ENGINE}"
         )
     if plan.question.speculative_tokens:
         raise InputError("--emit writes no draft: which model proposes is not known; plan without --speculative-tokens")
-    if plan.question.engine_version or engine != inference.engine_for(device.load(plan.question.devices[0]), ENGINE):
+    if plan.question.engine_version or engine != inference.engine_for(first, ENGINE):
         raise InputError("--emit takes the newest release: plan without a version of the engine")
     together = [option for option in plan.options if not option.candidate.decode_replicas]
     if not together:
