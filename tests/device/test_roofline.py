@@ -79,6 +79,17 @@ def test_few_rows_take_at_most_the_time_of_dot_products(make_device):
     assert device.operator_time(many, padded) == pytest.approx(1.01)
 
 
+def test_libraries_with_tiles_alone_have_no_kernels_of_few_rows_for_what_is_not_widened(make_device):
+    # The row above, dot products at a hundredth of 50e12: they would take 2,000 s, and tiles take 1,000.
+    op = Operator(
+        name="x", kind="gemm", place="layer", count=1, flop=1e15, weight_bytes=0.0, activation_bytes=0.0,
+        m=1.0, n=1e9, k=1.0,
+    )  # fmt: skip
+    tiles_alone = make_device(matmul_pad_count=999.0, plain_dot_product_ratio=0.01)
+    assert device.operator_time(op, tiles_alone) == pytest.approx(1000.0)
+    assert device.operator_time(dataclasses.replace(op, compute_dtype="int4"), tiles_alone) == pytest.approx(20.0)
+
+
 def test_narrow_formats_pay_once_per_halving(make_device):
     op = Operator(name="x", kind="gemm", place="layer", count=1, flop=4e15, weight_bytes=0.0, activation_bytes=0.0)
     narrow = make_device(narrow_matmul_ratio=0.5, peak_flop_per_s={"bf16": 1e15, "fp8": 2e15, "fp4": 4e15})
@@ -87,6 +98,36 @@ def test_narrow_formats_pay_once_per_halving(make_device):
         for dtype in ("bf16", "fp8", "nvfp4")
     }
     assert times == pytest.approx({"bf16": 4.0, "fp8": 4.0, "nvfp4": 4.0})  # 4/1, 4/2/0.5, 4/4/0.25
+
+
+def test_each_weight_is_widened_once_whatever_the_rows(make_device):
+    # 1e12 weights at 100 FLOP each are 1e14 at 50e12: 2 s, for one row (2e12 FLOP at 1e15: 2 ms) or a thousand (2 s).
+    slow = make_device(expand_flop_count=100.0)
+    one = Operator(
+        name="x", kind="gemm", place="layer", count=1, flop=2e12, weight_bytes=0.0, activation_bytes=0.0,
+        m=1.0, n=1e6, k=1e6, compute_dtype="int4",
+    )  # fmt: skip
+    assert device.operator_time(one, slow) == pytest.approx(2.002)
+    assert device.operator_time(dataclasses.replace(one, m=1e3, flop=2e15), slow) == pytest.approx(4.0)
+    experts = dataclasses.replace(one, kind="grouped_gemm", groups=3.0)  # weights of three experts
+    assert device.operator_time(experts, slow) == pytest.approx(6.002)
+    for native in ("bf16", "fp8"):  # nothing is widened: fp8 at 2e15
+        assert device.operator_time(dataclasses.replace(one, compute_dtype=native), slow) <= 0.002
+
+
+@quick
+@given(op=operators(), more=st.floats(1.1, 4.0))
+def test_bandwidth_gains_nothing_where_widening_takes_longer(op, more):
+    """A card that only reads faster is never slower, and at most faster by the time it reads."""
+    h100 = device.load("h100")
+    one = dataclasses.replace(op, kind="gemm", groups=1.0, compute_dtype="int4")
+    reads_faster = dataclasses.replace(
+        h100,
+        accelerator=dataclasses.replace(h100.accelerator, hbm_bytes_per_s=h100.accelerator.hbm_bytes_per_s * more),
+    )
+    slow, fast = (float(device.operator_time(one, card)) for card in (h100, reads_faster))
+    widened = one.n * one.k * h100.efficiency.expand_flop_count / h100.accelerator.peak_flop_per_s["fp32"]
+    assert widened <= fast <= slow * (1 + 1e-12)
 
 
 def test_attention_adds_vector_work_to_its_products(make_device):

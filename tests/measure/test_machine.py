@@ -52,6 +52,14 @@ def test_predictions_on_it_come_back_to_what_was_measured(measured_home: Path) -
     assert np.isfinite(device.operator_time(product, drawn)).all()
 
 
+def test_processors_widen_nothing_that_they_multiply_as_integers(measured_home: Path) -> None:
+    figures = catalog.calibration("device")
+    write_machine()
+    for record in ("this-machine", "this-machine-core", "this-machine-share"):
+        widening = device.load(record).efficiency.expand_flop_count
+        assert widening == figures["expand_flop_count.processor"].value < figures["expand_flop_count"].value / 3
+
+
 def test_the_cache_is_seen_by_reading_again(measured_home: Path) -> None:
     write_machine()
     found = catalog.accelerator("this-machine")

@@ -14,7 +14,7 @@ from steelyard.validation.inference.predict import serving
 from steelyard.validation.operators.points import generation, kernels
 
 # Median errors over families with the shipped parameters, and how many rows are predicted. They may improve.
-RATCHET = {"throughput": 0.16, "tpot": 0.17, "ttft": 0.35, "energy": 0.18}
+RATCHET = {"throughput": 0.16, "tpot": 0.16, "ttft": 0.35, "energy": 0.18}
 PREDICTED_RATIO = 0.94
 ORDERED_RATIO = 0.88  # of pairs of layouts that measurements tell apart
 

@@ -28,11 +28,12 @@ class Efficiency:
     narrow_matmul_ratio: Array  # times this for each halving of the format below 16 bits
     matmul_pad_count: Array  # rows and columns of idle tile work per matrix product
     dot_product_ratio: Array  # of the vector rate, by kernels of few rows, which have no tiles to fill
+    plain_dot_product_ratio: Array  # times this where nothing is widened: many libraries have tiles alone
     grouped_matmul_ratio: Array  # times this for the experts of a mixture
     grouped_memory_ratio: Array  # of `memory_ratio`, by the weights of experts
     dispatch_memory_ratio: Array  # of `memory_ratio`, by tokens on their way to experts and back
     expanded_ratio: Array  # of the rate, where weights are widened to a format that the device has
-    expanded_memory_ratio: Array  # of `memory_ratio`, by weights that are widened as they are read
+    expand_flop_count: Array  # vector work to widen one weight: unpack, convert, scale
     attention_ratio: Array  # of the dense rate, by the two products of attention
     attention_flop_per_byte: Array  # vector work (softmax, rescaling) per byte of queries, keys, values, outputs
     vector_ratio: Array  # of the 16-bit rate, by vector units of a device whose fp32 rate is not printed

@@ -108,7 +108,7 @@ CALIBRATED = (
 
 
 IN_ENGINE = (
-    "grouped_matmul_ratio", "grouped_memory_ratio", "dispatch_memory_ratio", "expanded_ratio", "expanded_memory_ratio",
+    "grouped_matmul_ratio", "grouped_memory_ratio", "dispatch_memory_ratio", "expanded_ratio", "expand_flop_count",
     "cache_memory_ratio", "kernel_launch_s", "dispatch_kernels_count", "fused_latency_s", "pcie_link_ratio",
     "active_power_ratio", "compute_power_ratio",
 )  # fmt: skip

@@ -146,6 +146,7 @@ def _corrections(share: Share, vendor: str) -> dict[str, str]:
         "dot_product_ratio": _figure(_alone(_LEAST_PAD), "1"),  # no part: few rows were timed, the padding is theirs
         "memory_ratio": _of([list(share.read_bytes_per_s.values())[-1].value / bandwidth], 1.0),
         "kernel_launch_s": _figure(share.launch_s, "s"),
+        "expand_flop_count": _figure(_known("expand_flop_count.processor"), "1"),
     }
     if share.attention:
         found["attention_ratio"] = _of([share.attention["prompt_flop_per_s"].value / peak], 1.0)
@@ -178,6 +179,12 @@ def _link_corrections(machine: Machine) -> dict[str, str]:
 def _of(ratios: list[float], most: float) -> str:
     low, middle, high = (min(float(value), most) for value in np.percentile(ratios, [10, 50, 90]))
     return _figure(Reading(value=middle, low=low, high=high), "1")
+
+
+def _known(name: str) -> Reading:
+    """Return what no probe tells of this machine: the catalogue's figure for machines of its kind."""
+    figure = catalog.calibration("device")[name]
+    return Reading(value=figure.value, low=figure.low or figure.value, high=figure.high or figure.value)
 
 
 def _alone(value: float) -> Reading:

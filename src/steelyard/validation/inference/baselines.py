@@ -15,7 +15,7 @@ from steelyard.validation.points import Vector
 
 _PERFECT = {  # printed rates, nothing beside them
     "matmul_ratio": 1.0, "narrow_matmul_ratio": 1.0, "matmul_pad_count": 1e-9, "grouped_matmul_ratio": 1.0,
-    "grouped_memory_ratio": 1.0, "dispatch_memory_ratio": 1.0, "expanded_ratio": 1.0, "expanded_memory_ratio": 1.0,
+    "grouped_memory_ratio": 1.0, "dispatch_memory_ratio": 1.0, "expanded_ratio": 1.0, "expand_flop_count": 1e-9,
     "attention_ratio": 1.0,
     "attention_flop_per_byte": 1e-9, "memory_ratio": 1.0, "cache_memory_ratio": 1.0, "kernel_launch_s": 1e-12,
     "dispatch_kernels_count": 1.0,

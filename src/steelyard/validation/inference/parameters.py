@@ -54,7 +54,7 @@ _SPEC: tuple[tuple[str, float, float, float, float], ...] = (  # name, value, sp
     ("grouped_memory_ratio", 0.9, 0.3, 1e-9, 1.15),
     ("dispatch_memory_ratio", 0.6, 0.3, 1e-9, 1.2),  # layers of experts timed alone
     ("expanded_ratio", 0.8, 0.3, 1e-9, 1.2),
-    ("expanded_memory_ratio", 0.8, 0.3, 1e-9, 1.1),
+    ("expand_flop_count", 10.0, 1.0, 1e-9, 1e3),
     ("kernel_launch_s", 4.5e-6, 0.4, 1e-9, 1e3),
     ("kernel_launch_s.amd", 1.0, 0.5, 1e-9, 1e3),
     ("kernel_launch_s.apple", 1.0, 0.5, 1e-9, 1e3),

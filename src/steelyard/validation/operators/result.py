@@ -26,7 +26,7 @@ SHIPPED = "predicted with the parameters of the calibration"
 _SIGMA = "kernel_residual_sigma_ratio"
 _PERFECT = {
     "matmul_ratio": 1.0, "narrow_matmul_ratio": 1.0, "matmul_pad_count": 1e-9, "expanded_ratio": 1.0,
-    "expanded_memory_ratio": 1.0, "attention_ratio": 1.0, "attention_flop_per_byte": 1e-9, "memory_ratio": 1.0,
+    "expand_flop_count": 1e-9, "attention_ratio": 1.0, "attention_flop_per_byte": 1e-9, "memory_ratio": 1.0,
     "cache_memory_ratio": 1.0, "kernel_launch_s": 1e-9, "link_ratio": 1.0, "link_latency_s": 1e-9,
 }  # fmt: skip
 
