@@ -31,7 +31,6 @@ PERFECT = Efficiency(  # printed rates, no latency, compute and memory simply ad
     narrow_matmul_ratio=1.0,
     matmul_pad_count=0.0,
     dot_product_ratio=1.0,
-    plain_dot_product_ratio=1.0,
     grouped_matmul_ratio=1.0,
     grouped_memory_ratio=1.0,
     dispatch_memory_ratio=1.0,

@@ -67,27 +67,20 @@ def test_padding_costs_rows_columns_and_groups(make_device):
     assert device.operator_time(grouped, padded) == pytest.approx(6.25)
 
 
-def test_few_rows_take_at_most_the_time_of_dot_products(make_device):
-    # One row beside 999 idle ones would cost 1,000 s on tiles at 1e15; dot products at 50e12 fp32 take 20 s.
+def test_few_rows_take_at_most_the_time_of_dot_products_where_there_are_such_kernels(make_device):
+    # One row beside 999 idle ones costs 1,000 s on tiles at 1e15; dot products at 50e12 fp32 take 20 s.
     op = Operator(
         name="x", kind="gemm", place="layer", count=1, flop=1e15, weight_bytes=0.0, activation_bytes=0.0,
-        m=1.0, n=1e9, k=1.0,
+        m=1.0, n=1e9, k=1.0, compute_dtype="int4",
     )  # fmt: skip
     padded = make_device(matmul_pad_count=999.0)
     assert device.operator_time(op, padded) == pytest.approx(20.0)
     many = dataclasses.replace(op, m=99_900.0)  # idle rows add a hundredth
     assert device.operator_time(many, padded) == pytest.approx(1.01)
-
-
-def test_libraries_with_tiles_alone_have_no_kernels_of_few_rows_for_what_is_not_widened(make_device):
-    # The row above, dot products at a hundredth of 50e12: they would take 2,000 s, and tiles take 1,000.
-    op = Operator(
-        name="x", kind="gemm", place="layer", count=1, flop=1e15, weight_bytes=0.0, activation_bytes=0.0,
-        m=1.0, n=1e9, k=1.0,
-    )  # fmt: skip
-    tiles_alone = make_device(matmul_pad_count=999.0, plain_dot_product_ratio=0.01)
-    assert device.operator_time(op, tiles_alone) == pytest.approx(1000.0)
-    assert device.operator_time(dataclasses.replace(op, compute_dtype="int4"), tiles_alone) == pytest.approx(20.0)
+    plain = dataclasses.replace(op, compute_dtype="bf16")  # nothing is widened: for the matrix units alone
+    assert device.operator_time(plain, padded) == pytest.approx(1000.0)
+    none = make_device(matmul_pad_count=999.0, peak_flop_per_s={"fp32": 250e12, "bf16": 500e12, "int8": 1000e12})
+    assert device.operator_time(plain, none) == pytest.approx(4.0)  # two numbers packed into one: no matrix units
 
 
 def test_narrow_formats_pay_once_per_halving(make_device):

@@ -28,7 +28,6 @@ class Efficiency:
     narrow_matmul_ratio: Array  # times this for each halving of the format below 16 bits
     matmul_pad_count: Array  # rows and columns of idle tile work per matrix product
     dot_product_ratio: Array  # of the vector rate, by kernels of few rows, which have no tiles to fill
-    plain_dot_product_ratio: Array  # times this where nothing is widened: many libraries have tiles alone
     grouped_matmul_ratio: Array  # times this for the experts of a mixture
     grouped_memory_ratio: Array  # of `memory_ratio`, by the weights of experts
     dispatch_memory_ratio: Array  # of `memory_ratio`, by tokens on their way to experts and back

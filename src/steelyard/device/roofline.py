@@ -18,6 +18,7 @@ from steelyard.units import Array
 _ROOFLINE = 'Williams, Waterman, Patterson, "Roofline", CACM 52(4), 2009; catalogue: calibration/device.toml'
 _MATMUL = ("gemm", "grouped_gemm")
 _MIXING = ("attention", "scan")
+_PACKED_NUMBERS = 4.0  # 8-bit numbers that vector units multiply in the place of one of 32 bits
 
 
 def operator_time(op: Operator, device: Device) -> Array:
@@ -71,6 +72,7 @@ class Rates:
     hbm_bytes_per_s: Array
     halvings: Array  # of 16 bits, to the format it runs in
     expanded: Array  # 1 where the device has no rate for the format asked for and widens its numbers, else 0
+    has_matrix_units: Array  # 1 where some format is multiplied much faster than vector units could, else 0
 
 
 def rates_for(op: Operator, device: Device) -> Rates:
@@ -88,6 +90,7 @@ def rates_for(op: Operator, device: Device) -> Rates:
         hbm_bytes_per_s=device.accelerator.hbm_bytes_per_s,
         halvings=float(halvings_below_16_bits(dtype)),
         expanded=float(halvings_below_16_bits(op.compute_dtype) > halvings_below_16_bits(dtype)),
+        has_matrix_units=float(max(peaks.values()) > _PACKED_NUMBERS * peaks.get("fp32", 0.0)),
     )
 
 
@@ -116,9 +119,12 @@ def kernels_of(op: Operator, reached: Efficiency) -> Array:
 def _compute_time(op: Operator, rates: Rates, reached: Efficiency) -> Array:
     vector = _vector_flop_per_s(rates, reached)
     if op.kind in _MATMUL:
-        # few rows are multiplied one by one instead: kernels of dot products have no tile to fill
-        ratio = reached.dot_product_ratio * reached.plain_dot_product_ratio ** (1.0 - rates.expanded)
-        return np.minimum(_tiled_time(op, rates, reached), op.flop / (vector * ratio))
+        # Few rows are multiplied one by one instead: kernels of dot products have no tile to fill. Where a device has
+        # matrix units, there are such kernels for weights that are widened only: libraries feed the rest to the units.
+        few_rows = op.flop / (vector * reached.dot_product_ratio)
+        tiles_alone = rates.has_matrix_units * (1.0 - rates.expanded) > 0
+        tiled = _tiled_time(op, rates, reached)
+        return np.where(tiles_alone, tiled, np.minimum(tiled, few_rows))
     if op.kind in _MIXING:
         softmax = reached.attention_flop_per_byte if op.kind == "attention" else 0.0
         products = op.flop / (rates.peak_flop_per_s * reached.attention_ratio)
