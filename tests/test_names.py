@@ -18,7 +18,8 @@ PLAIN = {  # counts, shapes and parameters of formulas that have no unit, and re
     "micro_batch", "global_batch", "residual_ranks", "devices", "requests", "tokens", "params", "rd_multiplier",
     "users", "replicas", "engineers", "now", "ranks", "expert_ranks", "prompts", "admission_steps", "receive_steps",
     "hold_steps", "halvings", "load",
-    "expanded", "prompts_first", "splits_prompts", "eager_prompts", "eager_steps", "overlaps_steps",  # 0 or 1
+    "expanded", "has_matrix_units", "prompts_first", "splits_prompts", "eager_prompts", "eager_steps",  # 0 or 1
+    "overlaps_steps",
     "reserves_answer", "whole_heads", "even_experts", "copies_cache", "narrow_cache", "static_batches",
     "cache_elements", "activation_elements", "max_sequences", "E", "A", "B", "alpha", "beta",
     "perplexity", "tokens_to_target", "learning_rate",
