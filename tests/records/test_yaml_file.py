@@ -83,14 +83,24 @@ def test_at_the_limits_a_file_is_read() -> None:
     assert parse_yaml("[" * MAX_DEPTH + "]" * MAX_DEPTH)
 
 
+@pytest.fixture(scope="module")
+def usual_s() -> float:
+    """Time to read the most that is allowed, on this machine."""
+    started = time.process_time()
+    parse_yaml("- 1\n" * (MAX_NODES - 1))
+    return time.process_time() - started
+
+
 @pytest.mark.parametrize("content", ["[" * 900_000, "- " * 400_000, "a: b\n" * 180_000, "a: " + "x " * 450_000])
-def test_hostile_files_are_answered_quickly(tmp_path: Path, content: str) -> None:
+def test_hostile_files_are_answered_in_little_more_than_the_largest_allowed(
+    tmp_path: Path, content: str, usual_s: float
+) -> None:
     path = tmp_path / "scenario.yaml"
     path.write_text(content)
     started = time.process_time()
     with contextlib.suppress(InputError):
         read_yaml(path)
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 15 * usual_s
 
 
 def test_what_is_no_readable_file_is_refused(tmp_path: Path) -> None:
