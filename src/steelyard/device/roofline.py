@@ -28,8 +28,8 @@ def operator_time(op: Operator, device: Device) -> Array:
     memory = (weights + activations) / (bandwidth * memory_ratio) + cache / (bandwidth * cache_memory_ratio).
     compute of a matrix product = flop * (1 + pad * groups / m) * (1 + pad / n) / (peak * ratio): a smooth
     form of cut tiles and the last wave; at most flop / (vector rate * ratio of dot products), as kernels of few
-    rows take, which have no tile to fill. compute of attention = flop / (peak * ratio) + activation bytes * c /
-    vector rate: softmax grows with tokens, its two products with their square. widening = weights * operations of
+    rows take, which have no tile to fill, where a device has such kernels.
+    compute of attention = flop / (peak * ratio) + activation bytes * c / vector rate: softmax grows with tokens, its two products with their square. widening = weights * operations of
     each / vector rate, where they are narrower than what they are multiplied in: vector units unpack them meanwhile.
 
     Args:
@@ -96,7 +96,6 @@ def rates_for(op: Operator, device: Device) -> Rates:
 
 def time_at(op: Operator, rates: Rates, reached: Efficiency) -> Array:
     """Return the time of one run of an operator at given rates [s], as `operator_time` describes it."""
-    exponent = reached.overlap_exponent_ratio
     weight_ratio = reached.memory_ratio
     if op.kind == "grouped_gemm":
         weight_ratio = weight_ratio * reached.grouped_memory_ratio
@@ -105,8 +104,7 @@ def time_at(op: Operator, rates: Rates, reached: Efficiency) -> Array:
         activation_ratio = activation_ratio * reached.dispatch_memory_ratio
     memory = op.weight_bytes / weight_ratio + op.activation_bytes / activation_ratio
     memory = (memory + op.cache_bytes / reached.cache_memory_ratio) / rates.hbm_bytes_per_s
-    compute = power_sum(_compute_time(op, rates, reached), _widening_time(op, rates, reached), exponent)
-    return power_sum(compute, memory, exponent)
+    return power_sum(_compute_time(op, rates, reached), memory, reached.overlap_exponent_ratio)
 
 
 def kernels_of(op: Operator, reached: Efficiency) -> Array:
@@ -117,30 +115,23 @@ def kernels_of(op: Operator, reached: Efficiency) -> Array:
 
 
 def _compute_time(op: Operator, rates: Rates, reached: Efficiency) -> Array:
-    vector = _vector_flop_per_s(rates, reached)
+    vector = np.where(
+        np.asarray(rates.vector_flop_per_s) > 0, rates.vector_flop_per_s, rates.wide_flop_per_s * reached.vector_ratio
+    )
     if op.kind in _MATMUL:
         # Few rows are multiplied one by one instead: kernels of dot products have no tile to fill. Where a device has
         # matrix units, there are such kernels for weights that are widened only: libraries feed the rest to the units.
         few_rows = op.flop / (vector * reached.dot_product_ratio)
         tiles_alone = rates.has_matrix_units * (1.0 - rates.expanded) > 0
         tiled = _tiled_time(op, rates, reached)
-        return np.where(tiles_alone, tiled, np.minimum(tiled, few_rows))
+        multiplied = np.where(tiles_alone, tiled, np.minimum(tiled, few_rows))
+        widening = rates.expanded * op.groups * op.n * op.k * reached.expand_flop_count / vector
+        return power_sum(multiplied, widening, reached.overlap_exponent_ratio)
     if op.kind in _MIXING:
         softmax = reached.attention_flop_per_byte if op.kind == "attention" else 0.0
         products = op.flop / (rates.peak_flop_per_s * reached.attention_ratio)
         return products + op.activation_bytes * softmax / vector
     return op.flop / np.minimum(vector, rates.peak_flop_per_s)
-
-
-def _widening_time(op: Operator, rates: Rates, reached: Efficiency) -> Array:
-    weights = op.groups * op.n * op.k if op.kind in _MATMUL else 0.0
-    return rates.expanded * weights * reached.expand_flop_count / _vector_flop_per_s(rates, reached)
-
-
-def _vector_flop_per_s(rates: Rates, reached: Efficiency) -> Array:
-    printed = np.asarray(rates.vector_flop_per_s)
-    result: Array = np.where(printed > 0, printed, rates.wide_flop_per_s * reached.vector_ratio)
-    return result
 
 
 def _tiled_time(op: Operator, rates: Rates, reached: Efficiency) -> Array:
