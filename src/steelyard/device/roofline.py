@@ -29,8 +29,9 @@ def operator_time(op: Operator, device: Device) -> Array:
     compute of a matrix product = flop * (1 + pad * groups / m) * (1 + pad / n) / (peak * ratio): a smooth
     form of cut tiles and the last wave; at most flop / (vector rate * ratio of dot products), as kernels of few
     rows take, which have no tile to fill, where a device has such kernels.
-    compute of attention = flop / (peak * ratio) + activation bytes * c / vector rate: softmax grows with tokens, its two products with their square. widening = weights * operations of
-    each / vector rate, where they are narrower than what they are multiplied in: vector units unpack them meanwhile.
+    compute of attention = flop / (peak * ratio) + activation bytes * c / vector rate: softmax grows with tokens, its
+    two products with their square. widening = weights * operations of each / vector rate, where they are narrower than
+    what they are multiplied in: vector units unpack them meanwhile.
 
     Args:
         op: One operator; its arrays broadcast with each other and with the device's efficiency.
